@@ -1,0 +1,1 @@
+"""Reprolake's builder: a link becomes a pinned container image."""

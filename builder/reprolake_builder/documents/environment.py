@@ -1,0 +1,53 @@
+"""EnvironmentSpec: what the repository's own files say about the environment that it needs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from reprolake_builder.documents.base import Document, Sha256
+
+
+class SpokenFile(Document, frozen=True):
+    """A file that was understood; `path` is relative to the source's root."""
+
+    path: str
+    sha256: Sha256
+
+
+class UnheardFile(Document, frozen=True):
+    """A file about the environment that has no say in the result.
+
+    `matters` tells that honouring it would change the result: the build stops unless the user ignores the file by name.
+    """
+
+    path: str
+    reason: str
+    matters: bool
+
+
+class Asked(Document, frozen=True):
+    """Text of one demand and where it stands, as `file:line` relative to the source's root (or "--python" and the like)."""
+
+    text: str
+    origin: str
+
+
+class EnvironmentSpec(Document, frozen=True):
+    """What was asked for.
+
+    `python` holds PEP 440 specifier sets ("==3.11.*", ">=3.9"), all of which must hold. `requirements` and
+    `constraints` are PEP 508 lines without direct references. `apt` are Debian package names. `project` is the folder of
+    the repository's own package, relative to the source's root, or None; its build requirements are `build_requirements`.
+    """
+
+    files: tuple[SpokenFile, ...]
+    unheard: tuple[UnheardFile, ...] = ()
+    python: tuple[Asked, ...] = ()
+    requirements: tuple[Asked, ...] = ()
+    constraints: tuple[Asked, ...] = ()
+    apt: tuple[Asked, ...] = ()
+    project: str | None = None
+    project_extras: tuple[str, ...] = ()
+    project_dynamic: bool = False
+    build_requirements: tuple[Asked, ...] = ()
+    build_backend: Literal["pep517", ""] = ""

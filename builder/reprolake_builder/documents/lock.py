@@ -1,0 +1,116 @@
+"""EnvironmentLock (`reprolake.lock`): everything that decides an image's bytes, and no host name."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from reprolake_builder.documents.base import Document, Sha256
+from reprolake_builder.documents.environment import EnvironmentSpec
+from reprolake_builder.documents.source import PinnedSource
+
+LAYOUT = 1
+"""Version of the layer layout: raised whenever one lock would give other bytes than before."""
+
+
+class DebPackage(Document, frozen=True):
+    """One Debian package; `path` is relative to the mirror named by the alias `archive`."""
+
+    name: str
+    version: str
+    architecture: str
+    archive: Literal["debian", "debian-security"]
+    path: str
+    size: int
+    sha256: Sha256
+
+
+class SignedRelease(Document, frozen=True):
+    """One signed state of a Debian suite: `date` as its Release file says, `sha256` of the InRelease file."""
+
+    archive: Literal["debian", "debian-security"]
+    suite: str
+    date: datetime
+    sha256: Sha256
+    signed_by: tuple[str, ...]
+
+
+class DebianLock(Document, frozen=True):
+    """The base: Debian packages unpacked without running their maintainer scripts.
+
+    `base` makes the first layer, `extra` (from apt.txt) the second. `unconfigured` names packages among them whose
+    maintainer script does something that is not emulated.
+    """
+
+    suite: str
+    releases: tuple[SignedRelease, ...]
+    base: tuple[DebPackage, ...]
+    extra: tuple[DebPackage, ...] = ()
+    unconfigured: tuple[str, ...] = ()
+
+
+class InterpreterLock(Document, frozen=True):
+    """The Python of the image: `version` in full, `executable` as a path inside the image, `package` the deb that holds it."""
+
+    version: str
+    executable: str
+    package: str
+    sha256: Sha256  # of that deb
+
+
+class WheelLock(Document, frozen=True):
+    """One wheel. `index` is an alias: "default" is the index of the site's configuration. `requested` marks direct demands."""
+
+    name: str
+    version: str
+    filename: str
+    size: int
+    sha256: Sha256
+    index: str = "default"
+    requested: bool = False
+
+
+class BuiltWheelLock(Document, frozen=True):
+    """The repository's own package, built in the sandbox: the wheel and what made it."""
+
+    name: str
+    version: str
+    filename: str
+    size: int
+    sha256: Sha256
+    project: str
+    source_date_epoch: int
+    build_requirements: tuple[WheelLock, ...]
+
+
+class RejectedPython(Document, frozen=True):
+    """A Python that was on offer and not taken."""
+
+    version: str
+    reason: str
+
+
+class EnvironmentLock(Document, frozen=True):
+    """Everything that decides the image's bytes.
+
+    `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
+    `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people, such as a
+    resolution that had to go back to an old release.
+    """
+
+    version: Literal[1] = 1
+    layout: Literal[1] = 1
+    platform: Literal["linux/amd64"] = "linux/amd64"
+    source: PinnedSource
+    environment: EnvironmentSpec
+    as_of: datetime
+    as_of_is: str
+    debian: DebianLock
+    interpreter: InterpreterLock
+    wheels: tuple[WheelLock, ...]
+    project: BuiltWheelLock | None = None
+    rejected_pythons: tuple[RejectedPython, ...] = ()
+    added: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    resolvers: dict[str, str] = {}

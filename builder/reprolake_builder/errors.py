@@ -1,0 +1,70 @@
+"""Every way in which building can fail, each with the exit code that the command line returns for it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ReprolakeError(Exception):
+    """A failure that the user is told about: what failed and where, and what to do next.
+
+    `transient` says that the same call may go through later (the command line then exits 75).
+    """
+
+    exit_code: ClassVar[int] = 70
+
+    def __init__(self, message: str, *, hint: str = "", transient: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.transient = transient
+
+
+class BuilderError(ReprolakeError):
+    """Root of the builder's failures."""
+
+
+class ResolveError(BuilderError):
+    """The link names nothing that can be pinned."""
+
+    exit_code = 10
+
+
+class FetchError(BuilderError):
+    """Something pinned could not be had, or arrived with other bytes."""
+
+    exit_code = 11
+
+
+class DetectError(BuilderError):
+    """A file that describes the environment cannot be understood or honoured."""
+
+    exit_code = 12
+
+
+class LockError(BuilderError):
+    """No set of packages satisfies what the repository asks for."""
+
+    exit_code = 13
+
+
+class BuildError(BuilderError):
+    """The image could not be put together from its lock."""
+
+    exit_code = 14
+
+
+class StoreError(BuildError):
+    """The local store cannot be read or written."""
+
+
+class PublishError(BuilderError):
+    """The image could not be written to where it should go."""
+
+    exit_code = 15
+
+
+class SandboxError(BuilderError):
+    """This host cannot give the promised isolation."""
+
+    exit_code = 23

@@ -1,0 +1,56 @@
+"""The one place that runs programs: no shell, an environment made for the call, output with a limit."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_SHOWN = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a program left behind."""
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def tail(self) -> str:
+        """The last part of standard error (or output, when there is none) as printable text."""
+        text = (self.stderr or self.stdout).decode("utf-8", "replace").strip()
+        return printable(text[-_SHOWN:])
+
+
+def printable(text: str) -> str:
+    """Return `text` without control characters that could drive a terminal; newlines and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    stdin: bytes | None = None,
+    timeout: float | None = None,
+) -> Completed:
+    """Run a program to its end and return what it left; a non-zero exit is for the caller to judge.
+
+    `env` is the whole environment of the program; `timeout` is in seconds.
+    Raises FileNotFoundError when the program is absent and subprocess.TimeoutExpired when it takes too long.
+    """
+    done = subprocess.run(
+        list(argv),
+        env=dict(env),
+        cwd=cwd,
+        input=stdin if stdin is not None else b"",
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,1 @@
+"""Sandboxes: a program runs in a root file system and sees nothing else of the host."""

@@ -1,0 +1,115 @@
+"""RunSpec, RunRecord and the manifest: what was to be done, what happened, what was kept."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from reprolake_builder.documents.base import Digest, Document, Sha256
+
+
+class Parameter(Document, frozen=True):
+    """One bound parameter: a JSON value and where it comes from ("-p", "-f params.yaml", "--map", "basket" …)."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+class ParameterSet(Document, frozen=True):
+    """All parameters that differ from, or confirm, the notebook's own; in the notebook's order, then by name."""
+
+    parameters: tuple[Parameter, ...] = ()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Name to value."""
+        return {parameter.name: parameter.value for parameter in self.parameters}
+
+
+class StagedInput(Document, frozen=True):
+    """One input file as the notebook sees it: `path` is a sandbox path, `source` the URL it came from, `size` in bytes."""
+
+    item: str
+    name: str
+    source: str
+    path: str
+    size: int
+    sha256: Sha256
+
+
+class RunSpec(Document, frozen=True):
+    """Everything that decides a run; its content hash is the run's key.
+
+    `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
+    """
+
+    version: Literal[1] = 1
+    image: Digest
+    notebook: str
+    notebook_sha256: Sha256
+    parameters: ParameterSet
+    inputs: tuple[StagedInput, ...] = ()
+    timeout: float | None = None
+    execution_timeout: float | None = None
+
+
+Status = Literal["succeeded", "failed", "timed-out", "kernel-died", "limit-exceeded", "stopped", "broken"]
+"""How a run ended: every cell ran · a cell raised · time was up · the kernel's process ended · a limit · ended from outside ·
+our driver failed. Nothing but "succeeded" is a success."""
+
+
+class CellRecord(Document, frozen=True):
+    """What became of one code cell; `index` counts all cells of the executed notebook from 0. Times in seconds."""
+
+    index: int
+    state: Literal["pending", "running", "succeeded", "failed", "allowed-failure", "skipped"]
+    seconds: float | None = None
+    error: str = ""
+
+
+class RunRecord(Document, frozen=True):
+    """What happened, written by the process outside the sandbox. Times in UTC.
+
+    `key` is the content hash of the RunSpec, `id` the random name of this run. `exit_code` is the command's.
+    `message` says in one sentence what ended the run. `sandbox` lists what isolated it and each promise that was kept.
+    `code_sha256` is that of the executed notebook's cells without outputs.
+    """
+
+    version: Literal[1] = 1
+    id: str
+    key: Sha256
+    status: Status
+    exit_code: int
+    message: str
+    started: datetime
+    ended: datetime
+    spec: RunSpec
+    kernel: str
+    kernel_info: dict[str, str] = {}
+    cells: tuple[CellRecord, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sandbox: dict[str, str] = {}
+    host: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+
+
+class StagedFile(Document, frozen=True):
+    """A file of the staged result; `path` is relative to it, `size` in bytes."""
+
+    path: str
+    size: int
+    sha256: Sha256
+
+
+class Manifest(Document, frozen=True):
+    """The staged result's table of contents. A result exists when its manifest does. Times in UTC."""
+
+    version: Literal[1] = 1
+    run: str
+    key: Sha256
+    status: Status
+    created: datetime
+    expires: datetime | None
+    files: tuple[StagedFile, ...]
