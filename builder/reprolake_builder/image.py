@@ -21,7 +21,7 @@ USER = (1000, 100)
 LOCK_IN_IMAGE = "/opt/reprolake/reprolake.lock"
 
 
-class ImageLayer(Document, frozen=True):
+class ImageLayer(Document, frozen=True, kw_only=True):
     """One layer: `diff_id` and `size` (bytes) of its tar stream, and the keys of the stored trees merged in it, lowest first."""
 
     diff_id: Digest
@@ -30,7 +30,7 @@ class ImageLayer(Document, frozen=True):
     comment: str
 
 
-class Image(Document, frozen=True):
+class Image(Document, frozen=True, kw_only=True):
     """An image whose trees lie in the store.
 
     `config` is the configuration's exact JSON text, whose SHA-256 is `id`. `annotations` go to the manifest.

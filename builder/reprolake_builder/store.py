@@ -198,7 +198,11 @@ class Store:
 
     def close(self) -> None:
         """Remove this process's folder for unfinished work."""
-        if self._session is None or self._held is None or not self._session.name.startswith(f"{os.getpid()}-"):
+        if (
+            self._session is None
+            or self._held is None
+            or not self._session.name.startswith(f"{os.getpid()}-")
+        ):
             return
         shutil.rmtree(self._session, ignore_errors=True)
         self._session.with_suffix(".lock").unlink(missing_ok=True)
@@ -235,9 +239,12 @@ def _publish(partial: Path, final: Path) -> None:
 
 def _explained(error: OSError, root: Path) -> StoreError:
     if error.errno == errno.ENOSPC:
-        return StoreError(f"the disk of the store {root} is full", hint="free some space, or choose another --store")
+        return StoreError(
+            f"the disk of the store {root} is full", hint="free some space, or choose another --store"
+        )
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return StoreError(
-            f"the store {root} cannot be written: {error.strerror}", hint="choose a folder of your own with --store DIR"
+            f"the store {root} cannot be written: {error.strerror}",
+            hint="choose a folder of your own with --store DIR",
         )
     return StoreError(f"the store {root} failed: {error}")

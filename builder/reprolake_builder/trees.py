@@ -57,7 +57,9 @@ class Placed:
     root: Path
 
 
-def scan(root: Path, exceptions: Mapping[bytes, Owned] | None = None, owner: tuple[int, int] = (0, 0)) -> list[Entry]:
+def scan(
+    root: Path, exceptions: Mapping[bytes, Owned] | None = None, owner: tuple[int, int] = (0, 0)
+) -> list[Entry]:
     """Return the entries below `root` (host path), sorted, and bring the disk in line with the rules of the store.
 
     On disk every folder becomes 0755 and every file 0644 or 0755, with one date for all. Of several hard links the first
@@ -115,7 +117,7 @@ def _settle(on_disk: bytes, info: os.stat_result, mode: int) -> None:
 
 
 def _digest(on_disk: bytes) -> bytes:
-    with open(on_disk, "rb", buffering=0) as stream:  # noqa: PTH123 - bytes path
+    with open(on_disk, "rb", buffering=0) as stream:
         return hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
 
 
@@ -155,12 +157,14 @@ def write_tar(placed: Iterable[Placed], write: Callable[[bytes], object]) -> int
 
 def _write_content(item: Placed, write: Callable[[bytes], object]) -> int:
     done = 0
-    with open(os.fsencode(item.root) + b"/" + item.entry.path, "rb", buffering=0) as stream:  # noqa: PTH123
+    with open(os.fsencode(item.root) + b"/" + item.entry.path, "rb", buffering=0) as stream:
         while piece := stream.read(_PIECE):
             write(piece)
             done += len(piece)
     if done != item.entry.size:
-        raise ValueError(f"{os.fsdecode(item.entry.path)} has {done} bytes in the store, expected {item.entry.size}")
+        raise ValueError(
+            f"{os.fsdecode(item.entry.path)} has {done} bytes in the store, expected {item.entry.size}"
+        )
     padding = -done % _BLOCK
     if padding:
         write(bytes(padding))

@@ -8,9 +8,13 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in lower-case hexadecimal")]
+Sha256 = Annotated[
+    str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in lower-case hexadecimal")
+]
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$", description="OCI digest")]
-CommitId = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="full git commit id")]
+CommitId = Annotated[
+    str, msgspec.Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="full git commit id")
+]
 TreeHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$", description="git tree hash (SHA-1)")]
 
 

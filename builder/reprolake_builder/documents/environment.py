@@ -7,14 +7,14 @@ from typing import Literal
 from reprolake_builder.documents.base import Document, Sha256
 
 
-class SpokenFile(Document, frozen=True):
+class SpokenFile(Document, frozen=True, kw_only=True):
     """A file that was understood; `path` is relative to the source's root."""
 
     path: str
     sha256: Sha256
 
 
-class UnheardFile(Document, frozen=True):
+class UnheardFile(Document, frozen=True, kw_only=True):
     """A file about the environment that has no say in the result.
 
     `matters` tells that honouring it would change the result: the build stops unless the user ignores the file by name.
@@ -25,14 +25,14 @@ class UnheardFile(Document, frozen=True):
     matters: bool
 
 
-class Asked(Document, frozen=True):
+class Asked(Document, frozen=True, kw_only=True):
     """Text of one demand and where it stands, as `file:line` relative to the source's root (or "--python" and the like)."""
 
     text: str
     origin: str
 
 
-class EnvironmentSpec(Document, frozen=True):
+class EnvironmentSpec(Document, frozen=True, kw_only=True):
     """What was asked for.
 
     `python` holds PEP 440 specifier sets ("==3.11.*", ">=3.9"), all of which must hold. `requirements` and

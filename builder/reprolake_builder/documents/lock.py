@@ -13,7 +13,7 @@ LAYOUT = 1
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
 
 
-class DebPackage(Document, frozen=True):
+class DebPackage(Document, frozen=True, kw_only=True):
     """One Debian package; `path` is relative to the mirror named by the alias `archive`."""
 
     name: str
@@ -25,7 +25,7 @@ class DebPackage(Document, frozen=True):
     sha256: Sha256
 
 
-class SignedRelease(Document, frozen=True):
+class SignedRelease(Document, frozen=True, kw_only=True):
     """One signed state of a Debian suite: `date` as its Release file says, `sha256` of the InRelease file."""
 
     archive: Literal["debian", "debian-security"]
@@ -35,7 +35,7 @@ class SignedRelease(Document, frozen=True):
     signed_by: tuple[str, ...]
 
 
-class DebianLock(Document, frozen=True):
+class DebianLock(Document, frozen=True, kw_only=True):
     """The base: Debian packages unpacked without running their maintainer scripts.
 
     `base` makes the first layer, `extra` (from apt.txt) the second. `unconfigured` names packages among them whose
@@ -49,7 +49,7 @@ class DebianLock(Document, frozen=True):
     unconfigured: tuple[str, ...] = ()
 
 
-class InterpreterLock(Document, frozen=True):
+class InterpreterLock(Document, frozen=True, kw_only=True):
     """The Python of the image: `version` in full, `executable` as a path inside the image, `package` the deb that holds it."""
 
     version: str
@@ -58,7 +58,7 @@ class InterpreterLock(Document, frozen=True):
     sha256: Sha256  # of that deb
 
 
-class WheelLock(Document, frozen=True):
+class WheelLock(Document, frozen=True, kw_only=True):
     """One wheel. `index` is an alias: "default" is the index of the site's configuration. `requested` marks direct demands."""
 
     name: str
@@ -70,7 +70,7 @@ class WheelLock(Document, frozen=True):
     requested: bool = False
 
 
-class BuiltWheelLock(Document, frozen=True):
+class BuiltWheelLock(Document, frozen=True, kw_only=True):
     """The repository's own package, built in the sandbox: the wheel and what made it."""
 
     name: str
@@ -83,14 +83,14 @@ class BuiltWheelLock(Document, frozen=True):
     build_requirements: tuple[WheelLock, ...]
 
 
-class RejectedPython(Document, frozen=True):
+class RejectedPython(Document, frozen=True, kw_only=True):
     """A Python that was on offer and not taken."""
 
     version: str
     reason: str
 
 
-class EnvironmentLock(Document, frozen=True):
+class EnvironmentLock(Document, frozen=True, kw_only=True):
     """Everything that decides the image's bytes.
 
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.

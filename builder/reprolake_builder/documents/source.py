@@ -7,7 +7,7 @@ from datetime import datetime
 from reprolake_builder.documents.base import CommitId, Document, TreeHash
 
 
-class GitSource(Document, frozen=True, tag="git", tag_field="kind"):
+class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"):
     """A commit of a git repository.
 
     `url` carries no credentials; `ref` is what was asked for ("" when nothing was: then the remote's HEAD),
@@ -23,7 +23,7 @@ class GitSource(Document, frozen=True, tag="git", tag_field="kind"):
     subdir: str = ""
 
 
-class LocalSource(Document, frozen=True, tag="local", tag_field="kind"):
+class LocalSource(Document, frozen=True, kw_only=True, tag="local", tag_field="kind"):
     """A folder of this host, as its files were when the source was pinned.
 
     `path` (host path) says where it was; copies that leave this host carry "" there. `tree` is the git tree hash of

@@ -84,5 +84,7 @@ class Sandbox(Protocol):
     def problem(self) -> str:
         """Why this host cannot use it, with the remedy; "" when it can."""
 
-    def start(self, spec: SandboxSpec, *, stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: IO[bytes] | int) -> Running:
+    def start(
+        self, spec: SandboxSpec, *, stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: IO[bytes] | int
+    ) -> Running:
         """Start the program. Raises SandboxError when any promised layer of isolation cannot be had."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from reprolake_builder.documents.base import Document
 
 
-class BasketItem(Document, frozen=True):
+class BasketItem(Document, frozen=True, kw_only=True):
     """One selected thing.
 
     `id` is derived from the record; `archive` names the service it comes from ("" unknown); `url` where its bytes are
@@ -26,7 +26,7 @@ class BasketItem(Document, frozen=True):
     record: Any = None
 
 
-class Basket(Document, frozen=True):
+class Basket(Document, frozen=True, kw_only=True):
     """All selected things, in the user's order."""
 
     version: Literal[1] = 1

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from reprolake_builder.documents.base import Digest, Document, Sha256
 
 
-class Parameter(Document, frozen=True):
+class Parameter(Document, frozen=True, kw_only=True):
     """One bound parameter: a JSON value and where it comes from ("-p", "-f params.yaml", "--map", "basket" …)."""
 
     name: str
@@ -16,7 +16,7 @@ class Parameter(Document, frozen=True):
     origin: str
 
 
-class ParameterSet(Document, frozen=True):
+class ParameterSet(Document, frozen=True, kw_only=True):
     """All parameters that differ from, or confirm, the notebook's own; in the notebook's order, then by name."""
 
     parameters: tuple[Parameter, ...] = ()
@@ -27,7 +27,7 @@ class ParameterSet(Document, frozen=True):
         return {parameter.name: parameter.value for parameter in self.parameters}
 
 
-class StagedInput(Document, frozen=True):
+class StagedInput(Document, frozen=True, kw_only=True):
     """One input file as the notebook sees it: `path` is a sandbox path, `source` the URL it came from, `size` in bytes."""
 
     item: str
@@ -38,7 +38,7 @@ class StagedInput(Document, frozen=True):
     sha256: Sha256
 
 
-class RunSpec(Document, frozen=True):
+class RunSpec(Document, frozen=True, kw_only=True):
     """Everything that decides a run; its content hash is the run's key.
 
     `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
@@ -59,7 +59,7 @@ Status = Literal["succeeded", "failed", "timed-out", "kernel-died", "limit-excee
 our driver failed. Nothing but "succeeded" is a success."""
 
 
-class CellRecord(Document, frozen=True):
+class CellRecord(Document, frozen=True, kw_only=True):
     """What became of one code cell; `index` counts all cells of the executed notebook from 0. Times in seconds."""
 
     index: int
@@ -68,7 +68,7 @@ class CellRecord(Document, frozen=True):
     error: str = ""
 
 
-class RunRecord(Document, frozen=True):
+class RunRecord(Document, frozen=True, kw_only=True):
     """What happened, written by the process outside the sandbox. Times in UTC.
 
     `key` is the content hash of the RunSpec, `id` the random name of this run. `exit_code` is the command's.
@@ -95,7 +95,7 @@ class RunRecord(Document, frozen=True):
     seconds: dict[str, float] = {}
 
 
-class StagedFile(Document, frozen=True):
+class StagedFile(Document, frozen=True, kw_only=True):
     """A file of the staged result; `path` is relative to it, `size` in bytes."""
 
     path: str
@@ -103,7 +103,7 @@ class StagedFile(Document, frozen=True):
     sha256: Sha256
 
 
-class Manifest(Document, frozen=True):
+class Manifest(Document, frozen=True, kw_only=True):
     """The staged result's table of contents. A result exists when its manifest does. Times in UTC."""
 
     version: Literal[1] = 1

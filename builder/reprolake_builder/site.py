@@ -1,0 +1,23 @@
+"""What differs from site to site: mirrors, indexes, certificates. A front door makes the value; the core reads no environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a lock's aliases lead at this site.
+
+    `archives` maps an archive's alias ("debian", "debian-security") to base URLs, tried in order: configured mirror, then the
+    dated archive, whose URL may hold `{date}` (replaced by a UTC time like 20260131T000000Z). `index_url` is the package
+    index; "" leaves the choice to uv's own configuration. `ca_bundle` is a host path, "" for the system's.
+    `uv_environment` holds the variables that uv is started with.
+    """
+
+    archives: Mapping[str, tuple[str, ...]]
+    index_url: str = ""
+    ca_bundle: str = ""
+    uv_environment: Mapping[str, str] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=dict)
