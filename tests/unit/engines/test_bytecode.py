@@ -1,0 +1,146 @@
+"""Byte code: the same bytes every time, the image's paths inside, and nothing of the tree is executed."""
+
+import marshal
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reprolake_builder.engines import bytecode
+from reprolake_builder.errors import BuildError
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+TAG = sys.implementation.cache_tag
+MODULE = 'NAMES = {"b", "a", "c"}\n\ndef has(name):\n    return name in {"x", "y", "z", "w"}\n'
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A base whose interpreter is the one that runs the tests."""
+    root = tmp_path_factory.mktemp("base")
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/lib").mkdir()
+    (root / "usr/lib/x86_64-linux-gnu").symlink_to("/usr/lib/x86_64-linux-gnu")
+    (root / f"usr/bin/python{PYTHON}").symlink_to(Path(sys.executable).resolve())
+    return root
+
+
+def compiled(base: Path, root: Path, sources: dict[str, str]) -> dict[str, bytes]:
+    """Write the sources, compile them and return the byte code by path."""
+    for name, text in sources.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    bytecode.compile_tree(base, PYTHON, root, ("lib",), "/opt/env")
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.pyc"))}
+
+
+def code_of(pyc: bytes):
+    """Return the code object of a pyc that this test just made."""
+    return marshal.loads(pyc[16:])  # noqa: S302 - our own bytes
+
+
+def test_two_trees_get_identical_bytes(base, tmp_path, monkeypatch):
+    """The same sources in other folders, under another environment and umask, give the same byte code."""
+    sources = {f"lib/package/module_{number}.py": MODULE + f"N = {number}\n" for number in range(30)}
+    first = compiled(base, tmp_path / "first", sources)
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    monkeypatch.setenv("LANG", "tr_TR.UTF-8")
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    before = os.umask(0o077)
+    try:
+        second = compiled(base, tmp_path / "a longer name" / "second", sources)
+    finally:
+        os.umask(before)
+    assert len(first) == 30
+    assert first == second
+
+
+def test_the_code_names_its_place_in_the_image(base, tmp_path):
+    """A traceback shows the path inside the image, never the host's."""
+    made = compiled(base, tmp_path, {"lib/a.py": MODULE})
+    pyc = made[f"lib/__pycache__/a.{TAG}.pyc"]
+    assert code_of(pyc).co_filename == "/opt/env/lib/a.py"
+    assert pyc[4:8] == (1).to_bytes(4, "little"), "hash-based and unchecked"
+    assert os.fsencode(tmp_path) not in pyc
+
+
+def test_what_is_no_python_gets_no_byte_code(base, tmp_path):
+    """Sources that cannot be compiled are left alone and those beside them are compiled."""
+    sources = {
+        "lib/syntax.py": "def broken(:\n",
+        "lib/zero.py": "a = '\0'\n",
+        "lib/deep.py": "(" * 5000 + ")" * 5000,
+        "lib/sum.py": "x = " + "+".join(["1"] * 60000),
+        "lib/cookie.py": "# coding: no-such-thing\n",
+        "lib/fine.py": "x = 1\n",
+    }
+    assert f"lib/__pycache__/fine.{TAG}.pyc" in compiled(base, tmp_path, sources)
+    assert not (tmp_path / f"lib/__pycache__/syntax.{TAG}.pyc").exists()
+    assert not (tmp_path / f"lib/__pycache__/cookie.{TAG}.pyc").exists()
+
+
+def test_nothing_of_the_tree_is_imported(base, tmp_path):
+    """Modules of the tree that shadow the standard library do not run while the tree is compiled."""
+    mark = tmp_path / "executed"
+    text = f"open({str(mark)!r}, 'w').close()\n"
+    sources = {
+        f"lib/{name}.py": text for name in ("os", "marshal", "linecache", "sitecustomize", "encodings")
+    }
+    assert len(compiled(base, tmp_path, sources)) == len(sources)
+    assert not mark.exists()
+
+
+def test_links_are_neither_read_nor_written_through(base, tmp_path):
+    """A source or a cache folder that is a symbolic link is left alone, and a shipped hard-linked pyc is not written into."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.py").write_text("secret = 1\n")
+    (outside / "pyc").write_bytes(b"kept")
+    tree = tmp_path / "tree"
+    (tree / "lib/linked").mkdir(parents=True)
+    (tree / "lib/linked/a.py").write_text("a = 1\n")
+    (tree / "lib/linked/__pycache__").symlink_to(outside)
+    (tree / "lib/secret.py").symlink_to(outside / "secret.py")
+    (tree / "lib/folder").symlink_to(outside)
+    (tree / "lib/__pycache__").mkdir()
+    os.link(outside / "pyc", tree / f"lib/__pycache__/b.{TAG}.pyc")
+    (tree / "lib/b.py").write_text("b = 1\n")
+    bytecode.compile_tree(base, PYTHON, tree, ("",), "")
+    assert sorted(path.name for path in outside.iterdir()) == ["pyc", "secret.py"]
+    assert (outside / "pyc").read_bytes() == b"kept"
+    assert not (tree / f"lib/__pycache__/secret.{TAG}.pyc").exists()
+    assert code_of((tree / f"lib/__pycache__/b.{TAG}.pyc").read_bytes()).co_filename == "/lib/b.py"
+
+
+def test_a_source_that_eats_memory_does_not_hang_the_build(base, tmp_path):
+    """A constant expression that would need gigabytes ends as one file without byte code or as an error with its name."""
+    sources = {"lib/bomb.py": "x = (1,) * 10**9\ny = " + "[" * 90 + "0" + "]" * 90, "lib/fine.py": "x = 1\n"}
+    try:
+        made = compiled(base, tmp_path, sources)
+    except BuildError as error:
+        assert "lib/bomb.py" in error.message  # noqa: PT017 - either outcome is right
+    else:
+        assert f"lib/__pycache__/fine.{TAG}.pyc" in made
+
+
+def test_a_base_without_python_is_an_error(tmp_path):
+    """An interpreter that cannot be started is reported as such."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/a.py").write_text("a = 1\n")
+    with pytest.raises(BuildError, match="cannot be started"):
+        bytecode.compile_tree(tmp_path / "none", PYTHON, tmp_path, ("lib",), "/")
+
+
+@settings(max_examples=10, deadline=None)
+@given(name=st.binary(min_size=1, max_size=20).filter(lambda b: not set(b) & {0, 47}))
+def test_any_file_name_is_compiled(base, tmp_path_factory, name):
+    """File names are bytes: spaces, newlines and what is no text do no harm."""
+    root = tmp_path_factory.mktemp("tree")
+    with open(os.fsencode(root) + b"/" + name + b".py", "w") as stream:
+        stream.write("a = 1\n")
+    bytecode.compile_tree(base, PYTHON, root, ("",), "/x")
+    pyc = os.fsencode(root) + b"/__pycache__/" + name + b"." + os.fsencode(TAG) + b".pyc"
+    assert os.path.exists(pyc)
