@@ -1,0 +1,189 @@
+"""A wheel becomes the files of an environment, as pip would lay them out, without running any of it.
+
+Source: Binary distribution format and Recording installed projects, packaging.python.org specifications.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import csv
+import hashlib
+import io
+import posixpath
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from reprolake_builder.errors import BuildError
+from reprolake_builder.image import PREFIX
+
+_PIECE = 1 << 20
+_UNPACKED_LIMIT = 64 << 30  # bytes: a wheel that unpacks to more is a bomb
+_OBJECT = re.compile(r"^\s*([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\])?\s*$")
+_SCRIPT = """#!{prefix}/bin/python
+import re
+import sys
+from {module} import {top}
+if __name__ == "__main__":
+    sys.argv[0] = re.sub(r"(-script\\.pyw|\\.exe)?$", "", sys.argv[0])
+    sys.exit({call}())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things of one Python go; folders are relative to the tree's root. `minor` is "3.11"."""
+
+    minor: str
+
+    @property
+    def prefix(self) -> str:
+        """The environment's folder."""
+        return PREFIX.lstrip("/")
+
+    @property
+    def site(self) -> str:
+        """The folder of importable packages."""
+        return f"{self.prefix}/lib/python{self.minor}/site-packages"
+
+
+@dataclass(slots=True)
+class Installed:
+    """The files of one wheel: `info` is its dist-info folder, `files` maps paths to (hash as RECORD writes it, size).
+
+    All paths are relative to `root` (host folder).
+    """
+
+    root: Path
+    info: str
+    files: dict[str, tuple[str, int]]
+
+    def write(self, path: str, pieces: Iterator[bytes], *, executable: bool) -> None:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest, size = hashlib.sha256(), 0
+        with target.open("xb") as stream:
+            for piece in pieces:
+                digest.update(piece)
+                size += len(piece)
+                stream.write(piece)
+        target.chmod(0o755 if executable else 0o644)
+        self.files[path] = ("sha256=" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode(), size)
+
+
+def unpack_wheel(wheel: Path, name: str, root: Path, layout: Layout) -> Installed:
+    """Lay the wheel (host path) out below `root` (host folder) and return what was installed.
+
+    RECORD is still missing: `write_record` adds it once byte code is there. `name` is the file name, for messages.
+    Raises BuildError for a broken wheel or one with an entry that leaves its place.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if sum(member.file_size for member in members) > _UNPACKED_LIMIT:
+                raise BuildError(f"{name} would unpack to more than {_UNPACKED_LIMIT >> 30} GiB")
+            info = _dist_info(members, name)
+            installed = Installed(root, f"{layout.site}/{info}", {})
+            for member in members:
+                if member.filename not in {f"{info}/RECORD", f"{info}/RECORD.jws", f"{info}/RECORD.p7s"}:
+                    _unpack_member(archive, member, name, installed, layout)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise BuildError(f"{name} is not a sound wheel: {error}") from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise BuildError(f"{name} is not a sound wheel: two of its entries claim {error.filename}") from error
+    _write_entry_points(installed, name, layout)
+    installed.write(f"{installed.info}/INSTALLER", iter([b"reprolake\n"]), executable=False)
+    return installed
+
+
+def _dist_info(members: list[zipfile.ZipInfo], name: str) -> str:
+    found = {member.filename.split("/")[0] for member in members if member.filename.count("/") == 1}
+    infos = sorted(folder for folder in found if folder.endswith(".dist-info"))
+    if len(infos) != 1:
+        raise BuildError(f"{name} has {len(infos)} .dist-info folders, a wheel has one")
+    return infos[0]
+
+
+def _unpack_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, installed: Installed, layout: Layout
+) -> None:
+    parts = member.filename.split("/")
+    if "\\" in member.filename or any(part in {"", ".", ".."} for part in parts):
+        raise BuildError(f"{name} holds {member.filename!r}, a path that a wheel must not have")
+    executable = bool(member.external_attr >> 16 & 0o111)
+    with archive.open(member) as stream:
+        pieces = iter(lambda: stream.read(_PIECE), b"")
+        if len(parts) > 2 and parts[0].endswith(".data"):
+            kind, rest = parts[1], "/".join(parts[2:])
+            if kind == "scripts":
+                installed.write(f"{layout.prefix}/bin/{rest}", _with_interpreter(pieces), executable=True)
+                return
+            places = {
+                "purelib": layout.site,
+                "platlib": layout.site,
+                "data": layout.prefix,
+                "headers": f"{layout.prefix}/include/site/python{layout.minor}/{PurePosixPath(installed.info).name.split('-')[0]}",
+            }
+            if kind not in places:
+                raise BuildError(f"{name} holds {member.filename!r}: {kind!r} is no installation scheme")
+            installed.write(f"{places[kind]}/{rest}", pieces, executable=executable)
+        else:
+            installed.write(f"{layout.site}/{member.filename}", pieces, executable=executable)
+
+
+def _with_interpreter(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass a script on with `#!python` replaced by the environment's interpreter."""
+    first = next(pieces, b"")
+    if first.startswith(b"#!python"):
+        _, _, rest = first.partition(b"\n")
+        first = f"#!{PREFIX}/bin/python\n".encode() + rest
+    yield first
+    yield from pieces
+
+
+def _write_entry_points(installed: Installed, name: str, layout: Layout) -> None:
+    path = f"{installed.info}/entry_points.txt"
+    if path not in installed.files:
+        return
+    parser = configparser.ConfigParser(delimiters=("=",), strict=False, interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    try:
+        parser.read_string((installed.root / path).read_text("utf-8"))
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise BuildError(f"{name}: its entry_points.txt cannot be read: {error}") from error
+    for section in ("console_scripts", "gui_scripts"):
+        for command, target in parser.items(section) if parser.has_section(section) else ():
+            matched = _OBJECT.match(target)
+            if not matched or PurePosixPath(command).name != command:
+                raise BuildError(f"{name}: the entry point {command!r} = {target!r} names no function")
+            module, call = matched.groups()
+            text = _SCRIPT.format(prefix=PREFIX, module=module, top=call.split(".")[0], call=call)
+            script = f"{layout.prefix}/bin/{command}"
+            (installed.root / script).unlink(missing_ok=True)
+            installed.write(script, iter([text.encode()]), executable=True)
+
+
+def write_record(installed: Installed, layout: Layout) -> None:
+    """Write the wheel's RECORD; byte code is listed without hash, as pip does."""
+    record = io.StringIO(newline="")
+    rows = csv.writer(record, lineterminator="\n")
+    tag = "cpython-" + layout.minor.replace(".", "")
+    for path in sorted(installed.files):
+        rows.writerow((_relative(path, layout.site), *installed.files[path]))
+        source = PurePosixPath(path)
+        byte_code = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
+        if source.suffix == ".py" and (installed.root / byte_code).is_file():
+            rows.writerow((_relative(str(byte_code), layout.site), "", ""))
+    rows.writerow((_relative(f"{installed.info}/RECORD", layout.site), "", ""))
+    (installed.root / installed.info / "RECORD").write_bytes(record.getvalue().encode())
+
+
+def _relative(path: str, site: str) -> str:
+    """Return `path` relative to the folder of packages, as RECORD wants it."""
+    if path.startswith(site + "/"):
+        return path[len(site) + 1 :]
+    return posixpath.relpath(path, site)

@@ -1,0 +1,1 @@
+"""Places that an image can be written to."""

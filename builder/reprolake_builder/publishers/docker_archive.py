@@ -1,0 +1,46 @@
+"""One file that `docker load` and `podman load` take: an OCI layout and Docker's older manifest.json over the same blobs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from reprolake_builder.errors import PublishError
+from reprolake_builder.image import Image
+from reprolake_builder.progress import Progress
+from reprolake_builder.publishers.interface import Destination, Publication
+from reprolake_builder.publishers.oci_layout import write_layout
+from reprolake_builder.store import Store
+from reprolake_builder.trees import Placed, scan, write_tar
+
+
+class DockerArchive:
+    """Writes to `docker-archive:FILE`."""
+
+    def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
+        """Write the archive beside its place and rename it."""
+        if to.path.is_dir():
+            raise PublishError(f"{to.path} is a folder; docker-archive: wants a file")
+        partial = to.path.with_name(f".{to.path.name}.{secrets.token_hex(4)}")
+        try:
+            with store.scratch() as folder:
+                digest = write_layout(image, Destination("oci", folder, to.name), store, progress)
+                manifest = json.loads((folder / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes())
+                older = {
+                    "Config": _blob(manifest["config"]["digest"]),
+                    "RepoTags": [to.name],
+                    "Layers": [_blob(layer["digest"]) for layer in manifest["layers"]],
+                }
+                (folder / "manifest.json").write_text(json.dumps([older], sort_keys=True))
+                with partial.open("wb") as stream:
+                    write_tar((Placed(entry, folder) for entry in scan(folder)), stream.write)
+            partial.replace(to.path)
+        except OSError as error:
+            raise PublishError(f"{to.path} cannot be written: {error.strerror or error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return Publication(reference=f"docker-archive:{to.path}", image=image.id, manifest=digest)
+
+
+def _blob(digest: str) -> str:
+    return "blobs/sha256/" + digest.removeprefix("sha256:")

@@ -1,0 +1,36 @@
+"""The seam to the places that an image can be written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from reprolake_builder.documents.base import Digest, Document
+from reprolake_builder.image import Image
+from reprolake_builder.progress import Progress
+from reprolake_builder.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A parsed `--output`: `scheme` chooses the publisher, `path` is a host path, `name` is `repository:tag`."""
+
+    scheme: str
+    path: Path
+    name: str
+
+
+class Publication(Document, frozen=True, kw_only=True):
+    """Where an image was written: `reference` as other tools take it, `manifest` its manifest's digest."""
+
+    reference: str
+    image: Digest
+    manifest: Digest
+
+
+class Publisher(Protocol):
+    """Writes an image to one kind of place."""
+
+    def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
+        """Write the image whole or not at all. Raises PublishError."""

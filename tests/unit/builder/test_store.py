@@ -1,0 +1,141 @@
+"""The store: whole or absent, safe side by side, clear when the disk is not."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from reprolake_builder.documents.base import Document
+from reprolake_builder.errors import FetchError, StoreError
+from reprolake_builder.store import Store
+
+KEY = "ab" * 32
+
+
+class Note(Document, frozen=True, kw_only=True):
+    text: str
+
+
+def test_an_archive_with_other_bytes_is_not_kept(tmp_path):
+    """What arrives with another hash is refused and leaves nothing behind."""
+    store = Store(tmp_path)
+    wanted = hashlib.sha256(b"right").hexdigest()
+    with pytest.raises(FetchError, match=r"numpy\.whl arrived with SHA-256"):
+        store.add_archive(iter([b"wrong"]), wanted, "numpy.whl")
+    assert not store.has_archive(wanted)
+    assert list((tmp_path / "tmp").glob("*/*")) == []
+
+
+def test_a_tree_is_made_once(tmp_path):
+    """The second call returns the stored tree without making it again."""
+    store, made = Store(tmp_path), []
+
+    def fill(root):
+        made.append(root)
+        (root / "file").write_text("x")
+
+    first, second = store.make_tree(KEY, fill), store.make_tree(KEY, fill)
+    assert len(made) == 1
+    assert first.entries == second.entries
+
+
+def test_a_failed_tree_leaves_nothing(tmp_path):
+    """When filling fails there is no tree of that key."""
+    store = Store(tmp_path)
+
+    def fill(root):
+        (root / "file").write_text("x")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store.make_tree(KEY, fill)
+    assert store.tree(KEY) is None
+    assert list((tmp_path / "tmp").glob("*/*")) == []
+
+
+def test_a_killed_writer_is_swept(tmp_path):
+    """What a killed process left is removed by the next one, and its tree was never visible."""
+    program = (
+        "import sys, time; from pathlib import Path; from reprolake_builder.store import Store\n"
+        f"def fill(root): (root / 'big').write_bytes(b'x' * 1000); print('in', flush=True); time.sleep(60)\n"
+        f"Store(Path(sys.argv[1])).make_tree({KEY!r}, fill)"
+    )
+    writer = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+    assert writer.stdout.readline() == b"in\n"
+    left = list((tmp_path / "tmp").glob("*/*"))
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    assert left
+    store = Store(tmp_path)
+    assert store.tree(KEY) is None
+    store.put("notes", "n", Note(text="x"))
+    assert not any(path.exists() for path in left)
+
+
+def test_another_process_at_work_is_left_alone(tmp_path):
+    """Sweeping never touches what a living process writes."""
+    program = (
+        "import sys; from pathlib import Path; from reprolake_builder.store import Store\n"
+        f"def fill(root): (root / 'file').write_text('y'); print('in', flush=True); sys.stdin.read()\n"
+        f"print(Store(Path(sys.argv[1])).make_tree({KEY!r}, fill).size)"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert writer.stdout.readline() == b"in\n"
+    Store(tmp_path).put("notes", "n", Note(text="x"))
+    out, _ = writer.communicate(b"")
+    assert (writer.returncode, out) == (0, b"1\n")
+
+
+def test_documents_of_another_version_are_none(tmp_path):
+    """A document that this version cannot read counts as absent."""
+    store = Store(tmp_path)
+    store.put("notes", "n", {"text": "x", "more": 1})
+    assert store.get("notes", "n", Note) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a read-only file system needs root")
+def test_a_read_only_store_says_so(tmp_path):
+    """A store that cannot be written is an error that names it and the remedy, not a traceback."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)], check=True)
+    try:
+        with pytest.raises(StoreError, match="cannot be written") as caught:
+            Store(tmp_path).put("notes", "n", Note(text="x"))
+        assert "--store" in caught.value.hint
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_a_full_disk_says_so(tmp_path):
+    """A full disk is an error that names the store, and nothing half-written is visible."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=True)
+    try:
+        store = Store(tmp_path)
+        with pytest.raises(StoreError, match="is full"):
+            store.make_tree(KEY, lambda root: (root / "big").write_bytes(b"x" * (2 << 20)) and None)
+        assert store.tree(KEY) is None
+        store.close()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_two_makers_of_one_tree_agree(tmp_path):
+    """Processes that make the same tree at once both end with a whole one."""
+    program = (
+        "import sys, time; from pathlib import Path; from reprolake_builder.store import Store\n"
+        f"def fill(root): time.sleep(0.3); (root / 'file').write_text('same')\n"
+        f"print(Store(Path(sys.argv[1])).make_tree({KEY!r}, fill).size)"
+    )
+    makers = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    assert [maker.communicate()[0] for maker in makers] == [b"4\n"] * 3
+    assert [maker.returncode for maker in makers] == [0, 0, 0]
