@@ -44,7 +44,7 @@ def _sources(etc: Path) -> Iterator[tuple[str, str, Path]]:
             continue
         if file.suffix == ".sources":
             for stanza in re.split(r"\n\s*\n", text):
-                fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.M))
+                fields = dict(re.findall(r"^([A-Za-z-]+):[ \t]*(.*)$", stanza, re.MULTILINE))
                 if fields.get("Enabled", "yes") == "yes":
                     for url in fields.get("URIs", "").split():
                         for suite in fields.get("Suites", "").split():

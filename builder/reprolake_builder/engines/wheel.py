@@ -63,6 +63,7 @@ class Installed:
     files: dict[str, tuple[str, int]]
 
     def write(self, path: str, pieces: Iterator[bytes], *, executable: bool) -> None:
+        """Write one file, new at this path, and remember its hash for RECORD."""
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         digest, size = hashlib.sha256(), 0

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import Self
 
 import deflate
 
@@ -29,7 +30,7 @@ class GzipWriter:
         self._pool = ThreadPoolExecutor(self._workers)
         self._waiting: deque[Future[bytes]] = deque()
 
-    def __enter__(self) -> GzipWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

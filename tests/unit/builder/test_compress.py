@@ -7,6 +7,7 @@ import hashlib
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reprolake_builder.publishers.compress import PIECE, GzipWriter
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+
 from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import FetchError, StoreError
 from reprolake_builder.store import Store

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reprolake_builder.trees import MTIME, Entry, Owned, Placed, merge, scan, write_tar
 
 NAMES = st.binary(min_size=1, max_size=130).filter(

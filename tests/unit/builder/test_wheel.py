@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from reprolake_builder.engines.repack import repack_wheel
 from reprolake_builder.engines.wheel import Layout, unpack_wheel, write_record
 from reprolake_builder.errors import BuildError

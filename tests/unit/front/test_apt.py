@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from reprolake.apt import configured_mirrors
 
 DEB822 = """Types: deb

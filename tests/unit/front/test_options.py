@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from reprolake import options
 from reprolake.options import UsageError, load_options
 
