@@ -1,0 +1,40 @@
+"""Where a locked Debian package can be fetched from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+from reprolake_builder.documents.lock import DebPackage, SignedRelease
+from reprolake_builder.download import Wanted
+from reprolake_builder.site import Site
+
+# The dated archive takes its picture some hours after a release, and a date leads to the picture before it.
+_PICTURE_TAKEN = timedelta(hours=6)
+
+
+def archive_bases(archive: str, moment: datetime, site: Site) -> tuple[str, ...]:
+    """Return the base URLs of an archive's alias, dated archives as they were at `moment`."""
+    stamp = moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return tuple(base.rstrip("/").replace("{date}", stamp) for base in site.archives.get(archive, ()))
+
+
+def wanted_debs(
+    packages: Iterable[DebPackage], releases: Iterable[SignedRelease], site: Site
+) -> tuple[Wanted, ...]:
+    """Return the packages as files to fetch: from the configured mirrors, then from the dated archive."""
+    dates: dict[str, datetime] = {}
+    for release in releases:
+        dates[release.archive] = max(release.date, dates.get(release.archive, release.date))
+    return tuple(
+        Wanted(
+            f"the Debian package {package.name} {package.version}",
+            tuple(
+                f"{base}/{package.path}"
+                for base in archive_bases(package.archive, dates[package.archive] + _PICTURE_TAKEN, site)
+            ),
+            package.sha256,
+            package.size,
+        )
+        for package in packages
+    )

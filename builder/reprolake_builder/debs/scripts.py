@@ -1,0 +1,129 @@
+"""What a package's postinst would do, as far as it can be told without running it.
+
+Most scripts are scaffolding around nothing, or snippets of debhelper that concern running daemons, menus and upgrades.
+Literal calls of update-alternatives are understood; whatever else a script does is reported, not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import NamedTuple
+
+_SECTION = re.compile(
+    r"^# Automatically added by (dh_\w+)[^\n]*\n.*?^# End automatically added section[^\n]*$",
+    re.MULTILINE | re.DOTALL,
+)
+# These write nothing that an unpacked tree misses: daemons, menus and desktop caches, upgrades from older versions, byte
+# code of Debian's own Python modules (Python makes that itself), and the library cache (made for the whole tree).
+_HARMLESS_SECTIONS = frozenset(
+    {
+        "dh_apparmor",
+        "dh_icons",
+        "dh_installdeb",
+        "dh_installdebconf",
+        "dh_installemacsen",
+        "dh_installinfo",
+        "dh_installinit",
+        "dh_installmenu",
+        "dh_installmime",
+        "dh_installsystemd",
+        "dh_installsystemduser",
+        "dh_installudev",
+        "dh_installwm",
+        "dh_makeshlibs",
+        "dh_python2",
+        "dh_python3",
+        "dh_systemd_enable",
+        "dh_systemd_start",
+    }
+)
+_HARMLESS = re.compile(
+    r"""
+      (?: set\s+[-+][a-z]+ | exit(?:\s+\S+)? | true | : | esac | fi | else | then | do | done | \{ | \} | return(?:\s+\d)?
+        | case\s+"?\$\{?1\}?"?\s+in
+        | \(?\s*"?[a-z*-]+"?(?:\s*\|\s*"?[a-z-]+"?)*\s*\)              # a branch: abort-upgrade|abort-remove)
+        | (?:if|elif)\s+(?:\[|test\b)[^`]*(?:\]|\S)
+        | (?:if|elif)\s+dpkg\s+--compare-versions\s[^`;|]*
+        | echo\b[^`|]*
+        | (?:/sbin/)?ldconfig
+        | \.\s+/usr/share/debconf/confmodule | db_version\s+\S+ | db_stop | db_purge
+        | rm\s+-r?f\s[^`|]*
+        | rmdir\s[^`|]*
+        | (?:/usr/bin/)?dpkg-maintscript-helper\s.*
+        | py3?compile\s.* | py3?clean\s.*
+      )
+      (?:\s*(?:\|\||&&)\s*(?:true|:|exit\s+\d))?
+      (?:\s*[12]?>{1,2}\s*(?:/dev/null|&[12]))*
+    """,
+    re.VERBOSE,
+)
+
+
+class Link(NamedTuple):
+    """A generic name: `link` leads, by way of `name` in /etc/alternatives, to `path`."""
+
+    link: str
+    name: str
+    path: str
+
+
+class Alternative(NamedTuple):
+    """One choice for a generic name; the highest priority wins, and its slaves with it."""
+
+    master: Link
+    priority: int
+    slaves: tuple[Link, ...]
+
+
+def read_postinst(script: bytes) -> tuple[tuple[Alternative, ...], tuple[str, ...]]:
+    """Return the alternatives that a postinst installs, and the commands in it that nothing here stands in for."""
+    if not script.strip():
+        return (), ()
+    text = script.decode("utf-8", "replace")
+    first = text.partition("\n")[0]
+    if not re.fullmatch(r"#!\s*/bin/(?:ba|da)?sh\b.*", first):
+        return (), (first,)
+    text = _SECTION.sub(lambda found: "" if found[1] in _HARMLESS_SECTIONS else found[0], text)
+    alternatives: list[Alternative] = []
+    others: list[str] = []
+    for line in text.replace("\\\n", " ").splitlines():
+        for command in _commands(line):
+            if "update-alternatives" in command:
+                found = _alternative(command)
+                if found is not None:
+                    alternatives.append(found)
+                elif "--install" in command:
+                    others.append(command)
+            elif not _HARMLESS.fullmatch(command):
+                others.append(command)
+    return tuple(alternatives), tuple(others)
+
+
+def _commands(line: str) -> list[str]:
+    """Split a line at its semicolons, without the keywords that may stand before a command."""
+    line = line.strip()
+    if line.startswith("#"):
+        return []
+    parts = (part.strip() for part in re.split(r";+", line))
+    return [part for part in (re.sub(r"^(?:then|else|do)\s+", "", part) for part in parts) if part]
+
+
+def _alternative(command: str) -> Alternative | None:
+    try:
+        words = shlex.split(command, comments=True)
+    except ValueError:
+        return None
+    if "--install" not in words:
+        return None
+    at = words.index("--install") + 1
+    master = words[at : at + 4]
+    if len(master) < 4 or not master[3].isdigit():
+        return None
+    links = [Link(*master[:3])]
+    for number, word in enumerate(words):
+        if word == "--slave" and len(words) > number + 3:
+            links.append(Link(*words[number + 1 : number + 4]))
+    if any("$" in word or "`" in word for link in links for word in link):
+        return None
+    return Alternative(links[0], int(master[3]), tuple(links[1:]))

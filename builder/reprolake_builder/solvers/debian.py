@@ -1,0 +1,146 @@
+"""The Debian base and the packages of apt.txt, resolved against the newest signed state of the Python's own suite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from reprolake_builder.debs.archive import control_files
+from reprolake_builder.debs.mirror import wanted_debs
+from reprolake_builder.debs.scripts import read_postinst
+from reprolake_builder.documents.base import Document, content_hash
+from reprolake_builder.documents.environment import Asked
+from reprolake_builder.documents.lock import LAYOUT, DebianLock, DebPackage, InterpreterLock, SignedRelease
+from reprolake_builder.download import Downloader
+from reprolake_builder.errors import LockError
+from reprolake_builder.progress import SILENT, Progress
+from reprolake_builder.site import Site
+from reprolake_builder.solvers.debian_archive import (
+    Catalogue,
+    Package,
+    fetch_catalogue,
+    fetch_release,
+    suites_of,
+)
+from reprolake_builder.solvers.debian_resolve import Selection
+from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+from reprolake_builder.store import Store
+
+SOLVER = 1
+"""Raised whenever the same releases would give another set of packages: stored answers of older solvers are not used."""
+
+# Beyond the essential packages and Python: certificates, time zones, and the libraries that wheels expect of any system.
+_ALWAYS = ("ca-certificates", "tzdata", "libstdc++6", "libgomp1", "libexpat1", "zlib1g")
+# Taken before anything that would otherwise choose `usrmerge`, which converts a running system and needs perl.
+_FIRST = "usr-is-merged"
+_UPSTREAM = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class DebianTools:
+    """What the solver works with."""
+
+    site: Site
+    downloader: Downloader
+    store: Store
+    progress: Progress = SILENT
+
+
+class SolvedDebian(Document, frozen=True, kw_only=True):
+    """The packages and, among them, the interpreter."""
+
+    debian: DebianLock
+    interpreter: InterpreterLock
+
+
+def solve_debian(python: str, extra: tuple[Asked, ...], tools: DebianTools) -> SolvedDebian:
+    """Return the newest signed state of the suite that has `python` ("3.11"), with the packages demanded by `extra`.
+
+    The base set depends on the suite's state alone, never on `extra`. Raises LockError naming the demand that cannot be
+    met, FetchError when the mirror does not answer.
+    """
+    offer = PYTHONS_ON_OFFER.get(python)
+    if offer is None:
+        raise LockError(
+            f"Debian has no Python {python} for us; on offer are {', '.join(PYTHONS_ON_OFFER)}",
+            hint="choose one of these with --python",
+        )
+    now = datetime.now(UTC)
+    releases = tuple(
+        fetch_release(archive, suite, tools.site, tools.downloader, now)
+        for archive, suite in suites_of(offer.suite)
+    )
+    signed = tuple(release.signed for release in releases)
+    texts = tuple(sorted({asked.text for asked in extra}))
+    key = content_hash(
+        {"solver": SOLVER, "layout": LAYOUT, "releases": signed, "python": python, "extra": texts}
+    )
+    if (known := tools.store.get("debian", key, SolvedDebian)) is not None:
+        return known
+    catalogue = fetch_catalogue(releases, tools.site, tools.downloader, tools.store, tools.progress)
+    base, added = resolve(catalogue, python, extra)
+    solved = SolvedDebian(
+        debian=DebianLock(
+            suite=offer.suite,
+            releases=signed,
+            base=base,
+            extra=added,
+            unconfigured=_unconfigured(added, signed, tools),
+        ),
+        interpreter=_interpreter(base, python),
+    )
+    tools.store.put("debian", key, solved)
+    return solved
+
+
+def resolve(
+    catalogue: Catalogue, python: str, extra: tuple[Asked, ...]
+) -> tuple[tuple[DebPackage, ...], tuple[DebPackage, ...]]:
+    """Return the base set and what `extra` adds to it, each sorted by name."""
+    own = (f"python{python}", f"libpython{python}-stdlib", *_ALWAYS)
+    # Parts of the standard library, and zone names of old, that some suites keep in packages of their own.
+    split = (f"python{python}-distutils", f"python{python}-lib2to3", "tzdata-legacy")
+    apart = tuple(name for name in split if name in catalogue.packages or name in catalogue.providers)
+    first = (_FIRST,) if _FIRST in catalogue.packages else ()
+    selection = Selection(catalogue)
+    selection.require([Asked(text=name, origin="") for name in (*catalogue.essential, *first, *own, *apart)])
+    base = dict(selection.packages)
+    selection.require(extra)
+    return _locked(base.values()), _locked(
+        package for name, package in selection.packages.items() if name not in base
+    )
+
+
+def _locked(packages: Iterable[Package]) -> tuple[DebPackage, ...]:
+    return tuple(sorted((package.locked() for package in packages), key=lambda deb: deb.name))
+
+
+def _interpreter(base: tuple[DebPackage, ...], python: str) -> InterpreterLock:
+    """Return the interpreter that the base holds; Debian's version of the package begins with Python's own."""
+    name = f"python{python}-minimal"
+    deb = next(deb for deb in base if deb.name == name)
+    version = _UPSTREAM.match(deb.version)
+    if version is None:
+        raise LockError(f"the version {deb.version} of Debian's {name} does not tell Python's own")
+    return InterpreterLock(
+        version=version[1], executable=f"/usr/bin/python{python}", package=name, sha256=deb.sha256
+    )
+
+
+def _unconfigured(
+    added: tuple[DebPackage, ...], releases: tuple[SignedRelease, ...], tools: DebianTools
+) -> tuple[str, ...]:
+    """Return the packages whose script does what nothing stands in for; they are fetched, as the build needs them anyway."""
+    tools.downloader.fetch_all(
+        wanted_debs(added, releases, tools.site),
+        tools.store,
+        tools.progress,
+        "Fetching Debian packages of apt.txt",
+    )
+    return tuple(
+        deb.name
+        for deb in added
+        if read_postinst(control_files(tools.store.archive(deb.sha256)).get("postinst", b""))[1]
+    )
