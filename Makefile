@@ -25,7 +25,7 @@ bench: $(VENV)/.ready tools ## measure against what a user would pick instead
 	$(BIN)/python -m bench
 
 schemas: $(VENV)/.ready ## write docs/reference anew from the code
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 wheel: $(VENV)/.ready ## build the distribution
 	$(BIN)/python -m hatchling build -t wheel
