@@ -1,0 +1,207 @@
+"""Image + path → Notebook: the notebook as a value, with the parameters that it declares.
+
+A notebook is JSON from a stranger: it is read with limits and never executed here. Declared parameters come from
+Python's own parser, not from regular expressions. Source: nbformat 4 (`nbformat.v4.schema.json`), and papermill's
+convention of a cell tagged `parameters`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from reprolake_builder.process import printable
+from reprolake_runner.declared import DeclaredParameter, declared_parameters
+from reprolake_runner.errors import NotebookError
+
+MAX_BYTES = 64 << 20
+TAG = "parameters"
+HOW_TO_TAG = (
+    f'tag the cell that sets the defaults with "{TAG}": in JupyterLab select the cell, open the property inspector '
+    f'(the gear at the top right) and add "{TAG}" under Cell Tags; in VS Code: "…" of the cell, Add Cell Tag'
+)
+_MAX_LISTED = 20
+_MAX_VISITED = 20_000
+_KERNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_PYTHON = {"python", "python3", "ipython", "ipython3"}
+
+
+class _Cell(msgspec.Struct):
+    """The fields of a cell that matter here; what else it holds is skipped."""
+
+    cell_type: Literal["code", "markdown", "raw"]
+    source: str | list[str]
+    metadata: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        return self.source if isinstance(self.source, str) else "".join(self.source)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        tags = self.metadata.get("tags")
+        return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
+
+
+class _Metadata(msgspec.Struct):
+    kernelspec: dict[str, Any] = {}
+    language_info: dict[str, Any] = {}
+
+
+class _File(msgspec.Struct):
+    nbformat: int
+    metadata: _Metadata
+    cells: list[_Cell]
+
+
+class _Version(msgspec.Struct):
+    nbformat: int
+
+
+@dataclass(frozen=True, slots=True)
+class CodeCell:
+    """One code cell: `index` counts all cells of the notebook from 0."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """A notebook of the repository.
+
+    `path` is relative to the repository's root; `sha256` that of the file; `kernel` and `language` as it declares them,
+    "python3" and "python" when it does not; `cells` their number. `parameters_cell` is the index of the cell tagged
+    `parameters`, None when there is none.
+    """
+
+    path: str
+    sha256: str
+    kernel: str
+    language: str
+    cells: int
+    code: tuple[CodeCell, ...]
+    parameters_cell: int | None
+    parameters: tuple[DeclaredParameter, ...]
+
+
+def read_notebook(repository: Path, path: str) -> Notebook:
+    """Return the notebook at `path` below `repository` (host folder that nobody writes to meanwhile).
+
+    Raises NotebookError when it is missing, leads out of the repository, or is no notebook that can be run.
+    """
+    data = _content(repository, path)
+    shown = printable(path)
+    try:
+        version = msgspec.json.decode(data, type=_Version).nbformat
+        if version != 4:
+            raise NotebookError(
+                f"{shown} is a notebook of format {version}; format 4 can be run",
+                hint=f"convert it in the repository: jupyter nbconvert --to notebook --nbformat 4 {shown}",
+            )
+        file = msgspec.json.decode(data, type=_File)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise NotebookError(
+            printable(f"{shown} is no valid notebook: {error}"),
+            hint="open and save it in Jupyter, which repairs or explains it",
+        ) from error
+    tagged = next(
+        (n for n, cell in enumerate(file.cells) if cell.cell_type == "code" and TAG in cell.tags), None
+    )
+    kernel, language = _kernel(file.metadata, shown)
+    return Notebook(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        kernel=kernel,
+        language=language,
+        cells=len(file.cells),
+        code=tuple(CodeCell(n, cell.text) for n, cell in enumerate(file.cells) if cell.cell_type == "code"),
+        parameters_cell=tagged,
+        parameters=() if tagged is None else declared_parameters(file.cells[tagged].text, shown, tagged),
+    )
+
+
+def _kernel(metadata: _Metadata, shown: str) -> tuple[str, str]:
+    kernel = metadata.kernelspec.get("name", "python3")
+    language = metadata.language_info.get("name") or metadata.kernelspec.get("language") or "python"
+    if not isinstance(kernel, str) or not _KERNEL_NAME.fullmatch(kernel) or kernel.strip(".") == "":
+        raise NotebookError(
+            printable(f"{shown} names the kernel {str(kernel)[:80]!r}, which is no name of a kernel"),
+            hint="choose a kernel in Jupyter and save the notebook",
+        )
+    if not isinstance(language, str) or language.lower() not in _PYTHON:
+        raise NotebookError(
+            printable(f"{shown} is written in {str(language)[:80]!r}; this version runs Python notebooks")
+        )
+    return kernel, "python"
+
+
+def _content(repository: Path, path: str) -> bytes:
+    """Return the bytes of the notebook file, which has to lie in the repository itself."""
+    shown = printable(path)
+    parts = path.split("/")
+    if not path or path.startswith("/") or ".." in parts or "\0" in path:
+        raise NotebookError(
+            f"{shown!r} is no path inside the repository",
+            hint="name the notebook relative to the repository's root, like analysis/spectrum.ipynb",
+        )
+    root = os.path.realpath(repository)
+    real = os.path.realpath(os.path.join(root, path))
+    if os.path.commonpath([root, real]) != root:
+        raise NotebookError(f"{shown} is a link that leads out of the repository")
+    try:
+        # The type is looked at before anything is opened: opening a pipe would wait, opening a device may act.
+        info = os.lstat(real)
+        if not stat.S_ISREG(info.st_mode):
+            raise NotebookError(f"{shown} is no file", hint=_instead(repository, path))
+        if info.st_size > MAX_BYTES:
+            raise NotebookError(
+                f"{shown} has {info.st_size} bytes, the limit is {MAX_BYTES}",
+                hint=f"clear its outputs in the repository: jupyter nbconvert --clear-output --inplace {shown}",
+            )
+        with open(os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+            return stream.read(MAX_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotebookError(
+            f"there is no notebook {shown} in the repository", hint=_instead(repository, path)
+        ) from error
+    except OSError as error:
+        raise NotebookError(f"{shown} cannot be read: {error.strerror}") from error
+
+
+def _instead(repository: Path, path: str) -> str:
+    """Return which notebooks there are, the nearest to what was asked for first."""
+    found = notebooks(repository)
+    if not found:
+        return "there is no notebook in the repository"
+    by_name = {name.rpartition("/")[2]: name for name in found}
+    near = difflib.get_close_matches(path, found, 1) or [
+        by_name[name] for name in difflib.get_close_matches(path.rpartition("/")[2], list(by_name), 1)
+    ]
+    listed = ", ".join(found[:_MAX_LISTED]) + (" …" if len(found) > _MAX_LISTED else "")
+    return printable((f"did you mean {near[0]}? " if near else "") + f"notebooks there: {listed}")
+
+
+def notebooks(repository: Path) -> tuple[str, ...]:
+    """Return the paths of the notebooks in the repository, sorted; a huge repository is not searched to its end."""
+    found: list[str] = []
+    visited = 0
+    for folder, folders, files in os.walk(repository):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            os.path.relpath(os.path.join(folder, name), repository)
+            for name in files
+            if name.endswith(".ipynb")
+        ]
+        visited += len(files) + len(folders)
+        if visited > _MAX_VISITED:
+            break
+    return tuple(sorted(found))
