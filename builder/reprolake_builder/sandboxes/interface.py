@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -23,7 +24,10 @@ class HostRoot:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A host file or folder that appears at `target` (sandbox path)."""
+    """A host file or folder that appears at `target` (sandbox path).
+
+    A writable one belongs to the sandboxed user from then on; what lies in it is untrusted afterwards.
+    """
 
     source: Path
     target: str
@@ -32,14 +36,27 @@ class Bind:
 
 @dataclass(frozen=True, slots=True)
 class CopyOnWrite:
-    """A private, writable view of `lower` (host folder) at `target` (sandbox path).
+    """A private, writable view of `lower` (host folder) at `target` (sandbox path); `lower` never changes.
 
-    What is written lands in `upper` (empty host folder, made by the caller); `lower` never changes.
+    What is written lands in `scratch` (empty host folder, made by the caller); `changes.changes` reads it.
     """
 
     lower: Path
-    upper: Path
+    scratch: Path
     target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a sandbox may take: processes and threads of the whole sandbox, bytes of one file, open files of one process.
+
+    `tmp_bytes` holds for each writable folder in memory.
+    """
+
+    processes: int = 4096
+    file_bytes: int = 1 << 40
+    open_files: int = 16384
+    tmp_bytes: int = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,35 +64,39 @@ class SandboxSpec:
     """What runs, in which root, seeing what.
 
     `env` is the whole environment; `cwd` and all targets are sandbox paths. `uid`/`gid` are those seen inside.
-    `home` (sandbox path) and /tmp are empty, writable, in memory, at most `tmp_bytes` each; "" means no home folder.
-    There is no network, only an own loopback. `max_processes` and `max_file_bytes` are limits of the whole sandbox and of one file.
+    `home` (sandbox path) and /tmp are empty, writable and in memory; "" means no home folder.
+    There is no network, only an own loopback.
     """
 
     root: ImageRoot | HostRoot
     argv: tuple[str, ...]
-    env: dict[str, str]
+    env: Mapping[str, str]
     cwd: str = "/"
     binds: tuple[Bind, ...] = ()
     copy_on_write: CopyOnWrite | None = None
     uid: int = 1000
     gid: int = 100
     home: str = ""
-    tmp_bytes: int = 2 << 30
-    max_processes: int = 4096
-    max_file_bytes: int = 1 << 40
+    limits: Limits = field(default_factory=Limits)
 
 
 class Running(Protocol):
     """A program in its sandbox."""
 
     def poll(self) -> int | None:
-        """Exit status, or None while it runs; negative is the number of the signal that ended it."""
+        """Exit status, or None while it runs; 128 + N when signal N ended the program.
+
+        Raises SandboxError when the program was never started.
+        """
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and return the exit status. Raises subprocess.TimeoutExpired (seconds)."""
+        """Wait for the end and return the exit status, as `poll` does. Raises subprocess.TimeoutExpired (seconds)."""
 
     def kill(self) -> None:
-        """End the program and everything it started, at once."""
+        """End the program and everything it started; when this returns nothing of it runs any more."""
+
+    def fileno(self) -> int:
+        """Descriptor that becomes readable when the sandbox has ended."""
 
 
 class Sandbox(Protocol):
@@ -84,7 +105,13 @@ class Sandbox(Protocol):
     def problem(self) -> str:
         """Why this host cannot use it, with the remedy; "" when it can."""
 
+    def promises(self) -> Mapping[str, str]:
+        """What isolates, and how: facts for the record of a run."""
+
     def start(
         self, spec: SandboxSpec, *, stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: IO[bytes] | int
     ) -> Running:
-        """Start the program. Raises SandboxError when any promised layer of isolation cannot be had."""
+        """Start the program; it dies with the thread that started it.
+
+        Raises SandboxError when any promised layer of isolation cannot be had.
+        """
