@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 _SECTION = re.compile(
@@ -43,14 +44,16 @@ _HARMLESS = re.compile(
       (?: set\s+[-+][a-z]+ | exit(?:\s+\S+)? | true | : | esac | fi | else | then | do | done | \{ | \} | return(?:\s+\d)?
         | case\s+"?\$\{?1\}?"?\s+in
         | \(?\s*"?[a-z*-]+"?(?:\s*\|\s*"?[a-z-]+"?)*\s*\)              # a branch: abort-upgrade|abort-remove)
-        | (?:if|elif)\s+(?:\[|test\b)[^`]*(?:\]|\S)
+        | (?:if|elif)\s+(?:\[|test\b)(?:`which\s[^`]*`|[^`])*
+        | (?:if|elif)\s+(?:which|command\s+-v|type)\s+\S+
         | (?:if|elif)\s+dpkg\s+--compare-versions\s[^`;|]*
-        | echo\b[^`|]*
+        | echo\b(?:\\`|[^`|])*
         | (?:/sbin/)?ldconfig
         | \.\s+/usr/share/debconf/confmodule | db_version\s+\S+ | db_stop | db_purge
         | rm\s+-r?f\s[^`|]*
         | rmdir\s[^`|]*
         | (?:/usr/bin/)?dpkg-maintscript-helper\s.*
+        | update-mime
         | py3?compile\s.* | py3?clean\s.*
       )
       (?:\s*(?:\|\||&&)\s*(?:true|:|exit\s+\d))?
@@ -58,6 +61,9 @@ _HARMLESS = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+_UPGRADE = re.compile(r"""(?:\[|test)\s+(?:-n\s+"?\$2"?|"?\$2"?\s+!=\s+"")""")
 
 
 class Link(NamedTuple):
@@ -87,17 +93,34 @@ def read_postinst(script: bytes) -> tuple[tuple[Alternative, ...], tuple[str, ..
     text = _SECTION.sub(lambda found: "" if found[1] in _HARMLESS_SECTIONS else found[0], text)
     alternatives: list[Alternative] = []
     others: list[str] = []
-    for line in text.replace("\\\n", " ").splitlines():
-        for command in _commands(line):
-            if "update-alternatives" in command:
-                found = _alternative(command)
-                if found is not None:
-                    alternatives.append(found)
-                elif "--install" in command:
-                    others.append(command)
-            elif not _HARMLESS.fullmatch(command):
+    lines = text.replace("\\\n", " ").splitlines()
+    for command in _first_time([command for line in lines for command in _commands(line)]):
+        if "update-alternatives" in command:
+            found = _alternative(command)
+            if found is not None:
+                alternatives.append(found)
+            elif "--install" in command:
                 others.append(command)
+        elif not _HARMLESS.fullmatch(command):
+            others.append(command)
     return tuple(alternatives), tuple(others)
+
+
+def _first_time(commands: Sequence[str]) -> Iterator[str]:
+    """Yield the commands without what only an upgrade runs: then "$2" is the version that was there before."""
+    depth = skipped = 0  # how many `if` are open, and which of them began what is skipped
+    for command in commands:
+        if command.startswith("if "):
+            depth += 1
+            if not skipped and _UPGRADE.search(command) and "||" not in command:
+                skipped = depth
+        at_its_end = depth == skipped and command.split()[0] in {"fi", "else", "elif"}
+        if not skipped or at_its_end:
+            yield command
+        if at_its_end:
+            skipped = 0
+        if command.split()[0] == "fi":
+            depth -= 1
 
 
 def _commands(line: str) -> list[str]:

@@ -1,0 +1,83 @@
+"""The Debian part of an image: one tree with the base, one with what apt.txt adds and what concerns the whole set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from reprolake_builder.debs.archive import control_files
+from reprolake_builder.debs.mirror import wanted_debs
+from reprolake_builder.documents.base import content_hash
+from reprolake_builder.documents.lock import LAYOUT, DebianLock, DebPackage
+from reprolake_builder.engines.bytecode import compile_tree
+from reprolake_builder.engines.debian_setup import (
+    SystemFacts,
+    configure_base,
+    configure_system,
+    lay_foundations,
+    write_listings,
+)
+from reprolake_builder.engines.debian_tree import TreeMaker
+from reprolake_builder.engines.debian_unpack import unpack_all
+from reprolake_builder.engines.interface import Tools
+from reprolake_builder.errors import BuildError
+from reprolake_builder.progress import Progress
+from reprolake_builder.store import Store, Tree
+from reprolake_builder.trees import Owned
+
+_PYTHON = re.compile(r"python(3\.\d+)-minimal")
+
+
+def fetch_debian(lock: DebianLock, tools: Tools) -> None:
+    """Bring the lock's packages into the store. Raises FetchError."""
+    wanted = wanted_debs((*lock.base, *lock.extra), lock.releases, tools.site)
+    tools.downloader.fetch_all(wanted, tools.store, tools.progress, "Fetching Debian packages")
+
+
+def make_debian_trees(lock: DebianLock, store: Store, progress: Progress) -> tuple[Tree, Tree]:
+    """Return the base's tree and the tree to lie on it: the extra packages, and the files about the whole set.
+
+    Both are functions of the packages' hashes. The packages have to be in the store. Raises BuildError.
+    """
+    missing = [deb.name for deb in (*lock.base, *lock.extra) if not store.has_archive(deb.sha256)]
+    if missing:
+        raise BuildError(f"the store lacks the Debian packages {', '.join(missing)}")
+    base_key = content_hash({"layer": "debian base", "layout": LAYOUT, "packages": _named(lock.base)})
+    base = store.make_tree(base_key, lambda root: _fill_base(root, lock.base, store, progress))
+    key = content_hash(
+        {"layer": "debian system", "layout": LAYOUT, "base": base_key, "packages": _named(lock.extra)}
+    )
+    return base, store.make_tree(key, lambda root: _fill_system(root, lock, base, store, progress))
+
+
+def _named(packages: tuple[DebPackage, ...]) -> list[tuple[str, str]]:
+    return sorted((deb.name, deb.sha256) for deb in packages)
+
+
+def _fill_base(
+    root: Path, packages: tuple[DebPackage, ...], store: Store, progress: Progress
+) -> Mapping[bytes, Owned]:
+    maker = TreeMaker(root)
+    lay_foundations(maker)
+    listings = unpack_all(packages, maker, store, progress)
+    write_listings(maker, packages, listings, store)
+    configure_base(maker)
+    for deb in packages:
+        if python := _PYTHON.fullmatch(deb.name):
+            compile_tree(root, python[1], root, (f"usr/lib/python{python[1]}",), "/")
+    return maker.exceptions()
+
+
+def _fill_system(
+    root: Path, lock: DebianLock, base: Tree, store: Store, progress: Progress
+) -> Mapping[bytes, Owned]:
+    maker = TreeMaker(root, base)
+    listings = unpack_all(lock.extra, maker, store, progress)
+    write_listings(maker, lock.extra, listings, store)
+    controls = {
+        deb.name: control_files(store.archive(deb.sha256))
+        for deb in sorted((*lock.base, *lock.extra), key=lambda deb: deb.name)
+    }
+    configure_system(maker, SystemFacts(controls))
+    return maker.exceptions()
