@@ -19,6 +19,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,7 @@ class Store:
         self.root = root.absolute()
         self._session: Path | None = None
         self._held: int | None = None
+        self._opening = threading.Lock()
 
     # ------------------------------------------------------------------ archives
     def archive(self, sha256: Sha256) -> Path:
@@ -184,17 +186,14 @@ class Store:
 
     def _open_session(self) -> Path:
         """Return this process's folder for unfinished work; sweep those of processes that are gone."""
-        if self._session is not None and self._session.name.startswith(f"{os.getpid()}-"):
+        with self._opening:
+            if self._session is None or not self._session.name.startswith(f"{os.getpid()}-"):
+                tmp = self.root / "tmp"
+                tmp.mkdir(parents=True, exist_ok=True)
+                for lock in tmp.glob("*.lock"):
+                    _sweep(lock)
+                self._session, self._held = _new_session(tmp)
             return self._session
-        tmp = self.root / "tmp"
-        tmp.mkdir(parents=True, exist_ok=True)
-        for lock in tmp.glob("*.lock"):
-            _sweep(lock)
-        session = tmp / f"{os.getpid()}-{secrets.token_hex(6)}"
-        self._held = _lock(session.with_suffix(".lock"))
-        session.mkdir()
-        self._session = session
-        return session
 
     def close(self) -> None:
         """Remove this process's folder for unfinished work."""
@@ -210,9 +209,27 @@ class Store:
         self._session = self._held = None
 
 
+def _new_session(tmp: Path) -> tuple[Path, int]:
+    """Return a new folder below `tmp` and the descriptor whose lock says that its owner lives."""
+    while True:
+        session = tmp / f"{os.getpid()}-{secrets.token_hex(6)}"
+        try:
+            held = _lock(session.with_suffix(".lock"))
+        except BlockingIOError:
+            continue  # another process swept it between its making and its locking
+        if os.fstat(held).st_nlink:
+            session.mkdir()
+            return session, held
+        os.close(held)
+
+
 def _lock(path: Path) -> int:
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 

@@ -1,0 +1,148 @@
+"""The direct engine: an image from its lock without a daemon, a container or root."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reprolake_builder.documents.base import Sha256, content_hash, pretty
+from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
+from reprolake_builder.documents.source import GitSource, LocalSource
+from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
+from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
+from reprolake_builder.engines.interface import Tools
+from reprolake_builder.engines.layers import Part, conflicts, make_layers, order_packages
+from reprolake_builder.engines.packages import fetch_wheels, make_packages
+from reprolake_builder.engines.project import ensure_project
+from reprolake_builder.image import HOME, LOCK_IN_IMAGE, PREFIX, REPOSITORY, USER, Image, ImageLayer
+from reprolake_builder.store import Store, Tree
+
+
+class DirectEngine:
+    """Lays every locked package out by itself and stacks the results."""
+
+    def build(self, lock: EnvironmentLock, repository: Tree, tools: Tools) -> Image:
+        """Return the image of the lock; what the store holds already is not made again."""
+        carried = portable(lock)
+        lock_text = pretty(carried)
+        lock_sha256 = hashlib.sha256(lock_text).hexdigest()
+        key = content_hash({"image": lock_sha256, "layout": LAYOUT, "repository": repository.key})
+        if (known := tools.store.get("images", key, Image)) is not None and _whole(known, tools.store):
+            return known
+        groups = self._groups(lock, repository, _lock_tree(lock_text, tools.store), tools)
+        for conflict in conflicts(groups):
+            tools.progress.warn(conflict)
+        layers = make_layers(groups, tools.store, tools.progress)
+        config = _config(carried, layers, lock_sha256)
+        image = Image(
+            id="sha256:" + hashlib.sha256(config.encode()).hexdigest(),
+            config=config,
+            layers=layers,
+            annotations=annotations(carried, lock_sha256),
+            lock_sha256=lock_sha256,
+        )
+        tools.store.put("images", key, image)
+        tools.store.put("images-by-id", image.id.removeprefix("sha256:"), image)
+        return image
+
+    def _groups(
+        self, lock: EnvironmentLock, repository: Tree, lock_tree: Tree, tools: Tools
+    ) -> tuple[tuple[Part, ...], ...]:
+        fetch_debian(lock.debian, tools)
+        fetch_wheels(lock.wheels, tools)
+        base, system = make_debian_trees(lock.debian, tools.store, tools.progress)
+        environment = make_environment(lock.interpreter, tools.store)
+        packages = make_packages(lock.wheels, lock.interpreter, base, tools)
+        own: tuple[tuple[Part, ...], ...] = ()
+        if lock.project is not None:
+            stack = (base, system, environment)
+            ensure_project(lock.project, lock.interpreter, stack, repository, tools)
+            own = (make_packages((lock.project,), lock.interpreter, base, tools),)
+        return (
+            (Part(f"Debian {lock.debian.suite}", base),),
+            (Part("Debian packages of apt.txt and system files", system),),
+            (Part(f"Python {lock.interpreter.version} environment", environment),),
+            *order_packages(packages),
+            *own,
+            (Part("lock", lock_tree), Part("repository", repository)),
+        )
+
+
+def portable(lock: EnvironmentLock) -> EnvironmentLock:
+    """Return the lock without what only this host knows: the folder that a local source was in."""
+    if isinstance(lock.source, LocalSource):
+        return msgspec.structs.replace(lock, source=msgspec.structs.replace(lock.source, path=""))
+    return lock
+
+
+def annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, str]:
+    """Return the image's annotations. Source: OCI image specification 1.1, annotations.md; `reprolake.*` are ours."""
+    source = lock.source
+    found = {
+        "org.opencontainers.image.created": _date(lock),
+        "org.opencontainers.image.base.name": f"debian:{lock.debian.suite}",
+        "reprolake.as-of": lock.as_of.isoformat().replace("+00:00", "Z"),
+        "reprolake.lock.sha256": lock_sha256,
+        "reprolake.layout": str(LAYOUT),
+        "reprolake.source.tree": source.tree,
+    }
+    if source.commit is not None:
+        found["org.opencontainers.image.revision"] = source.commit
+    if isinstance(source, GitSource):
+        found["org.opencontainers.image.source"] = source.url
+    elif source.dirty:
+        found["reprolake.source.state"] = "dirty"
+    return dict(sorted(found.items()))
+
+
+def _config(lock: EnvironmentLock, layers: Sequence[ImageLayer], lock_sha256: Sha256) -> str:
+    """Return the configuration's JSON text. Source: OCI image specification 1.1, config.md."""
+    subdir = lock.source.subdir
+    config: dict[str, Any] = {
+        "architecture": lock.platform.split("/")[1],
+        "os": lock.platform.split("/")[0],
+        "created": _date(lock),
+        "config": {
+            "User": f"{USER[0]}:{USER[1]}",
+            "Env": [
+                f"PATH={PREFIX}/bin:/usr/local/bin:/usr/bin:/bin",
+                "LANG=C.UTF-8",
+                f"HOME={HOME}",
+                f"VIRTUAL_ENV={PREFIX}",
+            ],
+            "Entrypoint": [ENTRY_POINT],
+            "Cmd": ["bash"],
+            "WorkingDir": f"{REPOSITORY}/{subdir}" if subdir else REPOSITORY,
+            "Labels": annotations(lock, lock_sha256),
+        },
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+        "history": [
+            {"created": _date(lock), "created_by": f"reprolake: {layer.comment}"} for layer in layers
+        ],
+    }
+    return json.dumps(config, sort_keys=True, separators=(",", ":"))
+
+
+def _date(lock: EnvironmentLock) -> str:
+    return lock.source.date.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _lock_tree(text: bytes, store: Store) -> Tree:
+    """Return the tree that carries the lock into the image."""
+    key = content_hash({"layer": "lock", "layout": LAYOUT, "lock": hashlib.sha256(text).hexdigest()})
+
+    def fill(root: Path) -> None:
+        path = root / LOCK_IN_IMAGE.lstrip("/")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(text)
+
+    return store.make_tree(key, fill)
+
+
+def _whole(image: Image, store: Store) -> bool:
+    return all(store.tree(key) is not None for key in image.trees)

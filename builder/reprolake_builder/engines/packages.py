@@ -1,0 +1,93 @@
+"""Wheels into trees, side by side; each tree is a pure function of the wheel, the interpreter and the layout."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from reprolake_builder.documents.base import Sha256, content_hash
+from reprolake_builder.documents.lock import LAYOUT, BuiltWheelLock, InterpreterLock, WheelLock
+from reprolake_builder.download import Wanted
+from reprolake_builder.engines.bytecode import compile_tree
+from reprolake_builder.engines.environment import minor_of
+from reprolake_builder.engines.interface import Tools
+from reprolake_builder.engines.layers import Part
+from reprolake_builder.engines.wheel import Layout, unpack_wheel, write_record
+from reprolake_builder.errors import BuildError
+from reprolake_builder.image import PREFIX
+from reprolake_builder.solvers.pypi_urls import wheel_urls
+from reprolake_builder.store import Store, Tree
+
+Wheel = WheelLock | BuiltWheelLock
+
+
+def fetch_wheels(wheels: Sequence[WheelLock], tools: Tools) -> None:
+    """Bring the wheels into the store."""
+    missing = [wheel for wheel in wheels if not tools.store.has_archive(wheel.sha256)]
+    if not missing:
+        return
+    urls = wheel_urls(missing, tools.site, tools.store)
+    wanted = [Wanted(wheel.filename, (urls[wheel.sha256],), wheel.sha256, wheel.size) for wheel in missing]
+    tools.downloader.fetch_all(wanted, tools.store, tools.progress, "Fetching Python packages")
+
+
+def wheel_key(wheel: Wheel, interpreter: InterpreterLock) -> Sha256:
+    """Return the key of the wheel's tree."""
+    return content_hash(
+        {
+            "layer": "wheel",
+            "layout": LAYOUT,
+            "archive": wheel.sha256,
+            "interpreter": interpreter.sha256,
+            "prefix": PREFIX,
+            "python": minor_of(interpreter),
+        }
+    )
+
+
+def make_packages(
+    wheels: Sequence[Wheel], interpreter: InterpreterLock, base: Tree, tools: Tools
+) -> tuple[Part, ...]:
+    """Return one part for each wheel; the archives must lie in the store, the interpreter in `base`."""
+    layout = Layout(minor_of(interpreter))
+    keys = {wheel.name: wheel_key(wheel, interpreter) for wheel in wheels}
+    missing = [wheel for wheel in wheels if tools.store.tree(keys[wheel.name]) is None]
+    if missing:
+        # Threads do: inflating and hashing happen outside the interpreter's lock, compiling in processes of its own.
+        with (
+            tools.progress.step("Laying out packages", len(missing)) as step,
+            ThreadPoolExecutor(os.cpu_count()) as pool,
+        ):
+            largest_first = sorted(missing, key=lambda wheel: -wheel.size)
+            jobs = [
+                pool.submit(_make, wheel, keys[wheel.name], layout, base, tools.store)
+                for wheel in largest_first
+            ]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    step.advance()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return tuple(Part(wheel.name, _known(tools.store, keys[wheel.name], wheel)) for wheel in wheels)
+
+
+def _known(store: Store, key: Sha256, wheel: Wheel) -> Tree:
+    tree = store.tree(key)
+    if tree is None:
+        raise BuildError(
+            f"the tree of {wheel.filename} vanished from the store {store.root}", hint="run the command again"
+        )
+    return tree
+
+
+def _make(wheel: Wheel, key: Sha256, layout: Layout, base: Tree, store: Store) -> None:
+    def fill(root: Path) -> None:
+        installed = unpack_wheel(store.archive(wheel.sha256), wheel.filename, root, layout)
+        compile_tree(base.root, layout.minor, root, (layout.site,), "/")
+        write_record(installed, layout)
+
+    store.make_tree(key, fill)

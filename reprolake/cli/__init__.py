@@ -1,0 +1,84 @@
+"""The command line: one thin function per command; a command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+from reprolake_builder.errors import ReprolakeError
+
+COMMANDS = {
+    "run": "Run a notebook of a repository on your data, in a sandbox; stage the result.",
+    "plan": "Show what `run` would do, without doing it.",
+    "build": "Build the image of a repository or lock.",
+    "lock": "Pin everything that a repository's environment needs.",
+    "resolve": "Show what a link stands for: an exact commit or tree.",
+    "inspect": "Show a lock, an image or a staged result.",
+    "doctor": "Show what works on this host, what is missing, and the remedy.",
+}
+TEMPORARY = 75
+STOPPED = 143
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"reprolake.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="reprolake", message="%(prog)s %(version)s")
+def cli() -> None:
+    """A link and a notebook go in; a pinned image, a sandboxed run and a staged result come out.
+
+    \b
+    Example:
+      reprolake run https://example.org/lab/crab.git@v1.2 lightcurve.ipynb --basket basket.json -p bins 20
+    """
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    from reprolake.terminal import show_failure
+
+    try:
+        cli.main(args=arguments, prog_name="reprolake", standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return STOPPED
+    except ReprolakeError as error:
+        show_failure(error)
+        return TEMPORARY if error.transient else error.exit_code
+    except BrokenPipeError:
+        # The reader of our output is gone: nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STOPPED
+    except Exception:  # noqa: BLE001 - the last resort, which owns up to it
+        traceback.print_exc()
+        click.echo(
+            "error: this is a mistake in Reprolake itself; please report it with the lines above", err=True
+        )
+        return 70
+    return 0

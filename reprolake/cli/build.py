@@ -1,0 +1,63 @@
+"""`reprolake build`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
+
+if TYPE_CHECKING:
+    from reprolake.pipeline import Session
+
+
+@click.command(name="build")
+@link_options
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    metavar="SCHEME:PATH",
+    multiple=True,
+    help="Write the image there, too: oci:DIR or docker-archive:FILE.",
+)
+@click.option(
+    "--name",
+    metavar="NAME:TAG",
+    default="",
+    help="What the image is called in the outputs. [from the source]",
+)
+@lock_options
+@output_options
+@with_session
+def command(
+    *, session: Session, link: str, outputs: tuple[str, ...], name: str, as_json: bool, **rest: Any
+) -> None:
+    """Build the image of LINK, which may be a lock. Prints the image's id.
+
+    The same lock gives the same image id everywhere; nothing is built that the store already holds.
+
+    \b
+    Examples:
+      reprolake build ./my-analysis
+      reprolake build reprolake.lock -o docker-archive:crab.tar && docker load -i crab.tar
+    """
+    from reprolake.describe import image_name
+    from reprolake.pipeline import BuildResult, obtain_image, obtain_lock
+    from reprolake_builder.publish import parse_destination, publish
+
+    destinations = [parse_destination(text, name or "check:now") for text in outputs]
+    obtained = obtain_lock(request_of(link, rest), session)
+    image = obtain_image(obtained, session)
+    called = name or image_name(obtained.lock)
+    destinations = [parse_destination(text, called) for text in outputs]
+    publications = tuple(
+        publish(image, to, session.tools.store, session.tools.progress) for to in destinations
+    )
+    result = BuildResult(
+        image=image.id, lock_sha256=image.lock_sha256, layers=len(image.layers), publications=publications
+    )
+    for publication in publications:
+        session.tools.progress.note(f"wrote {publication.reference} (manifest {publication.manifest})")
+    show(session, result, as_json=as_json, text=image.id)

@@ -1,0 +1,107 @@
+"""What several commands take: the same options with the same words everywhere."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from reprolake.pipeline import Request, Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+output_options = _stacked(
+    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
+    click.option("-v", "--verbose", count=True, help="Say more."),
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and failures."),
+    click.option(
+        "--store", metavar="DIR", default="", help="Where archives, layers and images are kept on this host."
+    ),
+)
+link_options = _stacked(
+    click.argument("link"),
+    click.option(
+        "--ref", metavar="REF", default="", help="Branch, tag, commit or refs/pull/N/head; also LINK@REF."
+    ),
+    click.option(
+        "--subdir",
+        metavar="DIR",
+        default="",
+        help="Folder of the repository that holds environment and notebooks.",
+    ),
+)
+lock_options = _stacked(
+    click.option(
+        "--as-of",
+        metavar="DATE",
+        default="",
+        help="Take packages as they were at DATE, or `now`. [the source's date]",
+    ),
+    click.option(
+        "--python", metavar="X.Y", default="", help="Use this Python, whatever the repository declares."
+    ),
+    click.option(
+        "--ignore", metavar="FILE", multiple=True, help="Go on without honouring this file of the repository."
+    ),
+    click.option(
+        "--source-dir",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Where the folder that a lock was made of is now.",
+    ),
+    click.option(
+        "--locked", is_flag=True, help="Refuse to resolve: LINK must be a lock, or have been locked before."
+    ),
+    click.option("--relock", is_flag=True, help="Resolve again although this source was locked before."),
+)
+
+
+def with_session(function: F) -> F:
+    """Pass a Session in place of the output options, and close it afterwards."""
+
+    @functools.wraps(function)
+    def wrapped(*, verbose: int, quiet: bool, store: str, **rest: Any) -> Any:
+        from reprolake.options import load_options
+        from reprolake.pipeline import open_session
+        from reprolake.terminal import Terminal
+
+        options = load_options(os.environ, store)
+        with open_session(options, Terminal(-1 if quiet else verbose), datetime.now(UTC)) as session:
+            return function(session=session, **rest)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def request_of(link: str, rest: dict[str, Any]) -> Request:
+    """Take the link and lock options out of a command's arguments."""
+    from reprolake.pipeline import Request
+
+    names = ("ref", "subdir", "as_of", "python", "ignore", "source_dir", "locked", "relock")
+    return Request(link=link, **{name: rest.pop(name) for name in names})
+
+
+def show(session: Session, document: Any, *, as_json: bool, text: str) -> None:
+    """Print a result: the document as JSON, or the text for people."""
+    del session
+    if as_json:
+        from reprolake_builder.documents.base import pretty
+
+        click.echo(pretty(document), nl=False)
+    elif text:
+        click.echo(text)

@@ -1,0 +1,39 @@
+"""`reprolake doctor`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reprolake.cli.common import output_options, show, with_session
+
+if TYPE_CHECKING:
+    from reprolake.pipeline import Session
+
+
+@click.command(name="doctor")
+@output_options
+@with_session
+def command(*, session: Session, as_json: bool) -> None:
+    """Show what works on this host, what is missing, and the remedy.
+
+    Exits with 23 when something is missing.
+
+    \b
+    Example:
+      reprolake doctor
+    """
+    from reprolake.doctor import examine
+
+    report = examine(session)
+    lines = []
+    for check in report.checks:
+        mark = click.style("ok     ", fg="green") if check.ok else click.style("missing", fg="red")
+        lines.append(f"{mark}  {check.name}: {check.found}")
+        if not check.ok:
+            lines.append(f"         needed for {check.needed_for}; remedy: {check.remedy}")
+    lines += ["", "settings"] + [f"  {name:<24}{value}" for name, value in report.settings.items()]
+    show(session, report, as_json=as_json, text="\n".join(lines))
+    if not report.ok:
+        raise click.exceptions.Exit(23)

@@ -1,0 +1,68 @@
+"""Documents in words, for people."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.source import GitSource, PinnedSource
+
+
+def date(moment: datetime) -> str:
+    """Return a UTC time as people write it."""
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def source_lines(source: PinnedSource) -> list[str]:
+    """Return what is pinned, a fact a line."""
+    if isinstance(source, GitSource):
+        lines = [f"repository  {source.url}"]
+        if source.ref:
+            lines.append(f"reference   {source.ref}")
+        lines.append(f"commit      {source.commit}")
+    else:
+        lines = [f"folder      {source.path or '(of another host)'}"]
+        if source.commit:
+            lines.append(f"commit      {source.commit}")
+        elif source.dirty:
+            lines.append("commit      none: the files differ from the last commit (dirty)")
+        else:
+            lines.append("commit      none: the folder is not tracked by git")
+    if source.subdir:
+        lines.append(f"subfolder   {source.subdir}")
+    lines.append(f"tree        {source.tree}")
+    lines.append(f"date        {date(source.date)}")
+    return lines
+
+
+def lock_lines(lock: EnvironmentLock) -> list[str]:
+    """Return what a lock holds, a fact a line."""
+    debs = len(lock.debian.base) + len(lock.debian.extra)
+    size = sum(item.size for item in (*lock.debian.base, *lock.debian.extra, *lock.wheels))
+    lines = [
+        *source_lines(lock.source),
+        f"packages    as of {date(lock.as_of)} ({lock.as_of_is})",
+        f"Python      {lock.interpreter.version} of Debian {lock.debian.suite}",
+        f"pinned      {debs} Debian packages, {len(lock.wheels)} wheels, {size / 1e6:.0f} MB to fetch",
+    ]
+    if lock.project is not None:
+        lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")
+    lines += [f"added       {text}" for text in lock.added]
+    lines += [f"override    {text}" for text in lock.overrides]
+    lines += [f"rejected    Python {item.version}: {item.reason}" for item in lock.rejected_pythons]
+    lines += [f"ignored     {item.path}: {item.reason}" for item in lock.environment.unheard]
+    lines += [f"note        {text}" for text in lock.notes]
+    if lock.debian.unconfigured:
+        names = ", ".join(lock.debian.unconfigured)
+        lines.append(f"note        set-up scripts of these Debian packages are not run: {names}")
+    return lines
+
+
+def image_name(lock: EnvironmentLock) -> str:
+    """Return `name:tag` for the image: the repository's name and the start of its commit or tree."""
+    source = lock.source
+    origin = source.url if isinstance(source, GitSource) else source.path
+    last = origin.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].removesuffix(".git").lower()
+    name = re.sub(r"[^a-z0-9]+", "-", last).strip("-") or "image"
+    return f"reprolake/{name}:{(source.commit or source.tree)[:12]}"

@@ -1,0 +1,136 @@
+"""What works on this host: each check says what it found and, when it failed, the remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from reprolake.pipeline import Session
+from reprolake_builder.documents.base import Document
+from reprolake_builder.errors import ReprolakeError
+from reprolake_builder.process import run
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.solvers.pypi_uv import uv_version
+from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+
+_ENOUGH = 5 << 30  # bytes: a base and a scientific stack, unpacked
+
+
+class Check(Document, frozen=True, kw_only=True):
+    """One finding. `needed_for` names the commands that fail without it."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+    needed_for: str = ""
+
+
+class Report(Document, frozen=True, kw_only=True):
+    """All findings, and each setting with its origin."""
+
+    ok: bool
+    checks: tuple[Check, ...]
+    settings: dict[str, str]
+
+
+def examine(session: Session) -> Report:
+    """Return what works on this host; nothing is changed, a small test file in the store excepted."""
+    checks = tuple(check for examiner in _EXAMINERS for check in examiner(session))
+    settings = {
+        name: f"{item.value or '-'} ({item.origin})" for name, item in session.options.settings.items()
+    }
+    return Report(ok=all(check.ok for check in checks), checks=checks, settings=settings)
+
+
+def _sandbox(session: Session) -> Iterator[Check]:
+    del session
+    problem = Bubblewrap().problem()
+    path = shutil.which("bwrap")
+    found = problem or run([str(path), "--version"], env={}).stdout.decode().strip()
+    remedy = (
+        "install the Debian package bubblewrap; user namespaces and overlay mounts in them must be allowed"
+    )
+    yield Check(
+        name="sandbox bubblewrap",
+        ok=not problem,
+        found=found,
+        remedy=problem and remedy,
+        needed_for="run, source builds",
+    )
+
+
+def _git(session: Session) -> Iterator[Check]:
+    del session
+    path = shutil.which("git")
+    found = run([path, "--version"], env={}).stdout.decode().strip() if path else "not found"
+    yield Check(
+        name="git",
+        ok=path is not None,
+        found=found,
+        remedy="" if path else "install the Debian package git",
+        needed_for="links to repositories, folders tracked by git",
+    )
+
+
+def _store(session: Session) -> Iterator[Check]:
+    root = session.tools.store.root
+    try:
+        with session.tools.store.scratch():
+            free = shutil.disk_usage(root).free
+    except ReprolakeError as error:
+        yield Check(name="store", ok=False, found=error.message, remedy=error.hint, needed_for="everything")
+        return
+    yield Check(
+        name="store",
+        ok=free > _ENOUGH,
+        found=f"{root}, {free / 1e9:.0f} GB free",
+        remedy="" if free > _ENOUGH else f"free at least {_ENOUGH >> 30} GiB, or choose another --store",
+        needed_for="everything",
+    )
+
+
+def _debian(session: Session) -> Iterator[Check]:
+    for python in PYTHONS_ON_OFFER:
+        base = session.options.site.archives["debian"][0]
+        url = (
+            f"{base.replace('{date}', session.now.strftime('%Y%m%dT000000Z'))}/dists/{python.suite}/InRelease"
+        )
+        name = f"Python {python.version} (Debian {python.suite})"
+        yield _reachable(name, lambda url=url: session.tools.downloader.get(url))  # type: ignore[misc]
+
+
+def _reachable(name: str, get: Callable[[], bytes]) -> Check:
+    try:
+        get()
+    except ReprolakeError as error:
+        return Check(
+            name=name,
+            ok=False,
+            found=error.message,
+            remedy=error.hint or "set debian_mirror in reprolake.toml to a mirror that this host reaches",
+            needed_for="lock",
+        )
+    return Check(name=name, ok=True, found="signed package lists are reachable")
+
+
+def _resolver(session: Session) -> Iterator[Check]:
+    del session
+    yield Check(name="uv", ok=True, found=uv_version())
+
+
+def _limits(session: Session) -> Iterator[Check]:
+    del session
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    overlay = "overlay" in Path("/proc/filesystems").read_text()
+    yield Check(
+        name="host",
+        ok=overlay,
+        found=f"Linux {os.uname().release}, {os.cpu_count()} CPUs, {memory / 1e9:.0f} GB",
+        remedy="" if overlay else "load the kernel's overlay module: modprobe overlay",
+    )
+
+
+_EXAMINERS = (_limits, _sandbox, _git, _store, _resolver, _debian)

@@ -1,0 +1,230 @@
+"""The whole line, left to right: link, lock, image, run. The only place that knows builder and runner."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from reprolake.options import Options, UsageError
+from reprolake_builder.build import build
+from reprolake_builder.detect import detect, refuse_unheard
+from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
+from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.source import LocalSource, PinnedSource
+from reprolake_builder.download import Downloader
+from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
+from reprolake_builder.engines.environment import make_environment
+from reprolake_builder.engines.interface import Tools
+from reprolake_builder.engines.project import ProjectInput, build_project
+from reprolake_builder.errors import LockError
+from reprolake_builder.fetch import SourceTree, fetch
+from reprolake_builder.image import Image
+from reprolake_builder.lock import BuiltProject, LockOptions, ProjectBase, lock
+from reprolake_builder.progress import Progress
+from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.publishers.interface import Publication
+from reprolake_builder.resolve import resolve
+from reprolake_builder.store import Store
+
+_LOCK_LIMIT = 64 << 20  # bytes
+_FRESH = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for; `link` may be the path of a lock. `source_dir` is a host path."""
+
+    link: str
+    ref: str = ""
+    subdir: str = ""
+    as_of: str = ""
+    python: str = ""
+    ignore: tuple[str, ...] = ()
+    source_dir: Path | None = None
+    locked: bool = False
+    relock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One call of Reprolake: options, tools, and one `now` (UTC) for all that needs a time."""
+
+    options: Options
+    tools: Tools
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Obtained:
+    """A lock and the source that it pins, fetched. `origin` says where the lock comes from."""
+
+    lock: EnvironmentLock
+    tree: SourceTree
+    origin: str
+
+
+class BuildResult(Document, frozen=True, kw_only=True):
+    """What `reprolake build --json` prints."""
+
+    image: Digest
+    lock_sha256: Sha256
+    layers: int
+    publications: tuple[Publication, ...] = ()
+
+
+class _KeptLock(Document, frozen=True, kw_only=True):
+    """A lock that was made for a source, and when (UTC)."""
+
+    made: datetime
+    lock: EnvironmentLock
+
+
+@contextlib.contextmanager
+def open_session(options: Options, progress: Progress, now: datetime) -> Iterator[Session]:
+    """Yield a session; what it left unfinished in the store is removed at its end."""
+    store = Store(options.store)
+    try:
+        yield Session(options, Tools(store, options.site, Downloader(options.site), progress), now)
+    finally:
+        store.close()
+
+
+def pin(request: Request, session: Session) -> PinnedSource:
+    """Return what the link stands for."""
+    asked = LinkRequest(
+        link=request.link,
+        ref=request.ref,
+        subdir=request.subdir,
+        now=session.now,
+        git_environment=session.options.git_environment,
+    )
+    return resolve(asked, session.tools.store, session.tools.progress)
+
+
+def obtain_lock(request: Request, session: Session, *, fresh: bool = False) -> Obtained:
+    """Return the lock of the request's link: read, remembered or made; `fresh` never takes a remembered one."""
+    if request.locked and (request.relock or fresh):
+        raise UsageError("--locked refuses to resolve, which is what was asked for here")
+    path = Path(request.link)
+    if path.is_file():
+        return _read(path, request, session)
+    source = pin(request, session)
+    tree = _fetched(source, None, session)
+    spec = detect(tree, request.ignore)
+    asked = [source.tree, source.commit, source.subdir, request.as_of, request.python]
+    key = content_hash([msgspec.to_builtins(spec), *asked])
+    kept = session.tools.store.get("locks", key, _KeptLock)
+    if kept is not None and not fresh and not request.relock and _still_good(kept, request, session.now):
+        return Obtained(
+            _here(kept.lock, source), tree, f"locked on {kept.made:%Y-%m-%d}; --relock resolves again"
+        )
+    if request.locked:
+        raise LockError(
+            f"{request.link} was not locked before on this host, and --locked refuses to resolve",
+            hint=f"make a lock first: reprolake lock {request.link} -o reprolake.lock, then use that file as the link",
+        )
+    refuse_unheard(spec)
+    options = LockOptions(
+        now=session.now,
+        python=request.python,
+        as_of=request.as_of,
+        overrides=tuple(f"--ignore {path}" for path in request.ignore),
+    )
+    made = lock(source, spec, options, _ProjectBuilder(tree, session.tools), session.tools)
+    session.tools.store.put("locks", key, _KeptLock(made=session.now, lock=made))
+    return Obtained(made, tree, "locked just now")
+
+
+def obtain_image(obtained: Obtained, session: Session) -> Image:
+    """Return the image of the lock, building what the store lacks."""
+    return build(obtained.lock, obtained.tree.tree, session.tools)
+
+
+def write_lock(made: EnvironmentLock, path: Path) -> None:
+    """Write the lock to a host path, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        partial.write_bytes(pretty(made))
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_lock(path: Path) -> EnvironmentLock:
+    """Return the lock in a file (host path). Raises LockError naming the field that is wrong."""
+    try:
+        if path.stat().st_size > _LOCK_LIMIT:
+            raise LockError(f"{path} is larger than {_LOCK_LIMIT >> 20} MiB, which no lock is")
+        return decode(path.read_bytes(), EnvironmentLock)
+    except (OSError, msgspec.DecodeError) as error:
+        raise LockError(
+            f"{path} is no lock that this version reads: {error}",
+            hint="a lock is what `reprolake lock LINK -o FILE` writes; make it again with this version",
+        ) from error
+
+
+def _read(path: Path, request: Request, session: Session) -> Obtained:
+    changed = [
+        option
+        for option, value in (
+            ("--ref", request.ref),
+            ("--subdir", request.subdir),
+            ("--as-of", request.as_of),
+            ("--python", request.python),
+            ("--ignore", request.ignore),
+            ("--relock", request.relock),
+        )
+        if value
+    ]
+    if changed:
+        raise UsageError(f"{path} is a lock, which decides everything: {', '.join(changed)} cannot change it")
+    pinned = read_lock(path)
+    tree = _fetched(pinned.source, request.source_dir, session)
+    return Obtained(pinned, tree, f"the lock {path}")
+
+
+def _fetched(source: PinnedSource, source_dir: Path | None, session: Session) -> SourceTree:
+    tools = session.tools
+    git = session.options.git_environment
+    return fetch(source, tools.store, tools.progress, source_dir=source_dir, git_environment=git)
+
+
+@dataclass(frozen=True, slots=True)
+class _ProjectBuilder:
+    """Builds the repository's own package with the engine that builds images."""
+
+    tree: SourceTree
+    tools: Tools
+
+    def build(self, project: str, source: PinnedSource, base: ProjectBase) -> BuiltProject:
+        """Return the package; base, system and environment are made on the way."""
+        fetch_debian(base.debian, self.tools)
+        stack = make_debian_trees(base.debian, self.tools.store, self.tools.progress)
+        environment = make_environment(base.interpreter, self.tools.store)
+        epoch = int(source.date.timestamp())
+        given = ProjectInput(
+            project, epoch, base.interpreter, (*stack, environment), self.tree.tree, base.build_wheels
+        )
+        built = build_project(given, self.tools)
+        return BuiltProject(built.lock, built.requires)
+
+
+def _here(kept: EnvironmentLock, source: PinnedSource) -> EnvironmentLock:
+    """Return the remembered lock with the place where the same folder is now; its date stays, for it decides the image."""
+    if isinstance(kept.source, LocalSource) and isinstance(source, LocalSource):
+        return msgspec.structs.replace(kept, source=msgspec.structs.replace(kept.source, path=source.path))
+    return kept
+
+
+def _still_good(kept: _KeptLock, request: Request, now: datetime) -> bool:
+    """Whether a remembered lock answers the request: one that was made as of now does so for a day."""
+    as_of_now = request.as_of == "now" or kept.lock.as_of_is.startswith("now")
+    return not as_of_now or now - kept.made < _FRESH
