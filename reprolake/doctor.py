@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from reprolake.pipeline import Session
@@ -12,7 +13,6 @@ from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import ReprolakeError
 from reprolake_builder.process import run
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-from reprolake_builder.solvers.pypi_uv import uv_version
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
 _ENOUGH = 5 << 30  # bytes: a base and a scientific stack, unpacked
@@ -93,7 +93,7 @@ def _store(session: Session) -> Iterator[Check]:
 
 
 def _debian(session: Session) -> Iterator[Check]:
-    for python in PYTHONS_ON_OFFER:
+    for python in PYTHONS_ON_OFFER.values():
         base = session.options.site.archives["debian"][0]
         url = (
             f"{base.replace('{date}', session.now.strftime('%Y%m%dT000000Z'))}/dists/{python.suite}/InRelease"
@@ -118,7 +118,7 @@ def _reachable(name: str, get: Callable[[], bytes]) -> Check:
 
 def _resolver(session: Session) -> Iterator[Check]:
     del session
-    yield Check(name="uv", ok=True, found=uv_version())
+    yield Check(name="uv", ok=True, found=version("uv"))
 
 
 def _limits(session: Session) -> Iterator[Check]:

@@ -23,13 +23,14 @@ from reprolake_builder.engines.environment import make_environment
 from reprolake_builder.engines.interface import Tools
 from reprolake_builder.engines.project import ProjectInput, build_project
 from reprolake_builder.errors import LockError
-from reprolake_builder.fetch import SourceTree, fetch
+from reprolake_builder.fetch import fetch
 from reprolake_builder.image import Image
 from reprolake_builder.lock import BuiltProject, LockOptions, ProjectBase, lock
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.publishers.interface import Publication
 from reprolake_builder.resolve import resolve
+from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
 
 _LOCK_LIMIT = 64 << 20  # bytes

@@ -118,7 +118,7 @@ def _settle(on_disk: bytes, info: os.stat_result, mode: int) -> None:
 
 def _digest(on_disk: bytes) -> bytes:
     with open(on_disk, "rb", buffering=0) as stream:
-        return hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def merge(trees: Iterable[tuple[Path, Iterable[Entry]]]) -> tuple[list[Placed], list[bytes]]:

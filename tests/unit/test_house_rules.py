@@ -56,9 +56,9 @@ def test_no_registry_is_named():
     named = []
     for name in filter(None, listed.decode().split("\0")):
         path = ROOT / name
-        if path != Path(__file__) and path.is_file() and not path.is_symlink():
-            if REGISTRIES.search(path.read_text("utf-8", "replace")):
-                named.append(name)
+        regular = path != Path(__file__) and path.is_file() and not path.is_symlink()
+        if regular and REGISTRIES.search(path.read_text("utf-8", "replace")):
+            named.append(name)
     assert named == []
 
 

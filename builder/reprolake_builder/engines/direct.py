@@ -43,7 +43,7 @@ class DirectEngine:
             id="sha256:" + hashlib.sha256(config.encode()).hexdigest(),
             config=config,
             layers=layers,
-            annotations=annotations(carried, lock_sha256),
+            annotations=image_annotations(carried, lock_sha256),
             lock_sha256=lock_sha256,
         )
         tools.store.put("images", key, image)
@@ -80,7 +80,7 @@ def portable(lock: EnvironmentLock) -> EnvironmentLock:
     return lock
 
 
-def annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, str]:
+def image_annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, str]:
     """Return the image's annotations. Source: OCI image specification 1.1, annotations.md; `reprolake.*` are ours."""
     source = lock.source
     found = {
@@ -118,7 +118,7 @@ def _config(lock: EnvironmentLock, layers: Sequence[ImageLayer], lock_sha256: Sh
             "Entrypoint": [ENTRY_POINT],
             "Cmd": ["bash"],
             "WorkingDir": f"{REPOSITORY}/{subdir}" if subdir else REPOSITORY,
-            "Labels": annotations(lock, lock_sha256),
+            "Labels": image_annotations(lock, lock_sha256),
         },
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
         "history": [
