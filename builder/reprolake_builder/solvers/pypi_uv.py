@@ -1,0 +1,237 @@
+"""The `uv` executable as a resolver: what it is asked and what it answers.
+
+It always runs with `--no-build`: it reads the metadata of wheels, and nothing from a package or a repository is executed.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from reprolake_builder.documents.base import Sha256
+from reprolake_builder.errors import LockError
+from reprolake_builder.process import printable, run
+from reprolake_builder.site import Site
+from reprolake_builder.solvers.pypi_target import Target
+from reprolake_builder.solvers.pypi_words import failure
+from reprolake_builder.store import Store
+
+_TIMEOUT = 900  # seconds; a cold resolution of a large set takes a few
+_NEWEST_GLIBC = 40  # of the platforms that uv 0.13 knows by name
+# What decides which packages are chosen has to stand in the lock, so of uv's own variables only those count that say where
+# packages are and how to get there.
+_PLACES = (
+    "UV_CONCURRENT_",
+    "UV_CONFIG_FILE",
+    "UV_DEFAULT_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_FIND_LINKS",
+    "UV_HTTP_",
+    "UV_INDEX",
+    "UV_INSECURE_HOST",
+    "UV_KEYRING_PROVIDER",
+    "UV_NO_INDEX",
+    "UV_OFFLINE",
+    "UV_REQUEST_TIMEOUT",
+)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_YANKED = re.compile(r"^warning: (.* is yanked.*)$", re.MULTILINE)
+_FROM = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[.*\])?==.*\n\s+# from (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be resolved: PEP 508 lines that went through pypi_requirements.
+
+    `cutoff` (UTC) hides later uploads, None hides nothing; `later` are other cut-offs for single packages.
+    `dependencies` tells whether what the packages require belongs to the answer.
+    """
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    cutoff: datetime | None = None
+    later: tuple[tuple[str, datetime], ...] = ()
+    dependencies: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """A wheel that an index offers; `size` (bytes) and `uploaded` (UTC) are None where the index does not tell them."""
+
+    filename: str
+    url: str
+    sha256: Sha256
+    size: int | None
+    uploaded: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A package of a resolution, with all its wheels that fit."""
+
+    name: NormalizedName
+    version: str
+    wheels: tuple[Wheel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A resolution; `warnings` are uv's words about yanked releases."""
+
+    packages: dict[NormalizedName, Found]
+    warnings: tuple[str, ...] = ()
+
+
+class Uv:
+    """Asks uv; its cache lies in the store, its configuration is the user's own."""
+
+    def __init__(self, site: Site, store: Store) -> None:
+        self._site = site
+        self._store = store
+
+    def resolve(self, question: Question, target: Target) -> Answer:
+        """Return the newest versions that fit together.
+
+        Raises UnsatisfiableError when there are none, LockError (transient) when the index cannot be reached.
+        """
+        if not question.requirements:
+            return Answer({})
+        stdout, stderr = self._compile(question, target, "pylock.toml")
+        try:
+            entries = tomllib.loads(stdout).get("packages", [])
+            found = [_found(entry) for entry in entries]
+        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+            raise LockError(f"uv's answer cannot be understood: {error!r}") from error
+        warnings = tuple(printable(text)[:300] for text in _YANKED.findall(stderr))
+        return Answer({package.name: package for package in found}, warnings)
+
+    def indexes(self, pins: Sequence[tuple[str, str]], target: Target) -> dict[NormalizedName, str]:
+        """Return the URL of the index that each (name, version) comes from, without a slash at its end."""
+        lines = tuple(f"{name}=={version}" for name, version in pins)
+        stdout, _ = self._compile(Question(lines, dependencies=False), target, "requirements.txt")
+        return {canonicalize_name(name): url.rstrip("/") for name, url in _FROM.findall(stdout)}
+
+    def _compile(
+        self, question: Question, target: Target, form: Literal["pylock.toml", "requirements.txt"]
+    ) -> tuple[str, str]:
+        with self._store.scratch() as scratch:
+            argv = _arguments(question, target, form)
+            if question.constraints:
+                constraints = scratch / "constraints.txt"
+                constraints.write_text("".join(f"{line}\n" for line in question.constraints), "utf-8")
+                argv += ["--constraints", str(constraints)]
+            if self._site.index_url:
+                argv += ["--default-index", self._site.index_url]
+            try:
+                done = run(
+                    argv,
+                    env=self._environment(),
+                    # uv takes up a uv.toml or pyproject.toml in the working directory and above it. The store may lie below a
+                    # repository's folder, so it runs where only the administrator can have put one.
+                    cwd=Path("/"),
+                    stdin="".join(f"{line}\n" for line in question.requirements).encode(),
+                    timeout=_TIMEOUT,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise LockError(
+                    f"uv did not answer within {_TIMEOUT // 60} minutes", transient=True
+                ) from error
+        stderr = done.stderr.decode("utf-8", "replace")
+        if done.returncode != 0:
+            raise failure(stderr, target.minor)
+        return done.stdout.decode("utf-8", "replace"), stderr
+
+    def _environment(self) -> dict[str, str]:
+        given = {
+            name: value
+            for name, value in self._site.uv_environment.items()
+            if not name.startswith("UV_") or name.startswith(_PLACES)
+        }
+        own = {
+            "UV_CACHE_DIR": str(self._store.root / "uv"),
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_SYSTEM_CERTS": "true",  # two names of one setting: the second is that of uv before 0.10
+            "UV_NATIVE_TLS": "true",
+        }
+        bundle = {"SSL_CERT_FILE": self._site.ca_bundle} if self._site.ca_bundle else {}
+        return given | own | bundle
+
+
+def index_identity(site: Site) -> Mapping[str, object]:
+    """Return what decides where uv looks for packages, as far as this process knows it."""
+    named = {name: value for name, value in sorted(site.uv_environment.items()) if name.startswith(_PLACES)}
+    return {"index": site.index_url, "environment": named}
+
+
+def _arguments(question: Question, target: Target, form: str) -> list[str]:
+    from uv import find_uv_bin
+
+    try:
+        argv = [find_uv_bin(), "pip", "compile", "-", "--format", form]
+    except FileNotFoundError as error:
+        raise LockError(
+            "the `uv` executable is missing", hint="install Reprolake's dependencies again: `pip install uv`"
+        ) from error
+    argv += ["--no-header", "--no-progress", "--color", "never"]
+    argv += ["--no-build", "--no-python-downloads", "--python", sys.executable]
+    argv += ["--python-version", target.version]
+    argv += ["--python-platform", f"x86_64-manylinux_2_{min(target.glibc, _NEWEST_GLIBC)}"]
+    argv += ["--resolution", "highest"]
+    if form == "requirements.txt":
+        argv += ["--emit-index-annotation", "--no-annotate"]
+    if not question.dependencies:
+        argv.append("--no-deps")
+    if question.cutoff is not None:
+        argv += ["--exclude-newer", _moment(question.cutoff)]
+    for name, date in question.later:
+        argv += ["--exclude-newer-package", f"{name}={_moment(date)}"]
+    return argv
+
+
+def _moment(date: datetime) -> str:
+    return date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _found(entry: dict[str, Any]) -> Found:
+    """Return a package of uv's pylock.toml. Source: the pylock.toml specification (PEP 751), section `packages`."""
+    name = canonicalize_name(entry["name"], validate=True)
+    wheels = tuple(_wheel(item, name) for item in entry.get("wheels", []))
+    if not wheels:
+        raise LockError(
+            f"{name} does not come from a package index as a wheel", hint="name a released version instead"
+        )
+    return Found(name, str(entry["version"]), wheels)
+
+
+def _wheel(item: dict[str, Any], name: str) -> Wheel:
+    url = str(item["url"])
+    filename = str(item.get("name") or unquote(urlsplit(url).path).rsplit("/", 1)[-1])
+    sha256 = str(item.get("hashes", {}).get("sha256", ""))
+    if not _SHA256.fullmatch(sha256):
+        raise LockError(
+            f"the index gives no SHA-256 for {printable(filename)}, so {name} cannot be pinned",
+            hint="use an index that serves hashes (PEP 503 or PEP 691)",
+        )
+    if urlsplit(url).scheme not in {"https", "http", "file"}:
+        raise LockError(
+            f"{printable(filename)} lies at an address of an unknown kind: {printable(url)[:200]}"
+        )
+    size = item.get("size")
+    uploaded = item.get("upload-time")
+    return Wheel(
+        filename,
+        url,
+        sha256,
+        size if isinstance(size, int) and size >= 0 else None,
+        uploaded.replace(tzinfo=uploaded.tzinfo or UTC) if isinstance(uploaded, datetime) else None,
+    )

@@ -1,0 +1,84 @@
+"""What uv says when it fails, in the words of this project: kept, trimmed, and with the reason first."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from reprolake_builder.errors import LockError
+from reprolake_builder.process import printable
+
+_FIRST, _LAST = 14, 10  # lines kept of a long explanation
+_NOISE = ("warning:", "No solution found when resolving")
+_NETWORK = re.compile(
+    r"Request failed|Failed to fetch|error sending request|timed out|dns error", re.IGNORECASE
+)
+_REFUSED = re.compile(r"HTTP status client error \((?!408|429)")
+_NAME = r"[A-Za-z0-9][\w.-]*?"
+_ABI = re.compile(rf"only found wheels for `({_NAME})`")
+_WHEELLESS = re.compile(rf"hint: Wheels are required for `({_NAME})`")
+_ABSENT = re.compile(rf"\b({_NAME}) was not found in the package registry")
+_FILTERED = re.compile(rf"`({_NAME})` was filtered by `exclude-newer`")
+_HINT_OF_UV = re.compile(r"^hint: (?:You require|`\S+` was filtered)[^\n]*", re.MULTILINE)
+_ADVICE = re.compile(r" The latest version satisfying.*| Consider using .*", re.DOTALL)
+_BLAMED = r"([A-Za-z0-9][\w.-]*)(?:[=<>!~]\S*)? depends? on {held}(?![\w.-])"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a set cannot be resolved: `reason` in one sentence without full stop, `words` as uv put it, in a few lines, `whole` all of it."""
+
+    reason: str
+    words: str
+    whole: str
+
+
+class UnsatisfiableError(LockError):
+    """No set of wheels satisfies the question."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.reason}\n{refusal.words}")
+        self.refusal = refusal
+
+
+def failure(stderr: str, minor: str) -> LockError:
+    """Return the error for uv's standard error; `minor` is the Python asked for."""
+    text = printable(stderr).strip()
+    if "No solution found" in text and "network was disabled" not in text:
+        return UnsatisfiableError(Refusal(_reason(text, minor), _shortened(text), text))
+    network = _NETWORK.search(text) is not None and _REFUSED.search(text) is None
+    if network or "network was disabled" in text:
+        return LockError(
+            f"the package index cannot be reached:\n{_shortened(text)}",
+            hint="check the network, the proxy and the CA bundle (`reprolake doctor` shows what is used)",
+            transient=True,
+        )
+    return LockError(f"uv could not resolve the packages:\n{_shortened(text)}")
+
+
+def blamed_for(words: str, held: str) -> tuple[str, ...]:
+    """Return the names of the packages that, in uv's words, depend on certain versions of `held`."""
+    pattern = _BLAMED.format(held=re.escape(held))
+    return tuple(dict.fromkeys(re.findall(pattern, " ".join(words.split()))))
+
+
+def _reason(text: str, minor: str) -> str:
+    flat = " ".join(text.split())
+    if absent := _ABSENT.search(flat):
+        return f"{absent[1]} is not in the package index"
+    if wheel := _ABI.search(flat) or _WHEELLESS.search(flat):
+        return f"{wheel[1]} has no wheel for Python {minor}"
+    if filtered := _FILTERED.search(flat):
+        return f"no release of {filtered[1]} that is asked for had been uploaded"
+    return "the requirements contradict each other"
+
+
+def _shortened(text: str) -> str:
+    """Return uv's explanation without its advice about its own options, long ones without their middle."""
+    body, _, _ = text.partition("\nhint:")
+    body = re.sub(r"^(error: |  cause: | {9})", "", body, flags=re.MULTILINE)
+    lines = [line.rstrip() for line in body.splitlines() if not line.startswith(_NOISE)]
+    if len(lines) > _FIRST + _LAST:
+        lines = [*lines[:_FIRST], "[…]", *lines[-_LAST:]]
+    hints = [_ADVICE.sub("", hint.removeprefix("hint: ")) for hint in _HINT_OF_UV.findall(text)]
+    return "\n".join(f"  {line}"[:300] for line in [*lines, *dict.fromkeys(hints)])
