@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _SHOWN = 4000
 
@@ -54,3 +56,29 @@ def run(
         check=False,
     )
     return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def converse(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Yield standard input and output of a program that runs beside the block and is killed when the block ends.
+
+    For answers too large to hold. Its standard error is dropped: who needs the reason uses `run`.
+    Raises FileNotFoundError when the program is absent.
+    """
+    child = subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    if child.stdin is None or child.stdout is None:
+        raise AssertionError("both were asked for as pipes")
+    try:
+        yield child.stdin, child.stdout
+    finally:
+        child.kill()
+        child.stdout.close()
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
+        child.wait()

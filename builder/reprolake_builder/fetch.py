@@ -1,0 +1,56 @@
+"""The fetch stage: a PinnedSource becomes a SourceTree, the very files that were pinned, in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from reprolake_builder.documents.base import content_hash
+from reprolake_builder.documents.lock import LAYOUT
+from reprolake_builder.documents.source import GitSource, PinnedSource
+from reprolake_builder.errors import FetchError
+from reprolake_builder.image import USER
+from reprolake_builder.progress import Progress
+from reprolake_builder.providers.git import write_git
+from reprolake_builder.providers.local import copy_local
+from reprolake_builder.source_tree import INSIDE, SourceTree
+from reprolake_builder.store import Store
+
+__all__ = ["SourceTree", "fetch"]
+
+
+def fetch(
+    source: PinnedSource,
+    store: Store,
+    progress: Progress,
+    *,
+    source_dir: Path | None = None,
+    git_environment: Mapping[str, str] = MappingProxyType({}),
+) -> SourceTree:
+    """Return the pinned files in the store, brought there if they are missing and proven to be the pinned ones.
+
+    `source_dir` (host path) is where a local folder's files are now; `git_environment` is as in LinkRequest.
+    Raises FetchError when the files cannot be had or are others.
+    """
+    if source_dir is not None and isinstance(source, GitSource):
+        raise FetchError(
+            f"--source-dir is for the locks of local folders; this source is {source.url}",
+            hint="leave it away",
+        )
+
+    def fill(folder: Path) -> None:
+        root = folder / INSIDE
+        root.mkdir()
+        if isinstance(source, GitSource):
+            found = write_git(source, root, store, progress, git_environment)
+        else:
+            found = copy_local(source, source_dir, root, progress, git_environment)
+        if found != source.tree:
+            raise FetchError(
+                f"the source's files have the tree {found}, pinned is {source.tree}",
+                hint="the lock was changed by hand, or the repository's objects are damaged",
+            )
+
+    key = content_hash({"layer": "repository", "tree": source.tree, "layout": LAYOUT})
+    return SourceTree(source, store.make_tree(key, fill, owner=USER))

@@ -1,0 +1,188 @@
+"""One bare repository per URL in the store: what is fetched once, as little of it as will do, stays there."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reprolake_builder.errors import BuilderError, FetchError, ResolveError, StoreError
+from reprolake_builder.progress import Progress
+from reprolake_builder.providers.git_command import Git, git_on
+from reprolake_builder.providers.git_refs import Advertised, parse_advertised
+from reprolake_builder.providers.links import GitLink
+from reprolake_builder.store import Store
+
+_ASKING = 300  # seconds for a list of refs
+_FETCHING = 6 * 3600  # seconds for a whole repository on a slow line
+_LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
+_ALL = "+refs/*:refs/reprolake/all/*"
+_EVERYTHING = "--depth=2147483647"  # git's own word for "no longer shallow"
+_BROKEN = re.compile(
+    r"Could not resolve host|Temporary failure|timed out|Connection (?:refused|reset)|Failed to connect|"
+    r"Could not connect|early EOF|RPC failed|hung up|returned error: (?:429|5\d\d)|Operation too slow",
+    re.IGNORECASE,
+)
+_NO_ACCESS = re.compile(
+    r"Authentication failed|could not read (?:Username|Password)|Permission denied|returned error: 40[13]|"
+    r"Host key verification",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFacts:
+    """A commit: its id and its tree's (hexadecimal), and the committer's date (UTC)."""
+
+    commit: str
+    tree: str
+    date: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GitCache:
+    """The repository in the store that holds what was fetched from one URL.
+
+    `failure` is the class of error that the stage at work raises.
+    """
+
+    git: Git
+    link: GitLink
+    progress: Progress
+    failure: type[BuilderError]
+
+    def ask(self) -> Advertised:
+        """Return what the server advertises."""
+        done = self.git.run("ls-remote", "--symref", "--quiet", "--", self.link.address, timeout=_ASKING)
+        if done.returncode:
+            raise self._explained(done.tail)
+        return parse_advertised(done.stdout)
+
+    def bring(self, commit: str) -> CommitFacts | None:
+        """Return the facts of that commit, fetched if it is not here; None when the server does not have it.
+
+        Nothing but this commit's files is fetched, unless the server gives no commits by their id.
+        """
+        if known := self._facts(f"refs/reprolake/commits/{commit}"):
+            return known
+        attempts = (
+            ("--depth=1", f"+{commit}:refs/reprolake/commits/{commit}"),
+            (_EVERYTHING, _ALL),
+            ("", _ALL),
+        )
+        with self.progress.step(f"Fetching {self.link.url}"):
+            for depth, refspec in attempts:
+                if self._fetch(depth, refspec) is None and (facts := self._facts(commit)):
+                    self.git.run("update-ref", f"refs/reprolake/commits/{facts.commit}", facts.commit)
+                    return facts
+        return None
+
+    def bring_by_prefix(self, prefix: str) -> tuple[str, ...]:
+        """Return the ids of all commits beginning with `prefix`; for that the whole history is fetched."""
+        with self.progress.step(f"Fetching the history of {self.link.url} to look for {prefix}"):
+            refused = self._fetch(_EVERYTHING, _ALL)
+            if refused is not None:
+                refused = self._fetch("", _ALL)
+            if refused is not None:
+                raise self._explained(refused)
+        ids = self.git.run("rev-parse", f"--disambiguate={prefix}").stdout.decode().split()
+        facts = (self._facts(found) for found in ids)
+        return tuple(sorted({known.commit for known in facts if known}))
+
+    def has_folder(self, commit: str, path: str) -> bool:
+        """Whether the commit holds that folder."""
+        return self.git.run("cat-file", "-t", f"{commit}:{path}").stdout.strip() == b"tree"
+
+    def top_folders(self, commit: str) -> tuple[str, ...]:
+        """Folders at the commit's root."""
+        listed = self.git.run("ls-tree", "-d", "-z", "--name-only", commit).stdout
+        return tuple(name.decode("utf-8", "replace") for name in listed.split(b"\0") if name)
+
+    def _fetch(self, depth: str, refspec: str) -> str | None:
+        """Return None after success, git's words after a refusal. Raises when the server cannot be reached at all."""
+        done = self.git.run(
+            *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
+            *(["--update-shallow", depth] if depth else []),
+            *("--", self.link.address, refspec),
+            timeout=_FETCHING,
+        )
+        if done.returncode and (_BROKEN.search(done.tail) or _NO_ACCESS.search(done.tail)):
+            raise self._explained(done.tail)
+        return done.tail or "refused" if done.returncode else None
+
+    def _facts(self, name: str) -> CommitFacts | None:
+        found = self.git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        if found.returncode:
+            return None
+        commit = found.stdout.decode().strip()
+        told = self.git.run("rev-list", "-1", "--format=%T %ct", commit)
+        tree, _, seconds = told.stdout.decode("ascii", "replace").strip().rpartition("\n")[2].partition(" ")
+        if told.returncode or not seconds.isdigit() or int(seconds) > _LAST_SECOND:
+            raise self.failure(f"the commit {commit} of {self.link.url} cannot be read: {told.tail}")
+        return CommitFacts(commit, tree, datetime.fromtimestamp(int(seconds), UTC))
+
+    def _explained(self, words: str) -> BuilderError:
+        said = self.link.scrub(words)
+        if _NO_ACCESS.search(words):
+            return self.failure(
+                f"{self.link.url} asks who you are: {said}",
+                hint="check that the link is right; for a private repository set up git's credential helper or ssh agent",
+            )
+        if _BROKEN.search(words):
+            return self.failure(
+                f"{self.link.url} cannot be reached: {said}",
+                hint="check the network and the proxy, then try again",
+                transient=True,
+            )
+        hint = "check that the link names a git repository"
+        if "/tree/" in self.link.url or "/blob/" in self.link.url:
+            hint = "this looks like the address of a web page: write the repository's own address and @REF"
+        return self.failure(f"{self.link.url} cannot be read as a git repository: {said}", hint=hint)
+
+
+@contextlib.contextmanager
+def opened(
+    store: Store,
+    link: GitLink,
+    environment: Mapping[str, str],
+    progress: Progress,
+    failure: type[ResolveError | FetchError],
+) -> Iterator[GitCache]:
+    """Yield the cache of the link's URL, alone: another process that wants the same URL waits."""
+    repository = store.root / "git" / hashlib.sha256(link.url.encode()).hexdigest()
+    try:
+        repository.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(repository.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StoreError(
+            f"the store {store.root} cannot be written: {error.strerror}",
+            hint="choose a folder of your own with --store DIR",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.note(f"Waiting for another process that fetches {link.url}")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        git = git_on(repository, environment)
+        _make(repository, git)
+        yield GitCache(git, link, progress, failure)
+    finally:
+        os.close(descriptor)
+
+
+def _make(repository: Path, git: Git) -> None:
+    if (repository / "HEAD").is_file():
+        return
+    # HEAD is what git makes last; a folder without it is left over from a call that was killed, and init mends it.
+    done = git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=none")
+    if done.returncode:
+        raise StoreError(
+            f"git cannot make {repository}: {done.tail}", hint=f"remove {repository} and try again"
+        )

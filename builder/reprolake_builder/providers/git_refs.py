@@ -1,0 +1,79 @@
+"""Choosing one commit among what a server advertises: exact names only, never a name's last component."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reprolake_builder.errors import ResolveError
+
+FULL_ID = re.compile(r"[0-9a-fA-F]{40}")
+SHORT_ID = re.compile(r"[0-9a-fA-F]{7,39}")
+_PEELED = "^{}"
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """What a server says it has: full names to object ids (annotated tags already peeled), and where HEAD points."""
+
+    refs: Mapping[str, str]
+    head: str = ""
+
+
+def parse_advertised(output: bytes) -> Advertised:
+    """Return the refs in the output of `git ls-remote --symref`. Raises ResolveError for ids that are not SHA-1."""
+    refs: dict[str, str] = {}
+    head = ""
+    for line in output.decode("utf-8", "surrogateescape").splitlines():
+        value, _, name = line.partition("\t")
+        if value.startswith("ref: "):
+            if name == "HEAD":
+                head = value.removeprefix("ref: ")
+            continue
+        if not FULL_ID.fullmatch(value):
+            raise ResolveError(
+                "the repository does not use git's SHA-1 object format",
+                hint="SHA-256 repositories come later",
+            )
+        if name.endswith(_PEELED) or name not in refs:
+            refs[name.removesuffix(_PEELED)] = value
+    return Advertised(refs, head)
+
+
+def choose(ref: str, advertised: Advertised) -> str | None:
+    """Return the id of exactly that ref, or None; "" and "HEAD" mean the server's HEAD.
+
+    Raises ResolveError when a branch and a tag share the name and differ.
+    """
+    if ref in {"", "HEAD"}:
+        return advertised.refs.get("HEAD")
+    if ref.startswith("refs/"):
+        return advertised.refs.get(ref)
+    found = {
+        name: advertised.refs[name]
+        for name in (f"refs/heads/{ref}", f"refs/tags/{ref}")
+        if name in advertised.refs
+    }
+    if len(set(found.values())) > 1:
+        both = " and ".join(f"{name} ({commit[:12]})" for name, commit in found.items())
+        raise ResolveError(
+            f"{ref!r} is a branch and a tag, and they differ: {both}",
+            hint="give the full name of the one that is meant",
+        )
+    return next(iter(found.values()), None)
+
+
+def nearest(ref: str, advertised: Advertised) -> tuple[str, ...]:
+    """Return names that the user may have meant, the likeliest first."""
+    names = {
+        name.removeprefix("refs/heads/").removeprefix("refs/tags/"): None
+        for name in advertised.refs
+        if name.startswith(("refs/heads/", "refs/tags/")) or ref.startswith("refs/")
+    }
+    last = ref.rpartition("/")[2]
+    same_end = [name for name in names if last in {name, name.rpartition("/")[2]}]
+    alike = difflib.get_close_matches(ref, names, n=_SHOWN, cutoff=0.6)
+    return tuple(dict.fromkeys([*alike, *same_end]))[:_SHOWN] or tuple(names)[:_SHOWN]

@@ -1,0 +1,115 @@
+"""Real git repositories for tests, and a server that gives them out over HTTP as git's own CGI program does."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.server
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+DATE = 1_700_000_000
+ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+
+
+class Repository:
+    """A work tree whose commits are all made by one author, a minute apart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = DATE
+        folder.mkdir(parents=True)
+        self.git("init", "-q", "-b", "main")
+
+    def git(self, *arguments: str, stdin: bytes = b"") -> str:
+        """Run git in the work tree and return its output without the last newline."""
+        env = {
+            **ENVIRONMENT,
+            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_AUTHOR_DATE": f"{self.clock} +0000",
+            "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org", "GIT_COMMITTER_DATE": f"{self.clock} +0000",
+        }  # fmt: skip
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.folder, env=env, input=stdin, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode().removesuffix("\n")
+
+    def write(self, **files: str) -> None:
+        """Write files; in names, two underscores stand for a dot and three for a slash."""
+        for name, text in files.items():
+            path = self.folder / name.replace("___", "/").replace("__", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def commit(self, **files: str) -> str:
+        """Write files, commit all there is and return the commit's id."""
+        self.write(**files)
+        self.clock += 60
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "change")
+        return self.git("rev-parse", "HEAD")
+
+    @property
+    def url(self) -> str:
+        """The repository as a file:// URL."""
+        return f"file://{self.folder}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    root: Path
+    login: str
+    environment: dict[str, str]
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        expected = "Basic " + base64.b64encode(self.login.encode()).decode()
+        if self.login and self.headers.get("Authorization") != expected:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.end_headers()
+            return
+        path, _, query = self.path.partition("?")
+        env = {
+            **self.environment,
+            "GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command, "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": self.headers.get("Content-Length", "0"), "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", "") if self.environment.get("V2", "1") == "1" else "",
+        }  # fmt: skip
+        body = self.rfile.read(int(env["CONTENT_LENGTH"]))
+        done = subprocess.run(["git", "http-backend"], env=env, input=body, capture_output=True, check=False)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n") if line)
+        self.send_response(int(headers.pop("Status", "200 OK").split()[0]))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: object) -> None:
+        del arguments
+
+
+@contextlib.contextmanager
+def served(root: Path, login: str = "", *, version_2: bool = True) -> Iterator[str]:
+    """Yield the http:// address of a server for the repositories in `root`; `login` is USER:PASSWORD."""
+    environment = {**ENVIRONMENT, "V2": "1" if version_2 else "0"}
+    handler = type("Handler", (_Handler,), {"root": root, "login": login, "environment": environment})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
