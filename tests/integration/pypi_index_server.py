@@ -1,0 +1,150 @@
+"""A package index of the tests' own on the loopback: wheels made on the spot, with upload times as wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+JSON = "application/vnd.pypi.simple.v1+json"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A wheel on the index; `uploaded` is an ISO date or time, "" for an index that does not tell."""
+
+    name: str
+    version: str
+    uploaded: str
+    requires: tuple[str, ...] = ()
+    tag: str = "py3-none-any"
+    requires_python: str = ""
+    yanked: bool = False
+
+    @property
+    def filename(self) -> str:
+        return f"{self.name}-{self.version}-{self.tag}.whl"
+
+    def metadata(self) -> str:
+        lines = ["Metadata-Version: 2.1", f"Name: {self.name}", f"Version: {self.version}"]
+        lines += [f"Requires-Dist: {line}" for line in self.requires]
+        lines += [f"Requires-Python: {self.requires_python}"] if self.requires_python else []
+        return "\n".join(lines) + "\n"
+
+    def content(self) -> bytes:
+        folder = f"{self.name}-{self.version}.dist-info"
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            for name, text in (
+                (f"{folder}/METADATA", self.metadata()),
+                (
+                    f"{folder}/WHEEL",
+                    f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {self.tag}\n",
+                ),
+                (f"{folder}/RECORD", ""),
+            ):
+                archive.writestr(zipfile.ZipInfo(name), text)
+        return buffer.getvalue()
+
+
+KERNEL = (
+    Upload("ipykernel", "6.17.1", "2022-11-09"),
+    Upload("pip", "22.3.1", "2022-11-05"),
+    Upload("setuptools", "65.6.3", "2022-11-24"),
+    Upload("wheel", "0.38.4", "2022-11-09"),
+)
+
+
+@dataclass
+class Index:
+    """What the server serves, and how often each path was asked for."""
+
+    uploads: tuple[Upload, ...] = KERNEL
+    sdists: dict[str, bytes] = field(default_factory=dict)
+    hashes: bool = True
+    sizes: bool = True
+    asked: Counter[str] = field(default_factory=Counter)
+    url: str = ""
+
+    def add(self, *uploads: Upload) -> Index:
+        self.uploads += uploads
+        return self
+
+    def page(self, name: str) -> bytes:
+        files = [self._entry(upload.filename, upload.content(), upload) for upload in self._named(name)]
+        files += [
+            self._entry(filename, content, None)
+            for filename, content in self.sdists.items()
+            if filename.startswith(f"{name}-")
+        ]
+        return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
+
+    def file(self, filename: str) -> bytes | None:
+        for upload in self.uploads:
+            if filename == upload.filename:
+                return upload.content()
+            if filename == f"{upload.filename}.metadata":
+                return upload.metadata().encode()
+        return self.sdists.get(filename)
+
+    def _named(self, name: str) -> list[Upload]:
+        return [upload for upload in self.uploads if upload.name.replace("_", "-") == name]
+
+    def _entry(self, filename: str, content: bytes, upload: Upload | None) -> dict[str, object]:
+        entry: dict[str, object] = {
+            "filename": filename,
+            "url": f"../../files/{filename}",
+            "hashes": {"sha256": hashlib.sha256(content).hexdigest()} if self.hashes else {},
+            "core-metadata": upload is not None,
+            "yanked": upload is not None and upload.yanked,
+        }
+        if self.sizes:
+            entry["size"] = len(content)
+        uploaded = upload.uploaded if upload is not None else "2020-01-01"
+        if uploaded:
+            entry["upload-time"] = uploaded if "T" in uploaded else f"{uploaded}T00:00:00Z"
+        if upload is not None and upload.requires_python:
+            entry["requires-python"] = upload.requires_python
+        return entry
+
+
+@contextmanager
+def serving(index: Index) -> Iterator[Index]:
+    """Serve the index on the loopback while the context lasts; its URL is `index.url`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            index.asked[self.path] += 1
+            _, kind, name = self.path.rstrip("/").split("/", 2)
+            body = index.page(name) if kind == "simple" else index.file(name)
+            if body is None or (kind == "simple" and b'"files": []' in body):
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", JSON if kind == "simple" else "application/octet-stream")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    index.url = f"http://127.0.0.1:{server.server_port}/simple"
+    try:
+        yield index
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,156 @@
+"""The lock stage over the real Debian mirror and a package index of the test's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from pypi_index_server import Index, Upload, serving
+
+from reprolake.options import load_options
+from reprolake_builder.documents.base import decode, pretty
+from reprolake_builder.documents.environment import Asked, EnvironmentSpec
+from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock
+from reprolake_builder.documents.source import GitSource
+from reprolake_builder.download import Downloader
+from reprolake_builder.engines.interface import Tools
+from reprolake_builder.lock import BuiltProject, LockOptions, ProjectBase, lock
+from reprolake_builder.progress import SILENT
+from reprolake_builder.solvers.pypi_target import TARGETS
+from reprolake_builder.store import Store
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+SOURCE = GitSource(
+    url="https://example.org/a.git", commit="0" * 40, tree="1" * 40, date=datetime(2022, 11, 30, tzinfo=UTC)
+)
+
+
+@pytest.fixture(scope="module")
+def index():
+    uploads = (
+        Upload("alpha", "1.0", "2022-06-01"),
+        Upload("beta", "1.0", "2022-06-01", tag="cp39-cp39-manylinux_2_17_x86_64"),
+        Upload("plot", "1.0", "2022-06-01"),
+        Upload("mine", "0.9", "2022-06-01"),
+        Upload("user", "1.0", "2022-06-01", requires=("mine",)),
+    )
+    with serving(Index().add(*uploads)) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def tools(index, tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("lock"))
+    site = dataclasses.replace(load_options(os.environ).site, index_url=index.url)
+    yield Tools(store, site, Downloader(site), SILENT)
+    store.close()
+
+
+@dataclass
+class Builder:
+    """Stands at the other end of the seam: a package whose metadata requires `requires`, whatever builds it."""
+
+    requires: tuple[str, ...] = ()
+    builds: list[ProjectBase] = field(default_factory=list)
+
+    def build(self, project, source, base):
+        assert source == SOURCE
+        self.builds.append(base)
+        pin = BuiltWheelLock(
+            name="mine",
+            version="1.0",
+            filename="mine-1.0-py3-none-any.whl",
+            size=1,
+            sha256="2" * 64,
+            project=project,
+            source_date_epoch=int(source.date.timestamp()),
+            build_requirements=base.build_wheels,
+        )
+        return BuiltProject(pin, self.requires)
+
+
+def asked(*texts: str, file: str = "requirements.txt") -> tuple[Asked, ...]:
+    return tuple(Asked(text=text, origin=f"{file}:{line}") for line, text in enumerate(texts, 1))
+
+
+def versions(made: EnvironmentLock) -> dict[str, str]:
+    return {wheel.name: wheel.version for wheel in made.wheels}
+
+
+def test_a_lock_says_all_that_was_decided(tools):
+    """Date, Python, base, packages, additions, rejections, overrides and resolvers stand in the lock, which reads back."""
+    spec = EnvironmentSpec(files=(), requirements=asked("alpha"))
+    builder = Builder()
+    made = lock(SOURCE, spec, LockOptions(now=NOW, overrides=("--ignore Dockerfile",)), builder, tools)
+    assert decode(pretty(made), EnvironmentLock) == made
+    assert (made.as_of, made.as_of_is) == (datetime(2022, 12, 1, tzinfo=UTC), "commit + 1 day")
+    assert (made.debian.suite, made.interpreter.version) == ("bookworm", TARGETS["3.11"].version)
+    assert versions(made).keys() == {"alpha", "ipykernel", "pip", "setuptools", "wheel"}
+    assert made.added[0] == "ipykernel: no kernel was declared"
+    assert [item.version for item in made.rejected_pythons] == ["3.13"]
+    assert made.overrides == ("--ignore Dockerfile",)
+    assert made.resolvers.keys() == {"uv", "reprolake"}
+    assert (made.project, made.notes, builder.builds) == (None, (), [])
+    assert b"127.0.0.1" not in pretty(made)
+
+
+def test_overrides_are_recorded(tools):
+    """`--python` and `--as-of` decide, stand in the lock, and what they contradict is noted."""
+    spec = EnvironmentSpec(files=(), requirements=asked("alpha"), python=asked("==3.9.*", file="runtime.txt"))
+    options = LockOptions(now=NOW, python="3.11", as_of="2022-12-24")
+    made = lock(SOURCE, spec, options, Builder(), tools)
+    assert made.interpreter.version.startswith("3.11.")
+    assert made.as_of_is == "--as-of 2022-12-24"
+    assert made.overrides == ("--python 3.11", "--as-of 2022-12-24")
+    assert made.notes == ("runtime.txt:1 asks for Python ==3.9.*; `--python 3.11` took its place",)
+
+
+def project_spec(*, dynamic: bool, requirements: tuple[str, ...] = ()) -> EnvironmentSpec:
+    return EnvironmentSpec(
+        files=(),
+        requirements=asked(*requirements),
+        project="",
+        project_dynamic=dynamic,
+        project_extras=("fancy",),
+        build_requirements=asked("setuptools", file="pyproject.toml"),
+        build_backend="pep517",
+    )
+
+
+def test_the_repositorys_package_is_built_with_dated_tools(tools):
+    """The builder gets base, interpreter and build wheels; the package's own name on the index gives way."""
+    builder = Builder(("nonsense-that-does-not-count",))
+    made = lock(
+        SOURCE, project_spec(dynamic=False, requirements=("user",)), LockOptions(now=NOW), builder, tools
+    )
+    (base,) = builder.builds
+    assert {wheel.name for wheel in base.build_wheels} == {"setuptools", "wheel"}
+    assert (base.debian, base.interpreter) == (made.debian, made.interpreter)
+    assert made.project is not None
+    assert made.project.name == "mine"
+    assert "mine" not in versions(made)
+    assert made.notes == ("the repository's own mine takes the place of the index's",)
+
+
+def test_what_the_built_package_requires_is_resolved_too(tools):
+    """Requirements that only the built metadata tells, with those of the extras that were asked for, join the set."""
+    builder = Builder(("alpha", 'plot; extra == "fancy"', 'missing; extra == "test"'))
+    made = lock(SOURCE, project_spec(dynamic=True), LockOptions(now=NOW), builder, tools)
+    assert {"alpha", "plot"} <= versions(made).keys()
+    assert {wheel.name for wheel in made.wheels if wheel.requested} == {"alpha", "plot"}
+    assert len(builder.builds) == 1
+
+
+def test_requirements_of_the_built_package_can_change_the_python(tools):
+    """When they have wheels for another Python only, the package is built again with that one."""
+    builder = Builder(("beta",))
+    made = lock(SOURCE, project_spec(dynamic=True), LockOptions(now=NOW), builder, tools)
+    assert made.interpreter.version == TARGETS["3.9"].version
+    assert [base.interpreter.version for base in builder.builds] == [
+        TARGETS["3.11"].version,
+        TARGETS["3.9"].version,
+    ]
+    assert "beta has no wheel for Python 3.11" in made.rejected_pythons[-1].reason
