@@ -47,11 +47,11 @@ _HARMLESS = re.compile(
         | (?:if|elif)\s+(?:\[|test\b)(?:`which\s[^`]*`|[^`])*
         | (?:if|elif)\s+(?:which|command\s+-v|type)\s+\S+
         | (?:if|elif)\s+dpkg\s+--compare-versions\s[^`;|]*
-        | echo\b(?:\\`|[^`|])*
+        | echo\b(?:\\`|[^`|>$]|\$[^(])*
         | (?:/sbin/)?ldconfig
         | \.\s+/usr/share/debconf/confmodule | db_version\s+\S+ | db_stop | db_purge
-        | rm\s+-r?f\s[^`|]*
-        | rmdir\s[^`|]*
+        | rm\s+-r?f\s(?:[^`|>$]|\$[^(])*
+        | rmdir\s(?:[^`|>$]|\$[^(])*
         | (?:/usr/bin/)?dpkg-maintscript-helper\s.*
         | update-mime
         | py3?compile\s.* | py3?clean\s.*

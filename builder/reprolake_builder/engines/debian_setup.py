@@ -63,6 +63,7 @@ _LINKS = {
     "etc/mtab": "/proc/self/mounts",
     "etc/dpkg/origins/default": "debian",
     "var/spool/mail": "../mail",
+    "usr/lib/ssl/cert.pem": "/etc/ssl/certs/ca-certificates.crt",
 }
 _CERTIFICATES = "usr/share/ca-certificates/mozilla"
 
@@ -100,7 +101,7 @@ def configure_base(maker: TreeMaker) -> None:
 
 
 def _write_certificates(maker: TreeMaker) -> None:
-    """Write the bundle and the links of update-ca-certificates; OpenSSL finds the bundle under its own default name."""
+    """Write the bundle and the links of update-ca-certificates; OpenSSL finds the bundle as its cert.pem."""
     names = [path for path in maker.listed(_CERTIFICATES) if path.endswith(b".crt")]
     bundle = bytearray()
     chosen = bytearray()
@@ -112,7 +113,6 @@ def _write_certificates(maker: TreeMaker) -> None:
         maker.link(b"etc/ssl/certs/" + name, b"/" + path)
     maker.write("etc/ca-certificates.conf", bytes(chosen))
     maker.write("etc/ssl/certs/ca-certificates.crt", bytes(bundle))
-    maker.link(b"usr/lib/ssl/cert.pem", b"/etc/ssl/certs/ca-certificates.crt")
 
 
 def _write_shells(maker: TreeMaker) -> None:

@@ -1,0 +1,170 @@
+"""Which packages are chosen, in a suite small enough to see why."""
+
+import pytest
+
+from reprolake_builder.documents.environment import Asked
+from reprolake_builder.errors import LockError
+from reprolake_builder.solvers.debian import resolve
+from reprolake_builder.solvers.debian_archive import add_stanzas, make_catalogue
+from reprolake_builder.solvers.debian_resolve import Selection
+
+
+def catalogue(*stanzas: str):
+    """Return the catalogue of packages given as `name version field=value; …`."""
+    packages = {}
+    for text in stanzas:
+        head, *fields = text.split("; ")
+        name, version = head.split()
+        lines = [
+            f"Package: {name}",
+            f"Version: {version}",
+            "Architecture: amd64",
+            "Size: 1",
+            f"SHA256: {'0' * 64}",
+        ]
+        lines += [f"Filename: pool/{name}.deb", *fields]
+        add_stanzas(packages, "\n".join(lines).encode(), "debian")
+    return make_catalogue(packages)
+
+
+def chosen(offered, *names: str) -> list[str]:
+    """Return the names selected for demands that stand in apt.txt, one per line."""
+    selection = Selection(offered)
+    selection.require([Asked(text=name, origin=f"apt.txt:{line}") for line, name in enumerate(names, 1)])
+    return sorted(selection.packages)
+
+
+def test_dependencies_are_followed():
+    """What a package needs, directly or before it, comes with it."""
+    offered = catalogue("a 1; Depends: b (>= 2); Pre-Depends: c", "b 2; Depends: d", "c 1", "d 1", "e 1")
+    assert chosen(offered, "a") == ["a", "b", "c", "d"]
+
+
+def test_the_first_alternative_that_fits_is_taken():
+    """An alternative whose version does not do is passed over."""
+    offered = catalogue("a 1; Depends: b (>= 2) | c | d", "b 1", "c 1", "d 1")
+    assert chosen(offered, "a") == ["a", "c"]
+
+
+def test_what_is_there_already_is_enough():
+    """An alternative chosen for another reason satisfies a group whose first one it is not."""
+    offered = catalogue("a 1; Depends: b | c", "b 1", "c 1")
+    assert chosen(offered, "c", "a") == ["a", "c"]
+
+
+def test_the_more_important_provider_wins():
+    """Of the packages that provide a virtual one, priority decides, then the name."""
+    offered = catalogue(
+        "a 1; Depends: awk",
+        "gawk 1; Provides: awk; Priority: optional",
+        "mawk 1; Provides: awk; Priority: required",
+        "nawk 1; Provides: awk; Priority: required",
+    )
+    assert chosen(offered, "a") == ["a", "mawk"]
+
+
+def test_a_bound_on_a_virtual_package_needs_a_provided_version():
+    """A provider that tells no version cannot meet a bound."""
+    offered = catalogue("a 1; Depends: api (>= 2)", "p 9; Provides: api", "q 1; Provides: api (= 3)")
+    assert chosen(offered, "a") == ["a", "q"]
+
+
+def test_another_architectures_package_does_not_count():
+    """A dependency on i386 is not met by the package of the same name."""
+    offered = catalogue("a 1; Depends: b:i386 | c", "b 1", "c 1")
+    assert chosen(offered, "a") == ["a", "c"]
+
+
+def test_a_conflict_leads_to_the_other_alternative():
+    """What cannot stand beside a chosen package is not chosen, whichever of the two says so."""
+    offered = catalogue("a 1; Depends: b | c", "b 1; Conflicts: x", "c 1", "x 1", "y 1; Breaks: b (<< 2)")
+    assert chosen(offered, "x", "a") == ["a", "c", "x"]
+    assert chosen(offered, "y", "a") == ["a", "c", "y"]
+
+
+def test_a_package_does_not_conflict_with_what_it_provides_itself():
+    """The idiom for "only one of these" does not exclude the package that uses it."""
+    offered = catalogue("a 1; Provides: mta; Conflicts: mta; Replaces: mta")
+    assert chosen(offered, "a") == ["a"]
+
+
+def test_two_packages_in_each_others_way_are_both_named():
+    """The message of a conflict names the demand's line and the two packages."""
+    offered = catalogue("a 1; Conflicts: mta", "b 1; Provides: mta")
+    with pytest.raises(LockError, match=r"apt\.txt:2: b is needed, but b 1 cannot stand beside a"):
+        chosen(offered, "a", "b")
+
+
+def test_an_unmet_dependency_tells_the_way_to_it():
+    """The message leads from the missing package back to the line of apt.txt."""
+    offered = catalogue("a 1; Depends: b", "b 1; Depends: gone (>= 2)", "gone 1")
+    with pytest.raises(
+        LockError, match=r"b, needed by a, needed by apt\.txt:1: gone \(>= 2\) is needed and not on offer"
+    ):
+        chosen(offered, "a")
+
+
+def test_a_typing_mistake_is_answered_with_the_nearest_name():
+    """An unknown package is an error at its line that proposes what is on offer."""
+    with pytest.raises(
+        LockError, match=r"apt\.txt:1: this suite has no Debian package grahpviz; did you mean graphviz"
+    ):
+        chosen(catalogue("graphviz 1"), "grahpviz")
+
+
+def test_a_virtual_package_has_to_be_chosen_by_name():
+    """Where several packages provide what is asked for, the user decides; where one does, it is taken."""
+    offered = catalogue("gawk 1; Provides: awk", "mawk 1; Provides: awk, nawk")
+    assert chosen(offered, "nawk") == ["mawk"]
+    with pytest.raises(LockError, match="name one of them: gawk, mawk"):
+        chosen(offered, "awk")
+
+
+def test_a_version_can_be_asked_for():
+    """NAME=VERSION holds exactly or is an error that says what there is."""
+    offered = catalogue("a 1:2-3")
+    assert chosen(offered, "a=1:2-3") == ["a"]
+    with pytest.raises(LockError, match="the suite has 1:2-3"):
+        chosen(offered, "a=9")
+
+
+@pytest.mark.parametrize("text", ["-o APT::x=y", "a b", "A", "../a", "a:i386", ""])
+def test_what_is_no_package_name_is_refused(text):
+    """Options and paths never pass for packages."""
+    with pytest.raises(LockError, match=r"apt\.txt:1: .* is no name of a Debian package"):
+        chosen(catalogue("a 1"), text)
+
+
+def test_the_newest_version_over_all_archives_wins():
+    """A security update replaces the suite's package, and an older one in another archive does not."""
+    packages = {}
+    for version, archive in (("1.2", "debian"), ("1.10", "debian-security"), ("1.9", "debian")):
+        add_stanzas(packages, f"Package: a\nVersion: {version}\n".encode(), archive)
+    assert (packages["a"].version, packages["a"].archive) == ("1.10", "debian-security")
+
+
+def test_extra_packages_do_not_change_the_base():
+    """The base is the same with and without apt.txt, and what the base has is no extra."""
+    names = [
+        "ca-certificates",
+        "tzdata",
+        "libstdc++6",
+        "libgomp1",
+        "libexpat1",
+        "zlib1g",
+        "libpython3.11-stdlib",
+    ]
+    offered = catalogue(
+        *(f"{name} 1" for name in names),
+        "python3.11 1; Depends: python3.11-minimal",
+        "python3.11-minimal 3.11.2-6",
+        "coreutils 1; Essential: yes; Depends: one | other",
+        "one 1",
+        "other 1",
+        "new 1; Depends: other, zlib1g",
+    )
+    alone, nothing = resolve(offered, "3.11", ())
+    base, extra = resolve(offered, "3.11", (Asked(text="new", origin="apt.txt:1"),))
+    assert base == alone
+    assert nothing == ()
+    assert [deb.name for deb in extra] == ["new", "other"]
