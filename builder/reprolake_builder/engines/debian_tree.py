@@ -88,9 +88,10 @@ class TreeMaker:
         folder, _, name = path.rpartition(b"/")
         real = self._folders.get(folder)
         if real is None:
-            real = self._folders[folder] = self.locate(folder)
+            real = self.locate(folder)
             if real:
                 self._make_folder(real, None)
+            self._folders[folder] = real
         return real + b"/" + name if real else name
 
     def folder(self, path: bytes, owned: Owned = FOLDER) -> None:
@@ -127,6 +128,8 @@ class TreeMaker:
             raise BuildError(f"{real!r} is a folder in one Debian package and none in another")
         if node is not None and node.root == self._root:
             os.unlink(self._root + b"/" + real)
+        if node is not None and node.kind == "l":
+            self._folders.clear()
         return real
 
     def move_in(self, path: bytes, content: bytes, owned: Owned) -> None:
@@ -163,6 +166,8 @@ class TreeMaker:
             raise BuildError(
                 f"{path!r} of a Debian package is a hard link to {target!r}, which is no file of it"
             )
+        if self.place(path) == source:
+            return
         real = self._vacate(path)
         os.link(self._root + b"/" + source, self._root + b"/" + real, follow_symlinks=False)
         self.nodes[real] = node

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprolake_builder.engines.debian_tree import TreeMaker, clean
@@ -30,6 +30,7 @@ STEPS = st.lists(
 )
 
 
+@settings(max_examples=300, deadline=None)
 @given(STEPS)
 def test_nothing_is_ever_written_outside(tmp_path_factory, steps):
     """Any sequence of folders, files and links stays below the root, and the model agrees with the disk."""
