@@ -110,13 +110,13 @@ def _given(
 ) -> dict[str, Parameter]:
     """Return the parameters given by value; what comes later wins."""
     found: dict[str, Parameter] = {}
-    texts = [(f"-f {name}", data) for name, data in options.files] + [
-        ("-y", text.encode()) for text in options.yaml
-    ]
-    for origin, data in texts:
-        for name, value in yaml_values(data, origin).items():
-            parameter = _known(notebook, declared, name, origin)
-            found[name] = Parameter(name=name, value=fitted(parameter, value, origin), origin=origin)
+    # The record names files without their folders: those are this host's business.
+    texts = [(f"-f {name}", f"-f {name.rpartition('/')[2]}", data) for name, data in options.files]
+    texts += [("-y", "-y", text.encode()) for text in options.yaml]
+    for where, origin, data in texts:
+        for name, value in yaml_values(data, where).items():
+            parameter = _known(notebook, declared, name, where)
+            found[name] = Parameter(name=name, value=fitted(parameter, value, where), origin=origin)
     for name, text in options.values:
         parameter = _known(notebook, declared, name, "-p")
         found[name] = Parameter(name=name, value=from_text(parameter, text, "-p"), origin="-p")

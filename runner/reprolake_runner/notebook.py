@@ -98,7 +98,7 @@ def read_notebook(repository: Path, path: str) -> Notebook:
 
     Raises NotebookError when it is missing, leads out of the repository, or is no notebook that can be run.
     """
-    data = _content(repository, path)
+    data = notebook_bytes(repository, path)
     shown = printable(path)
     try:
         version = msgspec.json.decode(data, type=_Version).nbformat
@@ -144,8 +144,8 @@ def _kernel(metadata: _Metadata, shown: str) -> tuple[str, str]:
     return kernel, "python"
 
 
-def _content(repository: Path, path: str) -> bytes:
-    """Return the bytes of the notebook file, which has to lie in the repository itself."""
+def notebook_bytes(repository: Path, path: str) -> bytes:
+    """Return the bytes of the notebook file, which has to lie in the repository itself. Raises NotebookError."""
     shown = printable(path)
     parts = path.split("/")
     if not path or path.startswith("/") or ".." in parts or "\0" in path:

@@ -1,0 +1,215 @@
+"""The result as an RO-Crate: what ran, on what, with which parameters, in which image, and what came out.
+
+Written as plain JSON-LD. Source: RO-Crate 1.1; Process Run Crate and Workflow Run Crate 0.5; Workflow RO-Crate 1.0.
+Neither host paths nor credentials get in: only the run record's values and the image's annotations are used.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from reprolake_runner.contents import Contents, Kept
+from reprolake_runner.documents.run import Parameter, StagedInput
+
+_PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
+}
+_WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
+_CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
+_FORMAL_PARAMETER = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
+_LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#jupyter"
+_TYPES: dict[type, str] = {bool: "Boolean", int: "Integer", float: "Float", str: "Text"}
+
+Entity = dict[str, Any]
+
+
+def crate(contents: Contents) -> bytes:
+    """Return the text of ro-crate-metadata.json, ending in a newline."""
+    record = contents.record
+    (notebook,) = contents.of("source")
+    parameters = [entity for one in record.spec.parameters.parameters for entity in _parameter(one)]
+    inputs = [_input(one) for one in record.spec.inputs]
+    files = [_file(kept) for kept in contents.files if kept is not notebook]
+    graph = [
+        {
+            "@id": "ro-crate-metadata.json",
+            "@type": "CreativeWork",
+            "about": {"@id": "./"},
+            "conformsTo": [{"@id": "https://w3id.org/ro/crate/1.1"}, {"@id": _WORKFLOW_CRATE}],
+        },
+        _root(contents, notebook, [*files, *inputs]),
+        *(
+            {"@id": uri, "@type": "CreativeWork", "name": name, "version": version}
+            for uri, (name, version) in _PROFILES.items()
+        ),
+        _workflow(contents, notebook, parameters),
+        {
+            "@id": _LANGUAGE,
+            "@type": "ComputerLanguage",
+            "name": "Jupyter Notebook",
+            "url": {"@id": "https://jupyter.org/"},
+            "identifier": {"@id": "https://jupyter.org/"},
+        },
+        _source(contents),
+        _image(contents),
+        _action(contents, notebook, parameters, inputs),
+        *parameters,
+        *inputs,
+        *files,
+    ]
+    return json.dumps({"@context": _CONTEXT, "@graph": graph}, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _root(contents: Contents, notebook: Kept, parts: list[Entity]) -> Entity:
+    record = contents.record
+    root: Entity = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": f"Run of {record.spec.notebook}: {record.status}",
+        "description": record.message,
+        "datePublished": record.ended.isoformat(),
+        "license": "No licence was stated for these results; ask the person who shared them",
+        "conformsTo": [{"@id": uri} for uri in _PROFILES],
+        "mainEntity": {"@id": _uri(notebook.path)},
+        "mentions": {"@id": _run(contents)},
+        "hasPart": [{"@id": _uri(notebook.path)}, *({"@id": one["@id"]} for one in parts if _is_data(one))],
+    }
+    if contents.expires is not None:
+        root["expires"] = contents.expires.isoformat()
+    return root
+
+
+def _is_data(entity: Entity) -> bool:
+    return bool(entity["@type"] == "File")
+
+
+def _workflow(contents: Contents, notebook: Kept, parameters: list[Entity]) -> Entity:
+    record = contents.record
+    return {
+        "@id": _uri(notebook.path),
+        "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
+        "name": record.spec.notebook,
+        "encodingFormat": notebook.media_type,
+        "contentSize": str(notebook.size),
+        "sha256": notebook.sha256,
+        "programmingLanguage": {"@id": _LANGUAGE},
+        "isPartOf": {"@id": "#source"},
+        "input": [{"@id": one["@id"]} for one in parameters if one["@type"] == "FormalParameter"],
+    }
+
+
+def _parameter(parameter: Parameter) -> tuple[Entity, Entity]:
+    """Return what the notebook takes under this name, and what it was given."""
+    value = parameter.value
+    known = isinstance(value, bool | int | float | str)
+    formal = {
+        "@id": f"#parameter-{parameter.name}",
+        "@type": "FormalParameter",
+        "name": parameter.name,
+        "additionalType": _TYPES.get(type(value), "Text"),
+        "conformsTo": {"@id": _FORMAL_PARAMETER},
+    }
+    given = {
+        "@id": f"#value-{parameter.name}",
+        "@type": "PropertyValue",
+        "name": parameter.name,
+        "value": value if known else json.dumps(value, ensure_ascii=False),
+        "description": f"given by {parameter.origin}",
+        "exampleOfWork": {"@id": formal["@id"]},
+    }
+    return formal, given
+
+
+def _input(staged: StagedInput) -> Entity:
+    """Return an input: a file of the web by its URL, one of the host, which nobody else can reach, by its hash."""
+    on_the_web = staged.source.startswith(("https://", "http://"))
+    return {
+        "@id": staged.source if on_the_web else f"#input-{staged.sha256}-{quote(staged.name, safe='')}",
+        "@type": "File" if on_the_web else "CreativeWork",
+        "name": staged.name,
+        "contentSize": str(staged.size),
+        "sha256": staged.sha256,
+        "alternateName": staged.path,
+    }
+
+
+def _file(kept: Kept) -> Entity:
+    entity = {
+        "@id": _uri(kept.path),
+        "@type": "File",
+        "name": kept.path.rpartition("/")[2],
+        "encodingFormat": kept.media_type,
+        "contentSize": str(kept.size),
+        "sha256": kept.sha256,
+    }
+    if kept.original:
+        entity["alternateName"] = kept.original
+    return entity
+
+
+def _source(contents: Contents) -> Entity:
+    """Return the repository. Source of the identifiers: SWHID 1.2, core identifiers of git objects."""
+    notes = contents.annotations
+    entity: Entity = {"@id": "#source", "@type": "SoftwareSourceCode", "name": "the repository"}
+    if url := notes.get("org.opencontainers.image.source"):
+        entity["codeRepository"] = url
+    identifiers = []
+    if commit := notes.get("org.opencontainers.image.revision"):
+        entity["version"] = commit
+        identifiers.append(f"swh:1:rev:{commit}")
+    if tree := notes.get("reprolake.source.tree"):
+        identifiers.append(f"swh:1:dir:{tree}")
+    if identifiers:
+        entity["identifier"] = identifiers if len(identifiers) > 1 else identifiers[0]
+    return entity
+
+
+def _image(contents: Contents) -> Entity:
+    digest = contents.record.spec.image
+    return {
+        "@id": "#image",
+        "@type": "ContainerImage",
+        "additionalType": {"@id": "https://w3id.org/ro/terms/workflow-run#DockerImage"},
+        "name": f"image {digest}",
+        "sha256": digest.removeprefix("sha256:"),
+        "identifier": digest,
+    }
+
+
+def _action(contents: Contents, notebook: Kept, parameters: list[Entity], inputs: list[Entity]) -> Entity:
+    record = contents.record
+    succeeded = record.status == "succeeded"
+    values = [one for one in parameters if one["@type"] == "PropertyValue"]
+    baskets = [_file(kept) for kept in contents.of("basket")]
+    results = contents.of("executed", "output", "created", "changed", "figure")
+    action: Entity = {
+        "@id": _run(contents),
+        "@type": "CreateAction",
+        "name": f"Run {record.id} of {record.spec.notebook}",
+        "description": record.message,
+        "instrument": {"@id": _uri(notebook.path)},
+        "object": [{"@id": one["@id"]} for one in (*values, *inputs, *baskets)],
+        "result": [{"@id": _uri(kept.path)} for kept in results],
+        "startTime": record.started.isoformat(),
+        "endTime": record.ended.isoformat(),
+        "actionStatus": {
+            "@id": f"http://schema.org/{'Completed' if succeeded else 'Failed'}ActionStatus",
+        },
+        "containerImage": {"@id": "#image"},
+        "identifier": record.key,
+    }
+    if not succeeded:
+        action["error"] = record.message
+    return action
+
+
+def _run(contents: Contents) -> str:
+    return f"#run-{contents.record.id}"
+
+
+def _uri(path: str) -> str:
+    return quote(path)

@@ -1,0 +1,233 @@
+"""The result as a page for a person: it opens from a folder, without a server, scripts or anything from elsewhere.
+
+Everything on it may come from a stranger's notebook. All text is escaped, images are only those that are PNG or JPEG by
+their bytes, and a content security policy forbids the rest in case we err.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from reprolake_builder.process import printable
+from reprolake_runner.contents import Contents, Kept
+from reprolake_runner.figures import Failure
+from reprolake_runner.page_style import STYLE
+
+_STATUS = {
+    "succeeded": "Succeeded",
+    "failed": "Failed",
+    "timed-out": "Timed out",
+    "kernel-died": "Kernel died",
+    "limit-exceeded": "Limit exceeded",
+    "stopped": "Stopped",
+    "broken": "Broken",
+}
+_ROLES = {
+    "executed": "executed notebook",
+    "output": "output",
+    "created": "created in the repository",
+    "changed": "changed in the repository",
+    "figure": "figure of a cell",
+    "source": "notebook as in the repository",
+    "log": "log",
+    "events": "event log",
+    "record": "run record",
+    "basket": "basket",
+}
+_ORDER = list(_ROLES)
+_PICTURES = {"image/png", "image/jpeg"}
+_MAX_ROWS = 2000
+_MAX_SHOWN = 20_000
+
+
+def report(contents: Contents, pictures: frozenset[str]) -> bytes:
+    """Return the page as HTML; `pictures` are the paths of output files whose bytes were seen to be PNG or JPEG."""
+    record = contents.record
+    title = f"{record.spec.notebook}: {_STATUS[record.status]}"
+    parts = [
+        _head(title),
+        _summary(contents),
+        *(_failure(one) for one in contents.shown.failures if record.status != "succeeded"),
+        _notes(contents),
+        _parameters(contents),
+        _figures(contents, pictures),
+        _inputs(contents),
+        _files(contents),
+        _origin(contents),
+        "</main></body></html>\n",
+    ]
+    return "\n".join(part for part in parts if part).encode("utf-8", "replace")
+
+
+def _head(title: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    # `file:` because browsers give a page from a folder no origin of its own that 'self' could match.
+    policy = f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="referrer" content="no-referrer"><meta name="robots" content="noindex">'
+        f'<meta name="color-scheme" content="light dark"><title>{_e(title)}</title><style>{STYLE}</style></head><body><main>'
+    )
+
+
+def _summary(contents: Contents) -> str:
+    record = contents.record
+    good = "good" if record.status == "succeeded" else "bad"
+    done = sum(cell.state in {"succeeded", "allowed-failure"} for cell in record.cells)
+    facts = [
+        ("Cells run", f"{done} of {len(record.cells)}"),
+        ("Took", _seconds((record.ended - record.started).total_seconds())),
+        ("Finished", f"{record.ended:%Y-%m-%d %H:%M:%S} UTC"),
+        ("Kept until", f"{contents.expires:%Y-%m-%d %H:%M} UTC" if contents.expires else "not limited"),
+    ]
+    executed = contents.of("executed")
+    link = f"<p>{_link(executed[0], 'Executed notebook')}</p>" if executed else ""
+    listed = "".join(f"<div><dt>{_e(name)}</dt><dd>{_e(value)}</dd></div>" for name, value in facts)
+    return (
+        f'<header class="{good}"><p class="status">{_STATUS[record.status]}</p><h1>{_e(record.spec.notebook)}</h1>'
+        f'<p class="message">{_e(record.message)}</p><dl class="facts">{listed}</dl>{link}</header>'
+    )
+
+
+def _failure(failure: Failure) -> str:
+    return (
+        f'<section class="failure"><h2>What went wrong</h2><p>Cell {failure.cell}: <strong>{_e(failure.message)}</strong></p>'
+        f"<pre>{_e(failure.source)}</pre><details open><summary>Traceback</summary><pre>{_e(failure.traceback)}</pre></details></section>"
+    )
+
+
+def _notes(contents: Contents) -> str:
+    notes = [*contents.record.warnings, *([contents.shown.note] if contents.shown.note else [])]
+    if not notes:
+        return ""
+    return (
+        "<section><h2>Please note</h2><ul>"
+        + "".join(f"<li>{_e(note)}</li>" for note in notes)
+        + "</ul></section>"
+    )
+
+
+def _parameters(contents: Contents) -> str:
+    parameters = contents.record.spec.parameters.parameters
+    rows = [(_code(one.name), _code(_json(one.value)), _e(one.origin)) for one in parameters]
+    if not rows:
+        return "<section><h2>Parameters</h2><p>None were given: the notebook's own values were used.</p></section>"
+    return _table("Parameters", ("Name", "Value", "Given by"), rows)
+
+
+def _figures(contents: Contents, pictures: frozenset[str]) -> str:
+    of_cells = {figure.path: f"cell {figure.cell}" for figure in contents.shown.figures}
+    seen: set[str] = set()
+    shown = []
+    for kept in (*contents.of("output", "created", "changed"), *contents.of("figure")):
+        is_picture = kept.path in of_cells or (kept.path in pictures and kept.media_type in _PICTURES)
+        if not is_picture or kept.sha256 in seen:
+            continue
+        seen.add(kept.sha256)
+        label = of_cells.get(kept.path, kept.path)
+        shown.append(
+            f'<figure><a href="{_href(kept)}"><img loading="lazy" src="{_href(kept)}" alt="Figure: {_e(label)}"></a>'
+            f"<figcaption>{_e(label)}</figcaption></figure>"
+        )
+    return f'<section><h2>Figures</h2><div class="figures">{"".join(shown)}</div></section>' if shown else ""
+
+
+def _inputs(contents: Contents) -> str:
+    rows = [
+        (_e(one.name), _e(one.source), _size(one.size), _code(one.sha256))
+        for one in contents.record.spec.inputs
+    ]
+    return _table("Inputs", ("Name", "From", "Size", "SHA-256"), rows) if rows else ""
+
+
+def _files(contents: Contents) -> str:
+    files = sorted(contents.files, key=lambda kept: (_ORDER.index(kept.role), kept.path))
+    rows = []
+    for kept in files[:_MAX_ROWS]:
+        was = f" <small>(was {_e(kept.original)})</small>" if kept.original else ""
+        rows.append((_link(kept) + was, _e(_ROLES[kept.role]), _size(kept.size), _code(kept.sha256)))
+    more = (
+        f"<p>{len(files) - _MAX_ROWS} more are listed in manifest.json.</p>" if len(files) > _MAX_ROWS else ""
+    )
+    return _table("Files", ("File", "What it is", "Size", "SHA-256"), rows) + more
+
+
+def _origin(contents: Contents) -> str:
+    record = contents.record
+    notes = contents.annotations
+    rows = [
+        ("Repository", notes.get("org.opencontainers.image.source", "")),
+        ("Commit", notes.get("org.opencontainers.image.revision", "")),
+        (
+            "State",
+            "with changes that are in no commit" if notes.get("reprolake.source.state") == "dirty" else "",
+        ),
+        ("Tree", notes.get("reprolake.source.tree", "")),
+        ("Image", record.spec.image),
+        ("Packages as of", notes.get("reprolake.as-of", "")),
+        ("Kernel", " ".join([record.kernel, *record.kernel_info.values()])),
+        ("Isolated by", ", ".join(f"{name} {value}".strip() for name, value in record.sandbox.items())),
+        ("Run", record.id),
+        ("Run key", record.key),
+    ]
+    listed = [(f"<th scope=row>{_e(name)}</th>", _code(value)) for name, value in rows if value]
+    body = "".join(f"<tr>{head}<td>{value}</td></tr>" for head, value in listed)
+    return f'<section><h2>Where it comes from</h2><div class="wide"><table>{body}</table></div></section>'
+
+
+def _table(title: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th scope=col>{_e(text)}</th>" for text in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return (
+        f'<section><h2>{_e(title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div></section>"
+    )
+
+
+def _link(kept: Kept, text: str = "") -> str:
+    # `download`: a page or drawing that the notebook wrote is handed over, not opened beside this one.
+    active = "" if kept.media_type in _PICTURES else " download"
+    return f'<a href="{_href(kept)}"{active} rel="noopener">{_e(text or kept.path)}</a>'
+
+
+def _href(kept: Kept) -> str:
+    return "./" + quote(kept.path)
+
+
+def _code(text: str) -> str:
+    return f"<code>{_e(text)}</code>"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _e(text: str) -> str:
+    """Return text as harmless HTML of bounded length."""
+    cut = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + " …"
+    return escape(printable(cut))
+
+
+def _size(size: int) -> str:
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
