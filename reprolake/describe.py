@@ -39,7 +39,9 @@ def source_lines(source: PinnedSource) -> list[str]:
 def lock_lines(lock: EnvironmentLock) -> list[str]:
     """Return what a lock holds, a fact a line."""
     debs = len(lock.debian.base) + len(lock.debian.extra)
-    size = sum(deb.size for deb in (*lock.debian.base, *lock.debian.extra)) + sum(wheel.size for wheel in lock.wheels)
+    size = sum(deb.size for deb in (*lock.debian.base, *lock.debian.extra)) + sum(
+        wheel.size for wheel in lock.wheels
+    )
     lines = [
         *source_lines(lock.source),
         f"packages    as of {date(lock.as_of)} ({lock.as_of_is})",

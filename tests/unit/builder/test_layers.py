@@ -1,0 +1,74 @@
+"""Layers: few, in one order, with the same winner in a run and in an exported image."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reprolake_builder.engines.layers import (
+    MAX_LAYERS,
+    OWN_LAYER,
+    Part,
+    conflicts,
+    make_layers,
+    order_packages,
+)
+from reprolake_builder.progress import SILENT
+from reprolake_builder.store import Store
+from reprolake_builder.trees import merge
+
+
+class Sized:
+    """A tree of which only the size matters."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+SIZES = st.dictionaries(st.text("abcdef", min_size=1), st.integers(0, 2 * OWN_LAYER), max_size=150)
+
+
+@settings(deadline=None)
+@given(SIZES, st.randoms())
+def test_the_order_depends_on_names_and_sizes_only(sizes, random):
+    """However the packages come, they are grouped the same, each once, within the limit."""
+    parts = [Part(name, Sized(size)) for name, size in sizes.items()]
+    shuffled = list(parts)
+    random.shuffle(shuffled)
+    groups = order_packages(parts)
+    assert [[p.name for p in g] for g in groups] == [[p.name for p in g] for g in order_packages(shuffled)]
+    assert sorted(part.name for group in groups for part in group) == sorted(sizes)
+    assert len(groups) <= MAX_LAYERS + 1
+
+
+def tree(store: Store, number: int, files: dict[str, str]):
+    def fill(root):
+        for name, text in files.items():
+            (root / name).write_text(text)
+
+    return store.make_tree(f"{number:064x}", fill)
+
+
+def test_conflicts_name_the_file_and_the_winner(tmp_path):
+    """Of two packages that hold one path with different content, the later wins, and both are named."""
+    store = Store(tmp_path)
+    parts = (Part("one", tree(store, 1, {"same": "1"})), Part("two", tree(store, 2, {"same": "2"})))
+    assert conflicts((parts,)) == ("one and two both hold same; that of two is used",)
+    merged, _ = merge((part.tree.root, part.tree.entries) for part in parts)
+    assert merged[0].root == parts[1].tree.root
+
+
+def test_equal_files_are_no_conflict(tmp_path):
+    """Two packages may hold the same file."""
+    store = Store(tmp_path)
+    parts = (Part("one", tree(store, 1, {"same": "1"})), Part("two", tree(store, 2, {"same": "1"})))
+    assert conflicts((parts,)) == ()
+
+
+def test_a_layer_is_hashed_once(tmp_path):
+    """The second time a layer's digest is remembered, and it is the same."""
+    store = Store(tmp_path)
+    group = (Part("one", tree(store, 1, {"a": "1"})), Part("two", tree(store, 2, {"b": "2"})))
+    first = make_layers((group,), store, SILENT)
+    assert len(list((tmp_path / "documents/layers").iterdir())) == 1
+    assert make_layers((group,), store, SILENT) == first
