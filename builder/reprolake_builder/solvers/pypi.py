@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -97,11 +96,14 @@ def solve(asked: Asking, target: Target, tools: PypiTools) -> Solution:
         tuple(demand.line for demand in asked.constraints),
         asked.as_of.cutoff,
     )
-    own = uv.resolve(question, target)
+    whole = replace(question, requirements=(*question.requirements, *_additions(target)))
+    try:
+        answer = uv.resolve(whole, target)
+    except UnsatisfiableError as error:
+        uv.resolve(question, target)  # raises when the repository's own set is to blame
+        raise _our_fault(error, target) from error
+    own = uv.resolve_again(question, target)
     additions = [name for name in _additions(target) if name not in own.packages]
-    whole = replace(question, requirements=(*question.requirements, *additions))
-    with _as_our_fault(additions):
-        answer = uv.resolve(whole, target) if additions else own
     direct = tuple(dict.fromkeys(d.name for d in asked.requirements if target.holds(d.requirement.marker)))
     resolved = Resolved(whole, answer, target, asked.demands, asked.as_of.date)
     watched = (*direct, KERNEL) if KERNEL in additions else direct
@@ -175,8 +177,8 @@ def solve_build(
         answer = Uv(tools.site, tools.store).resolve(question, target)
     except UnsatisfiableError as error:
         raise LockError(
-            f"what builds the repository's package cannot be had for Python {target.minor} as of {as_of.day}: "
-            f"{explained(error, asked, target.minor).message}",
+            "what builds the repository's package cannot be had: "
+            + explained(error, asked, target.minor).message,
             hint=_WHEELS_ONLY,
         ) from error
     return pin(answer, target, tools, ()), notes
@@ -224,14 +226,10 @@ def _additions(target: Target) -> dict[NormalizedName, str]:
     return {KERNEL: "no kernel was declared"} | {canonicalize_name(name): venv for name in names}
 
 
-@contextlib.contextmanager
-def _as_our_fault(additions: Sequence[NormalizedName]) -> Iterator[None]:
-    try:
-        yield
-    except UnsatisfiableError as error:
-        refusal = error.refusal
-        ours = f"the repository's own requirements fit, but not with what Reprolake adds ({', '.join(additions)})"
-        raise UnsatisfiableError(replace(refusal, reason=f"{ours}: {refusal.reason}")) from error
+def _our_fault(error: UnsatisfiableError, target: Target) -> UnsatisfiableError:
+    names = ", ".join(_additions(target))
+    ours = f"the repository's own requirements fit, but not with what Reprolake adds ({names})"
+    return UnsatisfiableError(replace(error.refusal, reason=f"{ours}: {error.refusal.reason}"))
 
 
 def _with_unreleased(

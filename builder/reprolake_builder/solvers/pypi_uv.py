@@ -5,6 +5,7 @@ It always runs with `--no-build`: it reads the metadata of wheels, and nothing f
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -44,6 +45,7 @@ _PLACES = (
     "UV_OFFLINE",
     "UV_REQUEST_TIMEOUT",
 )
+Form = Literal["pylock.toml", "requirements.txt"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _YANKED = re.compile(r"^warning: (.* is yanked.*)$", re.MULTILINE)
 _FROM = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[.*\])?==.*\n\s+# from (\S+)$", re.MULTILINE)
@@ -106,26 +108,32 @@ class Uv:
         """
         if not question.requirements:
             return Answer({})
-        stdout, stderr = self._compile(question, target, "pylock.toml")
-        try:
-            entries = tomllib.loads(stdout).get("packages", [])
-            found = [_found(entry) for entry in entries]
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-            raise LockError(f"uv's answer cannot be understood: {error!r}") from error
-        warnings = tuple(printable(text)[:300] for text in _YANKED.findall(stderr))
-        return Answer({package.name: package for package in found}, warnings)
+        return _answer(*self._compile(question, target, "pylock.toml"))
+
+    def resolve_again(self, question: Question, target: Target) -> Answer:
+        """Return a resolution of part of a question that was answered just now, asking the index only for what it lacks.
+
+        Where that part alone would see other releases than the whole did, it may differ from what `resolve` returns.
+        """
+        if not question.requirements:
+            return Answer({})
+        return _answer(*self._compile_again(question, target, "pylock.toml"))
 
     def indexes(self, pins: Sequence[tuple[str, str]], target: Target) -> dict[NormalizedName, str]:
         """Return the URL of the index that each (name, version) comes from, without a slash at its end."""
         lines = tuple(f"{name}=={version}" for name, version in pins)
-        stdout, _ = self._compile(Question(lines, dependencies=False), target, "requirements.txt")
+        stdout, _ = self._compile_again(Question(lines, dependencies=False), target, "requirements.txt")
         return {canonicalize_name(name): url.rstrip("/") for name, url in _FROM.findall(stdout)}
 
-    def _compile(
-        self, question: Question, target: Target, form: Literal["pylock.toml", "requirements.txt"]
-    ) -> tuple[str, str]:
+    def _compile_again(self, question: Question, target: Target, form: Form) -> tuple[str, str]:
+        """Compile from uv's cache, whose pages the index may have declared stale at once; else from the index."""
+        with contextlib.suppress(LockError):  # whatever is wrong, the index gives the answer or the reason
+            return self._compile(question, target, form, "--offline")
+        return self._compile(question, target, form)
+
+    def _compile(self, question: Question, target: Target, form: Form, *options: str) -> tuple[str, str]:
         with self._store.scratch() as scratch:
-            argv = _arguments(question, target, form)
+            argv = [*_arguments(question, target, form), *options]
             if question.constraints:
                 constraints = scratch / "constraints.txt"
                 constraints.write_text("".join(f"{line}\n" for line in question.constraints), "utf-8")
@@ -200,6 +208,15 @@ def _arguments(question: Question, target: Target, form: str) -> list[str]:
 
 def _moment(date: datetime) -> str:
     return date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _answer(stdout: str, stderr: str) -> Answer:
+    try:
+        found = [_found(entry) for entry in tomllib.loads(stdout).get("packages", [])]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise LockError(f"uv's answer cannot be understood: {error!r}") from error
+    warnings = tuple(printable(text)[:300] for text in _YANKED.findall(stderr))
+    return Answer({package.name: package for package in found}, warnings)
 
 
 def _found(entry: dict[str, Any]) -> Found:

@@ -16,10 +16,13 @@ _NETWORK = re.compile(
 _REFUSED = re.compile(r"HTTP status client error \((?!408|429)")
 _NAME = r"[A-Za-z0-9][\w.-]*?"
 _ABI = re.compile(rf"only found wheels for `({_NAME})`")
+_ELSEWHERE = re.compile(rf"hint: Wheels are available for `({_NAME})` \(v[^)]*\) on the following platform")
 _WHEELLESS = re.compile(rf"hint: Wheels are required for `({_NAME})`")
 _ABSENT = re.compile(rf"\b({_NAME}) was not found in the package registry")
 _FILTERED = re.compile(rf"`({_NAME})` was filtered by `exclude-newer`")
-_HINT_OF_UV = re.compile(r"^hint: (?:You require|`\S+` was filtered)[^\n]*", re.MULTILINE)
+_HINT_OF_UV = re.compile(
+    r"^hint: (?:You require|Wheels are available|`\S+` was filtered)[^\n]*", re.MULTILINE
+)
 _ADVICE = re.compile(r" The latest version satisfying.*| Consider using .*", re.DOTALL)
 _BLAMED = r"([A-Za-z0-9][\w.-]*)(?:[=<>!~]\S*)? depends? on {held}(?![\w.-])"
 
@@ -66,6 +69,8 @@ def _reason(text: str, minor: str) -> str:
     flat = " ".join(text.split())
     if absent := _ABSENT.search(flat):
         return f"{absent[1]} is not in the package index"
+    if elsewhere := _ELSEWHERE.search(flat):
+        return f"{elsewhere[1]} has wheels for other platforms than this only"
     if wheel := _ABI.search(flat) or _WHEELLESS.search(flat):
         return f"{wheel[1]} has no wheel for Python {minor}"
     if filtered := _FILTERED.search(flat):

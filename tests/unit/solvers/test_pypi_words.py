@@ -18,6 +18,14 @@ error: No solution found when resolving dependencies
 
 hint: You require CPython 3.11 (`cp311`), but we only found wheels for `numpy` (v1.10.3) with the following Python ABI tags: `cp26m`, `cp35m`
 """
+PLATFORM = """\
+error: No solution found when resolving dependencies
+  cause: Because pywin32>=303 has no wheels with a matching platform tag (e.g., `manylinux_2_36_x86_64`) and you require pywin32, we can conclude that your requirements are unsatisfiable.
+
+hint: You require CPython 3.11 (`cp311`), but we only found wheels for `pywin32` (v302) with the following Python ABI tags: `cp36m`, `cp37m`
+
+hint: Wheels are available for `pywin32` (v312) on the following platforms: `win32`, `win_amd64`, `win_arm64`
+"""
 FILTERED = """\
 error: No solution found when resolving dependencies
   cause: Because only numpy<=1.23.5 is available and you require numpy>1.99, we can conclude that your requirements are unsatisfiable.
@@ -54,11 +62,12 @@ hint: Packages were unavailable because the network was disabled. When the netwo
     [
         (NO_WHEEL, "docopt has no wheel for Python 3.11"),
         (ABI, "numpy has no wheel for Python 3.11"),
+        (PLATFORM, "pywin32 has wheels for other platforms than this only"),
         (FILTERED, "no release of numpy that is asked for had been uploaded"),
         (ABSENT, "nosuchpackage is not in the package index"),
         (CONFLICT, "the requirements contradict each other"),
     ],
-    ids=["no wheel", "other abi", "too new", "absent", "conflict"],
+    ids=["no wheel", "other abi", "other platform", "too new", "absent", "conflict"],
 )
 def test_the_reason_comes_first(stderr, reason):
     """One sentence says what is wrong, uv's explanation stays below it, its advice about its own options does not."""
