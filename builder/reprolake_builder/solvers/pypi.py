@@ -109,7 +109,7 @@ def solve(asked: Asking, target: Target, tools: PypiTools) -> Solution:
     watched = (*direct, KERNEL) if KERNEL in additions else direct
     return Solution(
         target,
-        pin(answer, target, tools, direct),
+        _pin(answer, target, tools, direct),
         tuple(f"{name}: {_additions(target)[name]}" for name in additions),
         find_behind(resolved, watched, uv, tools.downloader),
         answer.warnings,
@@ -147,7 +147,7 @@ def choose(asked: Asking, candidates: Sequence[Candidate], tools: PypiTools) -> 
     return Choice(taken, candidate, _with_unreleased(others, minor, candidates, asked.as_of))
 
 
-def explained(error: UnsatisfiableError, asked: Asking, minor: str) -> LockError:
+def _explained(error: UnsatisfiableError, asked: Asking, minor: str) -> LockError:
     """Return the error for one Python: what does not fit as of which date, and where each demand stands."""
     return _nothing_fits(asked, [RejectedPython(version=minor, reason=error.refusal.reason)], [error])
 
@@ -178,13 +178,13 @@ def solve_build(
     except UnsatisfiableError as error:
         raise LockError(
             "what builds the repository's package cannot be had: "
-            + explained(error, asked, target.minor).message,
+            + _explained(error, asked, target.minor).message,
             hint=_WHEELS_ONLY,
         ) from error
-    return pin(answer, target, tools, ()), notes
+    return _pin(answer, target, tools, ()), notes
 
 
-def pin(
+def _pin(
     answer: Answer, target: Target, tools: PypiTools, direct: Sequence[NormalizedName]
 ) -> tuple[WheelLock, ...]:
     """Return the best wheel of each package, sorted by name, and keep their addresses for the build that may follow."""
