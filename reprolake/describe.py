@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.documents.source import GitSource, PinnedSource
+
+if TYPE_CHECKING:
+    from reprolake.runs import Plan
 
 
 def date(moment: datetime) -> str:
@@ -68,3 +72,33 @@ def image_name(lock: EnvironmentLock) -> str:
     last = origin.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].removesuffix(".git").lower()
     name = re.sub(r"[^a-z0-9]+", "-", last).strip("-") or "image"
     return f"reprolake/{name}:{(source.commit or source.tree)[:12]}"
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return what a run would do, a fact a line."""
+    lines = [
+        *source_lines(plan.source),
+        f"environment {plan.lock}",
+        f"Python      {plan.python}; {plan.wheels} wheels as of {plan.as_of[:10]}, {plan.debian_packages} Debian packages",
+        f"to fetch    {plan.to_fetch / 1e6:.0f} MB" if plan.to_fetch else "to fetch    nothing",
+        *(
+            f"{'ignored' if not item.matters else 'STOPS':<11} {item.path}: {item.reason}"
+            for item in plan.unheard
+        ),
+        f"notebook    {plan.notebook} (kernel {plan.kernel})",
+        *(f"parameter   {item.name} = {item.value!r}  ({item.origin})" for item in plan.parameters),
+        *(f"parameter   {name}  ({shown})" for name, shown in plan.defaults.items()),
+    ]
+    for item in plan.inputs:
+        size = f", {item.size} bytes" if item.size is not None else ""
+        use = f" -> {', '.join(item.parameters)}" if item.parameters else ""
+        lines.append(f"input       {item.name}{size}: {item.path or 'not fetched'}{use}")
+    lines += [
+        f"UNFILLED    {name}: the notebook has no default, and nothing gives a value"
+        for name in plan.unfilled
+    ]
+    lines += [
+        f"undeclared  {name}: the notebook imports it, and nothing declares it" for name in plan.undeclared
+    ]
+    lines += [f"notice      {text}" for text in plan.notices]
+    return lines

@@ -1,0 +1,36 @@
+"""`reprolake plan`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
+from reprolake.cli.run_options import run_options, run_request
+
+if TYPE_CHECKING:
+    from reprolake.pipeline import Session
+
+
+@click.command(name="plan")
+@link_options
+@run_options
+@lock_options
+@output_options
+@with_session
+def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
+    """Show what `run` would do: source, environment, parameters, inputs. Nothing is built or executed.
+
+    \b
+    Example:
+      reprolake plan ./my-analysis spectrum.ipynb --basket basket.json --map irf='*irf*'
+    """
+    from reprolake.describe import plan_lines
+    from reprolake.pipeline import obtain_lock
+    from reprolake.runs import plan_run
+    from reprolake_builder.process import printable
+
+    request = run_request(rest)
+    found = plan_run(request, obtain_lock(request_of(link, rest), session), session)
+    show(session, found, as_json=as_json, text=printable("\n".join(plan_lines(found))))

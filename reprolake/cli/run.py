@@ -1,0 +1,62 @@
+"""`reprolake run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
+from reprolake.cli.run_options import run_options, run_request
+
+if TYPE_CHECKING:
+    from reprolake.pipeline import Session
+
+
+@click.command(name="run")
+@link_options
+@run_options
+@lock_options
+@output_options
+@with_session
+def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
+    """Run NOTEBOOK of LINK on your data, in a sandbox, and stage the result.
+
+    NOTEBOOK is a path inside the repository. The result is staged even when the notebook fails; the exit code tells.
+
+    \b
+    Examples:
+      reprolake run ./my-analysis spectrum.ipynb -p bins 20
+      reprolake run https://example.org/lab/crab.git@v1.2 lightcurve.ipynb --basket basket.json
+      reprolake run crab.lock lightcurve.ipynb --basket basket.json --map irf='*irf*' --stage /data/results
+    """
+    from reprolake.pipeline import obtain_lock
+    from reprolake.runs import RunResult, run_notebook
+    from reprolake_builder.process import printable
+
+    request = run_request(rest)
+    obtained = obtain_lock(request_of(link, rest), session)
+    session.tools.progress.note(f"environment: {obtained.origin}")
+    staged = run_notebook(request, obtained, session)
+    record = staged.record
+    result = RunResult(
+        run=record.id,
+        status=record.status,
+        exit_code=record.exit_code,
+        message=record.message,
+        result=str(staged.folder),
+        image=record.spec.image,
+    )
+    good = record.status == "succeeded"
+    for warning in record.warnings:
+        session.tools.progress.warn(warning)
+    told = click.style(record.status, fg="green" if good else "red", bold=True)
+    lines = (
+        f"{told}: {printable(record.message)}",
+        f"result   {staged.folder}",
+        f"open     {(staged.folder / 'index.html').as_uri()}",
+    )
+    show(session, result, as_json=as_json, text="\n".join(lines))
+    if as_json and not good:
+        click.echo(lines[0], err=True)
+    raise click.exceptions.Exit(record.exit_code)

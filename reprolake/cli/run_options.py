@@ -1,0 +1,117 @@
+"""What `run` and `plan` take beside the link: the notebook, its data and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from reprolake.runs import RunRequest
+
+F = TypeVar("F", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path)
+
+
+def run_options(function: F) -> F:
+    """Add the options that decide a run."""
+    for option in reversed(
+        (
+            click.argument("notebook"),
+            click.option(
+                "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
+            ),
+            click.option(
+                "--map",
+                "maps",
+                metavar="NAME=GLOB",
+                multiple=True,
+                help="Fill a parameter with matching files of the basket.",
+            ),
+            click.option(
+                "-p",
+                "--parameter",
+                "values",
+                nargs=2,
+                metavar="NAME VALUE",
+                multiple=True,
+                help="Set a parameter, typed as its default is.",
+            ),
+            click.option(
+                "-r",
+                "--raw",
+                nargs=2,
+                metavar="NAME TEXT",
+                multiple=True,
+                help="Set a parameter to a text as it is.",
+            ),
+            click.option(
+                "-f",
+                "--parameter-file",
+                "files",
+                metavar="FILE",
+                multiple=True,
+                type=_FILE,
+                help="Set the parameters of a YAML or JSON file.",
+            ),
+            click.option(
+                "-y", "--yaml", metavar="YAML", multiple=True, help="Set the parameters of a YAML text."
+            ),
+            click.option(
+                "--stage",
+                metavar="DIR",
+                type=_FILE,
+                default=Path("staging"),
+                show_default=True,
+                help="Where the result is staged.",
+            ),
+            click.option(
+                "--lifetime",
+                metavar="TIME",
+                default="30d",
+                show_default=True,
+                help="How long it is to be kept: 12h, 30d, 4w or never.",
+            ),
+            click.option(
+                "--timeout",
+                metavar="SECONDS",
+                type=click.FloatRange(min=0, min_open=True),
+                help="End the run after this time.",
+            ),
+            click.option(
+                "--execution-timeout",
+                metavar="SECONDS",
+                type=click.FloatRange(min=0, min_open=True),
+                help="End the run when one cell takes longer.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def run_request(rest: dict[str, Any]) -> RunRequest:
+    """Take the options of a run out of a command's arguments."""
+    from reprolake.options import UsageError
+    from reprolake.runs import RunRequest
+    from reprolake_runner.bind import BindOptions
+    from reprolake_runner.staged import parse_lifetime
+
+    try:
+        lifetime = parse_lifetime(rest.pop("lifetime"))
+        files = tuple((str(path), path.read_bytes()) for path in rest.pop("files"))
+    except ValueError as error:
+        raise UsageError(f"--lifetime: {error}") from error
+    except OSError as error:
+        raise UsageError(f"-f {error.filename} cannot be read: {error.strerror}") from error
+    values = BindOptions(
+        values=rest.pop("values"),
+        raw=rest.pop("raw"),
+        files=files,
+        yaml=rest.pop("yaml"),
+        maps=rest.pop("maps"),
+    )
+    names = ("notebook", "basket", "stage", "timeout", "execution_timeout")
+    return RunRequest(values=values, lifetime=lifetime, **{name: rest.pop(name) for name in names})

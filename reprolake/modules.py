@@ -1,0 +1,57 @@
+"""Which modules an environment has: exactly where its packages are in the store, by their names where they are not."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+
+from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, WheelLock
+from reprolake_builder.engines.packages import wheel_key
+from reprolake_builder.store import Store
+
+# Distributions whose modules are called otherwise, for environments that are not fetched yet.
+_CALLED = {
+    "attrs": ("attr", "attrs"),
+    "beautifulsoup4": ("bs4",),
+    "opencv-python": ("cv2",),
+    "opencv-python-headless": ("cv2",),
+    "pillow": ("PIL",),
+    "pyjwt": ("jwt",),
+    "python-dateutil": ("dateutil",),
+    "pytz-deprecation-shim": ("pytz_deprecation_shim",),
+    "pyyaml": ("yaml",),
+    "pyzmq": ("zmq",),
+    "scikit-image": ("skimage",),
+    "scikit-learn": ("sklearn",),
+    "setuptools": ("setuptools", "pkg_resources"),
+    "ipython": ("IPython",),
+    "pygments": ("pygments",),
+    "tables": ("tables",),
+}
+
+
+def provided_modules(lock: EnvironmentLock, store: Store) -> set[str]:
+    """Return the names of top-level modules of the environment and of the standard library."""
+    found = set(sys.stdlib_module_names) | {"__main__"}
+    for wheel in (*lock.wheels, *((lock.project,) if lock.project else ())):
+        found |= _of_wheel(wheel, lock, store)
+    return found
+
+
+def _of_wheel(wheel: WheelLock | BuiltWheelLock, lock: EnvironmentLock, store: Store) -> set[str]:
+    tree = store.tree(wheel_key(wheel, lock.interpreter))
+    if tree is not None:
+        inside = [
+            entry.path.decode("utf-8", "replace").partition("/site-packages/")[2] for entry in tree.entries
+        ]
+        return {_module(path) for path in inside if path}
+    if store.has_archive(wheel.sha256):
+        with zipfile.ZipFile(store.archive(wheel.sha256)) as archive:
+            return {_module(name) for name in archive.namelist()}
+    name = wheel.name.lower()
+    return set(_CALLED.get(name, (name.replace("-", "_"), name.replace("-", ".").partition(".")[0])))
+
+
+def _module(path: str) -> str:
+    """Return the top-level module that a file belongs to: `numpy/x.py`, `six.py` and `_cffi.abi3.so` alike."""
+    return path.split("/", 1)[0].split(".", 1)[0]

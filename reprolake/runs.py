@@ -1,0 +1,209 @@
+"""From an image's lock and a notebook to a staged result: what `plan` shows and `run` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from reprolake.modules import provided_modules
+from reprolake.pipeline import Obtained, Session, obtain_image
+from reprolake_builder.documents.base import Document
+from reprolake_builder.documents.environment import UnheardFile
+from reprolake_builder.documents.source import PinnedSource
+from reprolake_builder.image import Image
+from reprolake_runner.basket import read_basket
+from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
+from reprolake_runner.documents.basket import Basket
+from reprolake_runner.documents.run import Parameter, RunSpec
+from reprolake_runner.errors import BasketError
+from reprolake_runner.execute import RunPlan, execute
+from reprolake_runner.imports import repository_modules, undeclared_imports
+from reprolake_runner.notebook import Notebook, read_notebook
+from reprolake_runner.stage_in import StagedInputs, stage_in
+from reprolake_runner.stage_out import Outcome, Staging, stage_out
+from reprolake_runner.staged import StagedResult, new_run_id
+
+_BASKET_LIMIT = 16 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the user asked for beside the link. `basket` and `stage` are host paths, times are in seconds."""
+
+    notebook: str
+    basket: Path | None
+    values: BindOptions
+    stage: Path
+    lifetime: timedelta | None
+    timeout: float | None = None
+    execution_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A notebook and what it will be given."""
+
+    notebook: Notebook
+    binding: Binding
+    undeclared: tuple[str, ...]
+
+
+class PlannedInput(Document, frozen=True, kw_only=True):
+    """A file of the basket: where it comes from, where the notebook will see it, and which parameters take it."""
+
+    name: str
+    url: str
+    path: str
+    size: int | None
+    parameters: tuple[str, ...]
+
+
+class Plan(Document, frozen=True, kw_only=True):
+    """All that a run would do. `image` is the id when it is built already. Sizes in bytes."""
+
+    source: PinnedSource
+    python: str
+    as_of: str
+    wheels: int
+    debian_packages: int
+    to_fetch: int
+    lock: str
+    unheard: tuple[UnheardFile, ...]
+    notebook: str
+    kernel: str
+    parameters: tuple[Parameter, ...]
+    defaults: dict[str, str]
+    inputs: tuple[PlannedInput, ...]
+    unused: tuple[str, ...]
+    unfilled: tuple[str, ...]
+    undeclared: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+class RunResult(Document, frozen=True, kw_only=True):
+    """What `reprolake run --json` prints; `result` is the staged result's host path."""
+
+    run: str
+    status: str
+    exit_code: int
+    message: str
+    result: str
+    image: str
+
+
+def prepare(request: RunRequest, obtained: Obtained, session: Session) -> Prepared:
+    """Return the notebook with its parameters bound. Raises NotebookError and BasketError."""
+    subdir = obtained.lock.source.subdir
+    path = f"{subdir}/{request.notebook}" if subdir else request.notebook
+    notebook = read_notebook(obtained.tree.folder, path)
+    basket = _basket(request.basket) if request.basket is not None else None
+    binding = bind(notebook, basket, request.values)
+    provided = provided_modules(obtained.lock, session.tools.store)
+    provided |= repository_modules(obtained.tree.folder, path)
+    missing = tuple(item.module for item in undeclared_imports(notebook, provided))
+    return Prepared(notebook, binding, missing)
+
+
+def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
+    """Return what a run would do; nothing is built, copied or executed."""
+    prepared = prepare(request, obtained, session)
+    lock, binding, store = obtained.lock, prepared.binding, session.tools.store
+    takers = {item.id: feed.parameter for feed in binding.feeds for item in feed.items}
+    archives = [(deb.sha256, deb.size) for deb in (*lock.debian.base, *lock.debian.extra)]
+    archives += [(wheel.sha256, wheel.size) for wheel in lock.wheels]
+    given = binding.parameters.values
+    return Plan(
+        source=lock.source,
+        python=lock.interpreter.version,
+        as_of=lock.as_of.isoformat(),
+        wheels=len(lock.wheels),
+        debian_packages=len(lock.debian.base) + len(lock.debian.extra),
+        to_fetch=sum(size for sha256, size in archives if not store.has_archive(sha256)),
+        lock=obtained.origin,
+        unheard=lock.environment.unheard,
+        notebook=prepared.notebook.path,
+        kernel=prepared.notebook.kernel,
+        parameters=binding.parameters.parameters,
+        defaults={item.name: item.shown for item in prepared.notebook.parameters if item.name not in given},
+        inputs=tuple(
+            PlannedInput(
+                name=item.name,
+                url=item.url,
+                path=item.path,
+                size=item.size,
+                parameters=tuple([takers[item.id]] if item.id in takers else []),
+            )
+            for item in binding.basket.items
+        ),
+        unused=tuple(item.name for item in binding.unused),
+        unfilled=binding.unfilled,
+        undeclared=prepared.undeclared,
+        notices=binding.notices,
+    )
+
+
+def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> StagedResult:
+    """Return the staged result of a run, whether the notebook succeeded or not; the record says which."""
+    prepared = prepare(request, obtained, session)
+    refuse_unfilled(prepared.binding)
+    tools = session.tools
+    for notice in prepared.binding.notices:
+        tools.progress.note(notice)
+    if prepared.undeclared:
+        tools.progress.warn(
+            f"the notebook imports {', '.join(prepared.undeclared)}, which nothing declares: add the packages that have "
+            "them to requirements.txt"
+        )
+    image = obtain_image(obtained, session)
+    with tools.store.scratch() as scratch:
+        scratch.chmod(0o700)
+        staged_inputs = _stage_in(prepared, scratch / "inputs", session)
+        (scratch / "run").mkdir(mode=0o700)
+        plan = RunPlan(
+            spec=_spec(request, prepared, image, staged_inputs),
+            id=new_run_id(),
+            folder=scratch / "run",
+            inputs=staged_inputs.folder,
+            env=staged_inputs.env,
+            progress=tools.progress,
+        )
+        execution = execute(image, tools.store, plan)
+        outcome = Outcome(
+            record=execution.record,
+            repository=execution.repository,
+            notebook=execution.notebook,
+            output=execution.output,
+            upper=execution.upper,
+            log=execution.log,
+            events=execution.events,
+            basket=staged_inputs.folder / "basket.json",
+            annotations=image.annotations,
+        )
+        return stage_out(outcome, Staging(request.stage, request.lifetime))
+
+
+def _stage_in(prepared: Prepared, folder: Path, session: Session) -> StagedInputs:
+    binding = prepared.binding
+    return stage_in(binding.basket, binding.needed, folder, session.tools.progress)
+
+
+def _spec(request: RunRequest, prepared: Prepared, image: Image, staged: StagedInputs) -> RunSpec:
+    return RunSpec(
+        image=image.id,
+        notebook=prepared.notebook.path,
+        notebook_sha256=prepared.notebook.sha256,
+        parameters=prepared.binding.parameters,
+        inputs=staged.inputs,
+        timeout=request.timeout,
+        execution_timeout=request.execution_timeout,
+    )
+
+
+def _basket(path: Path) -> Basket:
+    try:
+        if path.stat().st_size > _BASKET_LIMIT:
+            raise BasketError(f"{path} is larger than {_BASKET_LIMIT >> 20} MiB, which no basket is")
+        return read_basket(path.read_bytes(), str(path), path.absolute().parent)
+    except OSError as error:
+        raise BasketError(f"the basket {path} cannot be read: {error.strerror}") from error
