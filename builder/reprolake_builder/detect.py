@@ -1,0 +1,199 @@
+"""The detect stage: the repository's own files become an EnvironmentSpec, and no file is ignored in silence.
+
+Precedence as in repo2docker: binder/ or .binder/ alone decides when it is there; environment.yml stands over requirements.txt.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+import msgspec
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from reprolake_builder.detect_conda import read_conda
+from reprolake_builder.detect_heard import Given, Heard, join
+from reprolake_builder.detect_lines import read_apt, read_python_version, read_runtime
+from reprolake_builder.detect_pyproject import Pyproject, build_requirements, read_project, read_pyproject
+from reprolake_builder.detect_requirements import read_requirements
+from reprolake_builder.detect_unheard import KINDS, find_unheard
+from reprolake_builder.documents.environment import Asked, EnvironmentSpec, SpokenFile, UnheardFile
+from reprolake_builder.errors import DetectError
+from reprolake_builder.process import printable
+from reprolake_builder.source_tree import SourceTree
+
+_CONDA = ("environment.yml", "environment.yaml")
+_IGNORED = "ignored by --ignore"
+
+
+def detect(tree: SourceTree, ignore: tuple[str, ...] = ()) -> EnvironmentSpec:
+    """Return what the source's files ask for; files (paths from the source's root) in `ignore` have no say.
+
+    Raises DetectError for a file that cannot be understood, and when `ignore` names a file that is none of the environment's.
+    """
+    given = Given(tree, frozenset(join("", path) for path in ignore))
+    folder = _folder(given)
+    heard = _packages(given, folder)
+    heard += read_runtime(given, join(folder, "runtime.txt"))
+    heard += read_python_version(given, join(folder, ".python-version"))
+    heard += read_apt(given, join(folder, "apt.txt"))
+    heard += _own_package(given, folder, heard)
+    heard += find_unheard(given, folder, heard)
+    heard += _left_out(given, folder)
+    unheard = tuple(_judged(item, given) for item in dict.fromkeys(heard.unheard))
+    _check_ignored(given, heard.files, unheard)
+    declared = bool(heard.own)
+    return EnvironmentSpec(
+        files=tuple(SpokenFile(path=path, sha256=tree.sha256(path)) for path in dict.fromkeys(heard.files)),
+        unheard=unheard,
+        python=heard.python,
+        requirements=heard.requirements,
+        constraints=heard.constraints,
+        apt=heard.apt,
+        project=given.base if declared else None,
+        project_extras=tuple(sorted(_extras(heard))),
+        project_dynamic=heard.dynamic,
+        build_requirements=heard.build_requirements,
+        build_backend="pep517" if declared else "",
+    )
+
+
+def refuse_unheard(spec: EnvironmentSpec) -> None:
+    """Return when no file that would change the result goes unheard. Raises DetectError naming those that do."""
+    matter = [item for item in spec.unheard if item.matters]
+    if not matter:
+        return
+    listed = "".join(f"\n  {printable(item.path)}: {printable(item.reason)}" for item in matter)
+    options = " ".join(f"--ignore {printable(path)}" for path in dict.fromkeys(item.path for item in matter))
+    raise DetectError(
+        f"these would change the result, and this version cannot honour them:{listed}",
+        hint=f"to go on without them: {options}",
+    )
+
+
+def _folder(given: Given) -> str:
+    """Return the folder that describes the environment: binder/, .binder/ or the source's own."""
+    found = [name for name in ("binder", ".binder") if given.tree.is_folder(join(given.base, name))]
+    if len(found) > 1:
+        raise DetectError(
+            "both binder/ and .binder/ are there, and only one can describe the environment",
+            hint="remove or rename one of them",
+        )
+    return join(given.base, found[0]) if found else given.base
+
+
+def _packages(given: Given, folder: str) -> Heard:
+    """Return what environment.yml says, or requirements.txt when there is no environment.yml."""
+    requirements = join(folder, "requirements.txt")
+    conda = [path for name in _CONDA if given.has(path := join(folder, name))]
+    if not conda:
+        return read_requirements(given, requirements) if given.has(requirements) else Heard()
+    heard = read_conda(given, conda[0])
+    for path in conda[1:]:
+        same = given.tree.sha256(path) == given.tree.sha256(conda[0])
+        reason = f"{conda[0]} says the same" if same else f"{conda[0]} stands over it, and they differ"
+        heard += Heard(unheard=(UnheardFile(path=path, reason=reason, matters=not same),))
+    if given.has(requirements) and requirements not in heard.files:
+        heard += _beside_conda(given, requirements, heard)
+    return heard
+
+
+def _beside_conda(given: Given, path: str, heard: Heard) -> Heard:
+    try:
+        other = read_requirements(given, path)
+    except DetectError as error:
+        reason = f"{heard.files[0]} stands over it, and it cannot be understood: {error.message}"
+        return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
+    matters = any(item.matters for item in other.unheard)
+    if not matters and not other.own and _demands(other) <= _demands(heard):
+        return Heard(
+            unheard=(UnheardFile(path=path, reason=f"{heard.files[0]} asks for the same", matters=False),)
+        )
+    reason = f"{heard.files[0]} stands over it, and they differ: ignore one of the two"
+    return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
+
+
+def _demands(heard: Heard) -> set[tuple[str, str]]:
+    parsed = [Requirement(asked.text) for asked in (*heard.requirements, *heard.constraints)]
+    return {(canonicalize_name(r.name), str(r).removeprefix(r.name)) for r in parsed}
+
+
+def _own_package(given: Given, folder: str, heard: Heard) -> Heard:
+    """Return what the repository's own package asks for, when it is one that gets installed."""
+    pyproject = read_pyproject(given)
+    if heard.own:
+        return _asked_for(given, pyproject, heard)
+    if pyproject is None or folder != given.base:
+        return Heard()
+    if not pyproject.has_project:
+        return Heard(unheard=(_unread(given, pyproject),))
+    if any(path.endswith(_CONDA) for path in heard.files):
+        reason = (
+            "environment.yml describes the environment without this package: add `- -e .` to its pip packages"
+        )
+        return Heard(unheard=(UnheardFile(path=pyproject.path, reason=reason, matters=True),))
+    return read_project(pyproject, frozenset(), named=False)
+
+
+def _asked_for(given: Given, pyproject: Pyproject | None, heard: Heard) -> Heard:
+    """Return what the package asks for that requirements.txt or environment.yml names as `-e .`."""
+    if pyproject is not None and pyproject.has_project:
+        return read_project(pyproject, frozenset(_extras(heard)), named=True)
+    scripts = [
+        path for name in ("setup.py", "setup.cfg") if given.tree.is_file(path := join(given.base, name))
+    ]
+    if scripts or (pyproject is not None and pyproject.has_build_system):
+        files = (pyproject.path,) if pyproject is not None and pyproject.has_build_system else (scripts[0],)
+        return Heard(files=files, build_requirements=build_requirements(pyproject), dynamic=True)
+    raise DetectError(
+        f"{heard.own[0].origin} asks for the repository's own package, and nothing declares one",
+        hint="a package is declared by a [project] table in pyproject.toml",
+    )
+
+
+def _unread(given: Given, pyproject: Pyproject) -> UnheardFile:
+    if pyproject.is_poetry:
+        reason = "packages that only [tool.poetry] declares come in a later version, unless requirements.txt asks for `-e .`"
+        return UnheardFile(path=pyproject.path, reason=reason, matters=True)
+    if "pixi" in pyproject.tool:
+        return UnheardFile(path=pyproject.path, reason="pixi comes in a later version", matters=True)
+    has_script = any(given.tree.is_file(join(given.base, name)) for name in ("setup.py", "setup.cfg"))
+    if pyproject.has_build_system and not has_script:
+        return UnheardFile(
+            path=pyproject.path, reason="it says how to build a package, and none is declared", matters=True
+        )
+    return UnheardFile(path=pyproject.path, reason="it holds settings of tools only", matters=False)
+
+
+def _extras(heard: Heard) -> set[str]:
+    texts: tuple[Asked, ...] = heard.own
+    return {canonicalize_name(e.strip()) for asked in texts for e in asked.text.split(",") if e.strip()}
+
+
+def _left_out(given: Given, folder: str) -> Heard:
+    """Return the files that would have been understood, had the user not ignored them."""
+    places = [(folder, name) for name in KINDS] + [(given.base, "pyproject.toml")]
+    return Heard(
+        unheard=tuple(
+            UnheardFile(path=path, reason="it describes the environment", matters=False)
+            for place, name in places
+            if (path := join(place, name)) in given.ignored and name in given.tree.names(place)
+        )
+    )
+
+
+def _judged(item: UnheardFile, given: Given) -> UnheardFile:
+    if item.path not in given.ignored:
+        return item
+    return msgspec.structs.replace(item, matters=False, reason=f"{_IGNORED} ({item.reason})")
+
+
+def _check_ignored(given: Given, files: tuple[str, ...], unheard: tuple[UnheardFile, ...]) -> None:
+    known = {item.path for item in unheard}
+    for path in sorted(given.ignored - known):
+        candidates = sorted(known | set(files))
+        near = difflib.get_close_matches(path, candidates, n=3) or candidates[:10]
+        raise DetectError(
+            f"--ignore {printable(path)} names no file about the environment",
+            hint="such files here: " + (", ".join(map(printable, near)) or "none"),
+        )

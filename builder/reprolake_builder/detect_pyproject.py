@@ -1,0 +1,216 @@
+"""pyproject.toml: what the repository's own package requires, and what it is built with.
+
+Source: PyPA specifications, "pyproject.toml" (PEP 518, PEP 621) and "Dependency specifiers" (PEP 508); PEP 517.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from reprolake_builder.detect_heard import Given, Heard, join
+from reprolake_builder.documents.environment import Asked, UnheardFile
+from reprolake_builder.errors import DetectError
+from reprolake_builder.process import printable
+
+NAME = "pyproject.toml"
+_MOST = 5000  # items of a list
+_LARGEST = 1 << 20  # characters
+_DEFAULT_BUILD = ("setuptools>=40.8.0", "wheel")
+# Tables of tools that would change which packages are taken.
+_TOOLS = {
+    "uv": ("sources", "index", "index-url", "extra-index-url", "find-links", "no-index", "constraint-dependencies",
+           "override-dependencies", "exclude-dependencies", "prerelease", "resolution"),
+    "pixi": ("dependencies", "pypi-dependencies", "feature", "target"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pyproject:
+    """A pyproject.toml that is TOML: `path` from the source's root, its text and its tables."""
+
+    path: str
+    text: str
+    tables: dict[str, Any]
+
+    @property
+    def has_project(self) -> bool:
+        """Whether it declares a package itself."""
+        return "project" in self.tables
+
+    @property
+    def has_build_system(self) -> bool:
+        """Whether it says how a package is built."""
+        return "build-system" in self.tables
+
+    @property
+    def is_poetry(self) -> bool:
+        """Whether it declares a package in Poetry's own words."""
+        return "poetry" in self.tool
+
+    @property
+    def tool(self) -> dict[str, dict[str, Any]]:
+        """The tables of tools."""
+        tool = self.table("tool")
+        return {name: table for name, table in tool.items() if isinstance(table, dict)}
+
+    def origin(self, needle: str) -> str:
+        """Where the text stands, as file:line; the file alone when it is not found as such."""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if needle in line:
+                return f"{self.path}:{number}"
+        return self.path
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A top-level table. Raises DetectError when it is something else."""
+        found = self.tables.get(name, {})
+        if not isinstance(found, dict):
+            raise DetectError(f"{self.origin(name)}: {name} is no table")
+        return found
+
+    def texts(self, table: dict[str, Any], key: str) -> tuple[str, ...]:
+        """A list of texts. Raises DetectError when it is something else."""
+        found = table.get(key, [])
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise DetectError(f"{self.origin(key)}: {printable(key)} is no list of texts")
+        if len(found) > _MOST:
+            raise DetectError(
+                f"{self.origin(key)}: {printable(key)} has {len(found)} items, which none needs"
+            )
+        return tuple(found)
+
+    def requirements(self, texts: Iterable[str]) -> tuple[Asked, ...]:
+        """The texts as PEP 508 demands. Raises DetectError for one that is none, or refers to an address."""
+        return tuple(self._requirement(text) for text in texts)
+
+    def _requirement(self, text: str) -> Asked:
+        origin = self.origin(text)
+        try:
+            requirement = Requirement(text)
+        except (InvalidRequirement, RecursionError) as error:
+            raise DetectError(f"{origin}: {printable(text)[:200]!r} is no requirement") from error
+        if requirement.url is not None or not str(requirement).isprintable():
+            raise DetectError(
+                f"{origin}: {printable(requirement.name)} comes from an address",
+                hint="packages from addresses come in a later version; name a released version for now",
+            )
+        return Asked(text=str(requirement), origin=origin)
+
+
+def read_pyproject(given: Given) -> Pyproject | None:
+    """Return the pyproject.toml of the source's folder, None when there is none or it is ignored. Raises DetectError."""
+    path = join(given.base, NAME)
+    text = given.read(path)
+    if text is None:
+        return None
+    if len(text) > _LARGEST:
+        raise DetectError(f"{path} has {len(text)} characters: too large for a file of this kind")
+    try:
+        return Pyproject(path, text, tomllib.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise DetectError(f"{path} is no TOML: {printable(str(error))[:200]}") from error
+
+
+def read_project(pyproject: Pyproject, extras: frozenset[str], *, named: bool) -> Heard:
+    """Return what the package declared by [project] asks for, with these extras; `named` is whether `-e .` names it.
+
+    Raises DetectError.
+    """
+    project = pyproject.table("project")
+    if not isinstance(project.get("name"), str):
+        raise DetectError(f"{pyproject.path}: [project] has no name")
+    dynamic = pyproject.texts(project, "dynamic")
+    optional = _optional(pyproject, project)
+    wanted = _closure(project["name"], optional, extras)
+    unknown = sorted(extra for extra in extras if extra not in optional)
+    if unknown and "optional-dependencies" not in dynamic:
+        raise DetectError(
+            f"{pyproject.path} declares no extra {', '.join(map(repr, unknown))}",
+            hint="its extras: " + (", ".join(optional) or "none"),
+        )
+    texts = [*pyproject.texts(project, "dependencies"), *(t for extra in wanted for t in optional[extra])]
+    own = canonicalize_name(project["name"])
+    asked = pyproject.requirements(texts)
+    is_package = named or pyproject.tool.get("uv", {}).get("package") is not False
+    return _tools(pyproject) + Heard(
+        files=(pyproject.path,),
+        python=_requires_python(pyproject, project),
+        requirements=tuple(a for a in asked if canonicalize_name(Requirement(a.text).name) != own),
+        own=(Asked(text="", origin=pyproject.origin("[project]")),) if is_package else (),
+        build_requirements=build_requirements(pyproject) if is_package else (),
+        dynamic=is_package
+        and bool({"dependencies", "optional-dependencies", "requires-python"} & set(dynamic)),
+    )
+
+
+def build_requirements(pyproject: Pyproject | None) -> tuple[Asked, ...]:
+    """Return what the package is built with: what [build-system] says, or the default of PEP 517."""
+    if pyproject is None or not pyproject.has_build_system:
+        return tuple(Asked(text=text, origin="the default of PEP 517") for text in _DEFAULT_BUILD)
+    system = pyproject.table("build-system")
+    if "requires" not in system:
+        raise DetectError(f"{pyproject.origin('[build-system]')}: [build-system] has no `requires`")
+    return pyproject.requirements(pyproject.texts(system, "requires"))
+
+
+def _tools(pyproject: Pyproject) -> Heard:
+    found = [
+        (tool, key) for tool, keys in _TOOLS.items() for key in keys if key in pyproject.tool.get(tool, {})
+    ]
+    return Heard(
+        unheard=tuple(
+            UnheardFile(
+                path=f"{pyproject.path}#tool.{tool}.{key}",
+                reason=f"settings of {tool} about packages are not understood in this version",
+                matters=True,
+            )
+            for tool, key in found
+        )
+    )
+
+
+def _requires_python(pyproject: Pyproject, project: dict[str, Any]) -> tuple[Asked, ...]:
+    text = project.get("requires-python")
+    if text is None:
+        return ()
+    origin = pyproject.origin("requires-python")
+    try:
+        return (Asked(text=str(SpecifierSet(str(text))), origin=origin),)
+    except InvalidSpecifier as error:
+        raise DetectError(
+            f"{origin}: requires-python = {printable(str(text))[:80]!r} is no set of versions",
+            hint='write it like ">=3.9,<3.13"',
+        ) from error
+
+
+def _optional(pyproject: Pyproject, project: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    table = project.get("optional-dependencies", {})
+    if not isinstance(table, dict):
+        raise DetectError(f"{pyproject.origin('optional-dependencies')}: optional-dependencies is no table")
+    return {canonicalize_name(extra): pyproject.texts(table, extra) for extra in table}
+
+
+def _closure(name: str, optional: dict[str, tuple[str, ...]], extras: frozenset[str]) -> tuple[str, ...]:
+    """Return the extras with those that they name in turn (`all = ["pkg[plot,io]"]`), sorted."""
+    own = canonicalize_name(name)
+    wanted: set[str] = set()
+    pending = [extra for extra in extras if extra in optional]
+    while pending:
+        extra = pending.pop()
+        if extra in wanted:
+            continue
+        wanted.add(extra)
+        for text in optional[extra]:
+            try:
+                requirement = Requirement(text)
+            except (InvalidRequirement, RecursionError):
+                continue  # refused with its place when the demands are taken
+            if canonicalize_name(requirement.name) == own:
+                pending += [known for e in requirement.extras if (known := canonicalize_name(e)) in optional]
+    return tuple(sorted(wanted))

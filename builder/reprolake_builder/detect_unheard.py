@@ -1,0 +1,162 @@
+"""Files that speak about an environment and are not understood in this version: each is named, with what it would change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import Enum
+from fnmatch import fnmatchcase
+
+from reprolake_builder.detect_heard import Given, Heard, join
+from reprolake_builder.documents.environment import UnheardFile
+from reprolake_builder.documents.source import GitSource
+from reprolake_builder.source_tree import SourceTree
+
+
+class Weight(Enum):
+    """When honouring a file would change the result."""
+
+    ALWAYS = "always"
+    ALONE = "when nothing else describes the environment"
+    NEVER = "never"
+
+
+_DOCKER = "images from a Dockerfile come in a later version"
+_LOCKED = "lock files of other tools come in a later version"
+_CONDA = "conda environments come in a later version"
+_R = "R comes in a later version"
+_JULIA = "Julia comes in a later version"
+_NIX = "Nix environments are not understood"
+_SCRIPT = "scripts of the repository are not run in this version"
+_VARIANT = "only requirements.txt and environment.yml are read"
+_EDITOR = "it describes the container of an editor"
+_TABLE: tuple[tuple[str, Weight, str], ...] = (
+    ("Dockerfile", Weight.ALWAYS, _DOCKER),
+    ("Containerfile", Weight.ALONE, _DOCKER),
+    (".devcontainer", Weight.ALONE, _EDITOR),
+    (".devcontainer.json", Weight.ALONE, _EDITOR),
+    ("postBuild", Weight.ALWAYS, _SCRIPT),
+    ("start", Weight.ALWAYS, _SCRIPT),
+    ("Pipfile", Weight.ALWAYS, "Pipenv comes in a later version"),
+    ("Pipfile.lock", Weight.ALWAYS, _LOCKED),
+    ("uv.lock", Weight.ALWAYS, _LOCKED),
+    ("poetry.lock", Weight.ALWAYS, _LOCKED),
+    ("pdm.lock", Weight.ALWAYS, _LOCKED),
+    ("pylock.toml", Weight.ALWAYS, _LOCKED),
+    ("pylock.*.toml", Weight.ALWAYS, _LOCKED),
+    ("conda-lock.yml", Weight.ALWAYS, _LOCKED),
+    ("*.conda-lock.yml", Weight.ALWAYS, _LOCKED),
+    ("conda-*.lock", Weight.ALWAYS, _LOCKED),
+    ("pixi.toml", Weight.ALWAYS, "pixi comes in a later version"),
+    ("pixi.lock", Weight.ALWAYS, _LOCKED),
+    ("uv.toml", Weight.ALWAYS, "settings of uv are not read"),
+    ("renv.lock", Weight.ALWAYS, _R),
+    ("install.R", Weight.ALWAYS, _R),
+    ("DESCRIPTION", Weight.ALWAYS, _R),
+    ("Project.toml", Weight.ALWAYS, _JULIA),
+    ("JuliaProject.toml", Weight.ALWAYS, _JULIA),
+    ("Manifest.toml", Weight.ALWAYS, _JULIA),
+    ("JuliaManifest.toml", Weight.ALWAYS, _JULIA),
+    ("REQUIRE", Weight.ALWAYS, _JULIA),
+    ("default.nix", Weight.ALWAYS, _NIX),
+    ("shell.nix", Weight.ALONE, _NIX),
+    ("flake.nix", Weight.ALONE, _NIX),
+    ("spack.yaml", Weight.ALWAYS, "Spack environments are not understood"),
+    ("meta.yaml", Weight.NEVER, "it is the recipe of a conda package, not an environment"),
+    (".tool-versions", Weight.ALONE, "asdf's file is not read; .python-version is"),
+    ("requirements*.in", Weight.ALONE, _VARIANT),
+    ("*requirements*.txt", Weight.ALONE, _VARIANT),
+    ("environment?*.yml", Weight.ALONE, _VARIANT),
+    ("environment?*.yaml", Weight.ALONE, _VARIANT),
+)
+KINDS = (
+    "environment.yml",
+    "environment.yaml",
+    "requirements.txt",
+    "runtime.txt",
+    ".python-version",
+    "apt.txt",
+)
+"""The files that are understood, wherever the environment is described."""
+PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+_LFS = re.compile(r"^[^#\n]*\sfilter=lfs(\s|$)", re.MULTILINE)
+_SETUP = re.compile(r"^\[(metadata|options)\]", re.MULTILINE)
+
+
+def find_unheard(given: Given, folder: str, heard: Heard) -> Heard:
+    """Return the files in the folder that describes the environment, and beside it, that nobody understands.
+
+    `heard` is what was understood: it decides what would change the result, and its files are not named again.
+    """
+    alone = not heard.files
+    found = [
+        UnheardFile(
+            path=join(folder, name),
+            reason=reason,
+            matters=weight is Weight.ALWAYS or (alone and weight is Weight.ALONE),
+        )
+        for name, weight, reason in _named(given, folder)
+        if join(folder, name) not in heard.files
+    ]
+    if folder == given.base:
+        found += _setup_files(given, heard)
+    else:
+        found += _outside(given, folder, heard)
+    return Heard(unheard=(*found, *_incomplete(given.tree)))
+
+
+def _named(given: Given, folder: str) -> Iterator[tuple[str, Weight, str]]:
+    for name in given.tree.names(folder):
+        for pattern, weight, reason in _TABLE:
+            if fnmatchcase(name, pattern) and name not in KINDS:
+                path = join(folder, name)
+                if name == ".devcontainer" or path in given.ignored or given.tree.is_file(path):
+                    yield name, weight, reason
+                break
+
+
+def _setup_files(given: Given, heard: Heard) -> Iterator[UnheardFile]:
+    """Yield setup.py and setup.cfg: they matter when they alone declare a package, which then is not installed."""
+    script, settings = join(given.base, "setup.py"), join(given.base, "setup.cfg")
+    declared = bool(heard.own)
+    later = "packages that only setup.py or setup.cfg declare come in a later version, unless requirements.txt asks for `-e .`"
+    if given.tree.is_file(script):
+        reason = "it takes part in the build of the repository's package" if declared else later
+        yield UnheardFile(path=script, reason=reason, matters=not declared)
+    elif (
+        not declared and given.tree.is_file(settings) and _SETUP.search(given.tree.read_text(settings) or "")
+    ):
+        yield UnheardFile(path=settings, reason=later, matters=True)
+
+
+def _outside(given: Given, folder: str, heard: Heard) -> Iterator[UnheardFile]:
+    """Yield what speaks beside a binder folder: as in repo2docker, the folder alone decides."""
+    reason = f"{folder}/ describes the environment: as in repo2docker, files outside it have no say"
+    names = [name for name, _, _ in _named(given, given.base)]
+    names += [name for name in (*KINDS, *PROJECT_FILES) if given.tree.is_file(join(given.base, name))]
+    for path in sorted(join(given.base, name) for name in names):
+        if path not in heard.files:
+            yield UnheardFile(path=path, reason=reason, matters=False)
+    for name in PROJECT_FILES:
+        if given.tree.is_file(join(folder, name)):
+            yield UnheardFile(
+                path=join(folder, name), reason="a package is looked for outside this folder", matters=False
+            )
+
+
+def _incomplete(tree: SourceTree) -> Iterator[UnheardFile]:
+    """Yield what tells that files of the repository are not there."""
+    for path in tree.submodules:
+        yield UnheardFile(
+            path=path, reason="submodules come in a later version: the folder is empty", matters=True
+        )
+    if not isinstance(tree.source, GitSource):
+        return  # the files on disk were taken, whatever git keeps in their place
+    for raw in tree.paths:
+        path = raw.decode("utf-8", "replace")
+        if path.rpartition("/")[2] == ".gitattributes" and _LFS.search(tree.read_text(path) or ""):
+            yield UnheardFile(
+                path=path,
+                reason="files kept in Git LFS come in a later version: only their pointers are here",
+                matters=True,
+            )

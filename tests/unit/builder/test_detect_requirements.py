@@ -1,0 +1,248 @@
+"""requirements.txt, environment.yml and pyproject.toml as anybody might write them, also with bad intent."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from source_trees import Link, source_tree
+
+from reprolake_builder.detect import detect
+from reprolake_builder.errors import DetectError
+
+
+def read(tmp_path, text, **more):
+    return detect(source_tree(tmp_path, {"requirements.txt": text, **more}))
+
+
+def test_lines_as_pip_reads_them(tmp_path):
+    """Comments, continuations, hashes, extras and markers come apart as pip has it."""
+    spec = read(
+        tmp_path,
+        "  # comment\n"
+        "numpy==1.26.4 \\\n"
+        "    --hash=sha256:aaaa \\\n"
+        "    --hash=sha256:bbbb\n"
+        "requests[socks,security] >=2, <3  # why\n"
+        "tomli ; python_version<'3.11'\n"
+        "\n"
+        "a#b\n".replace("a#b", "attrs")
+        + "scipy \\\n# in between\n"
+        "h5py\\\n==3.1\r\n",
+    )
+    assert [(a.text, a.origin.partition(":")[2]) for a in spec.requirements] == [
+        ("numpy==1.26.4", "2"),
+        ("requests[security,socks]<3,>=2", "5"),
+        ('tomli; python_version < "3.11"', "6"),
+        ("attrs", "8"),
+        ("scipy", "9"),
+        ("h5py==3.1", "11"),
+    ]
+    assert [(item.path, item.matters) for item in spec.unheard] == [("requirements.txt:2", False)]
+    assert "--hash" in spec.unheard[0].reason
+
+
+@pytest.mark.parametrize(
+    ("line", "matters"),
+    [
+        ("--index-url https://u:p4ssword@h.org/simple", True),
+        ("-i https://h.org", True),
+        ("-ihttps://h.org", True),
+        ("--extra-index-url=https://h.org", True),
+        ("--no-index --find-links ./wheels", True),
+        ("--find-links=wheels", True),
+        ("--pre", True),
+        ("--no-binary :all:", True),
+        ("--only-binary=:all:", False),
+        ("--prefer-binary", False),
+        ("--require-hashes", False),
+        ("--trusted-host h.org", False),
+        ("numpy --config-settings=a=b", True),
+        ("numpy --global-option='--x'", True),
+    ],
+)
+def test_options_are_never_passed_over(tmp_path, line, matters):
+    """Each of pip's options is named with its line; those that would change the result stop the build; no secret is shown."""
+    spec = read(tmp_path, f"scipy\n{line}\n")
+    assert {item.path for item in spec.unheard} == {"requirements.txt:2"}
+    assert any(item.matters for item in spec.unheard) is matters
+    assert "p4ssword" not in str(spec)
+    ignored = detect(source_tree(tmp_path, {"requirements.txt": f"scipy\n{line}\n"}), ("requirements.txt:2",))
+    assert not any(item.matters for item in ignored.unheard)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("git+https://h.org/a/b@main#egg=b", "from an address"),
+        ("b @ https://u:p4ssword@h.org/b.whl", "from an address"),
+        ("-e git+ssh://git@h.org/a", "from an address"),
+        ("https://u:p4ssword@h.org/b.tar.gz", "from an address"),
+        ("file:.", "from an address"),
+        ("./lib", "from a folder or file"),
+        ("lib/sub", "from a folder or file"),
+        ("-e lib", "from a folder or file"),
+        ("-e ..", "from a folder or file"),
+        ("/opt/b", "from a folder or file"),
+        ("~/b", "from a folder or file"),
+        ("b-1.0-py3-none-any.whl", "from a folder or file"),
+        (".; python_version<'3'", "not understood"),
+        (".[a", "not understood"),
+        ("numpy=1.2", "is no requirement"),
+        ("numpy=1.2=py_0", "is no requirement"),
+        ("numpy>=1.20.*", "is no requirement"),
+        ("numpy scipy", "is no requirement"),
+        ("numpy==${VERSION}", "variable"),
+        ("--index-url", "no value"),
+        ("--frobnicate", "not understood"),
+        ("-r", "no value"),
+        ("-r none.txt", "not in the repository"),
+        ("-r ../../etc/passwd", "not in the repository"),
+        ("-r /etc/passwd", "from elsewhere"),
+        ("-c https://h.org/c.txt", "from elsewhere"),
+        ("-r 'open", "cannot be taken apart"),
+        ("a" * 3000, "too long"),
+        ("numpy\x00", "control characters"),
+        ("numpy; python_version<'\x1b[2J'", "control characters"),
+    ],
+)
+def test_what_cannot_be_honoured_names_its_line(tmp_path, line, said):
+    """Packages from elsewhere, files from outside and text that is no requirement are errors with file and line."""
+    with pytest.raises(DetectError, match=said) as caught:
+        read(tmp_path, f"scipy\n{line}\n")
+    assert "requirements.txt:2" in caught.value.message
+    assert "p4ssword" not in caught.value.message
+    assert "\x1b" not in caught.value.message
+
+
+def test_a_single_equals_sign_is_explained(tmp_path):
+    """The commonest slip gets the line that was meant."""
+    with pytest.raises(DetectError) as caught:
+        read(tmp_path, "numpy=1.2\n")
+    assert "numpy==1.2" in caught.value.hint
+
+
+def test_includes_in_circles_end(tmp_path):
+    """Files that include each other are read once, and constraints stay constraints through includes."""
+    spec = read(tmp_path, "-r a/x.txt\n-c a/c.txt\nnumpy\n", **{"a/x.txt": "-r ../requirements.txt\n", "a/c.txt": "-r d.txt\n", "a/d.txt": "h5py<4"})  # fmt: skip
+    assert [a.text for a in spec.requirements] == ["numpy"]
+    assert [a.text for a in spec.constraints] == ["h5py<4"]
+    assert {f.path for f in spec.files} == {"requirements.txt", "a/x.txt", "a/c.txt", "a/d.txt"}
+
+
+def test_an_included_link_out_of_the_repository_is_refused(tmp_path):
+    """An include cannot read the host's files through a link."""
+    with pytest.raises(DetectError, match="leads out"):
+        read(tmp_path, "-r more.txt\n", **{"more.txt": Link("/etc/passwd")})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "numpy" + " " * 200_000 + "\n",
+        " " * 200_000 + ";\n",
+        "\\\n" * 50_000,
+        "./a" + " " * 1900 + ";\n",
+        "-" * 100_000,
+        "[" * 1900,
+        "a; " + "(" * 1900,
+        "--hash=sha256:a " * 20_000,
+        "a" + "[b," * 600,
+    ],
+)
+def test_hostile_lines_take_no_time(tmp_path, text):
+    """Lines made to be slow to take apart are understood or refused at once."""
+    start = time.monotonic()
+    try:
+        read(tmp_path, text)
+    except DetectError:
+        pass
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x,x]\nb: &b [*a,*a]\nc: [*b,*b]\n",
+        "dependencies: " + "[" * 5000,
+        "dependencies:\n- " + "{a: " * 5000,
+        "!!python/object/apply:os.system ['touch /tmp/x']",
+        "dependencies: [python=3.11]\ndependencies: [python=3.12]",
+        "a: b: c",
+        "- python",
+        "dependencies: text",
+        "dependencies:\n- pip: text",
+        "dependencies:\n- pip:\n  - [x]",
+        "? [a]\n: b",
+        "a: 1\n--- \nb: 2",
+        "\x01",
+        "x" * (1 << 21),
+        "%YAML 9.9\n---\na: b",
+        "a: 2024-99-99",
+    ],
+)
+def test_hostile_yaml_is_refused(tmp_path, text):
+    """Alias bombs, deep nesting, objects, doubled keys and broken YAML are errors or read as plain text, and run nothing."""
+    try:
+        spec = detect(source_tree(tmp_path, {"environment.yml": text}))
+    except DetectError as error:
+        assert "environment.yml" in error.message
+    else:
+        assert spec.requirements == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[", "a = " + "[" * 50_000, "project = 1", "[project]", "[project]\nname = 1", '[project]\nname = "a"\ndependencies = "x"',
+        '[project]\nname = "a"\ndependencies = [1]', '[project]\nname = "a"\ndependencies = ["x y"]',
+        '[project]\nname = "a"\ndependencies = ["x @ https://h.org/x"]', '[project]\nname = "a"\nrequires-python = 3',
+        '[project]\nname = "a"\nrequires-python = "3.x"', '[project]\nname = "a"\noptional-dependencies = []',
+        '[project]\nname = "a"\n[build-system]', "tool = 1\n[project]\nname = 'a'", "build-system = 1\n[project]\nname = 'a'",
+    ],
+)  # fmt: skip
+def test_broken_pyproject_is_refused(tmp_path, text):
+    """A pyproject.toml that does not follow its specification is an error that names the file."""
+    with pytest.raises(DetectError, match=r"pyproject\.toml"):
+        detect(source_tree(tmp_path, {"pyproject.toml": text}))
+
+
+WORDS = st.sampled_from(
+    ["numpy", "==1.0", ">=2", "[x]", ";", "python_version", "<'3'", "-r", "-c", "-e", ".", "..", "/", "a.txt", "--hash=",
+     "sha256:0", "--pre", "@", "https://h", "\\", "\n", " ", "#", "'", '"', "(", ")", ",", "\x00", "é", "${A}", "~", "=",
+     "-", "--index-url", "\u2028", "\x0c", "*"]
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(st.lists(WORDS, max_size=25).map("".join), st.text(max_size=60)))
+def test_any_requirements_file_is_read_or_refused(text):
+    """Whatever stands in requirements.txt, it is understood to the last line or refused with our own error."""
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            spec = read(Path(temporary), text, **{"a.txt": "attrs"})
+        except DetectError as error:
+            assert error.message.isprintable() or "\n" in error.message
+            return
+    for asked in (*spec.requirements, *spec.constraints):
+        assert asked.text.isprintable()
+        assert Requirement(asked.text).url is None
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(["environment.yml", "pyproject.toml", "runtime.txt", ".python-version", "apt.txt"]),
+    st.text(max_size=80),
+)
+def test_any_other_file_is_read_or_refused(name, text):
+    """Whatever stands in the other files, nothing but our own error is raised."""
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            detect(source_tree(Path(temporary), {name: text}))
+        except DetectError as error:
+            assert name in error.message
