@@ -6,12 +6,12 @@ import functools
 import hashlib
 import lzma
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from reprolake_builder.debs.mirror import archive_bases
 from reprolake_builder.documents.lock import DebPackage, SignedRelease
@@ -28,25 +28,28 @@ KEYRING = Path(__file__).parent.parent / "keys" / "debian-archive-keyring.gpg"
 Alias = Literal["debian", "debian-security"]
 
 _INDEX = f"main/binary-{ARCHITECTURE}/Packages.xz"
+_PIECE = 1 << 20
 _CLOCK_SLACK = timedelta(days=1)
 _FIELD = re.compile(rb"^([A-Za-z0-9-]+):[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
 _CHECKSUM = re.compile(r"^ ?([0-9a-f]{64}) +(\d+) +(\S+)$")
 
 
-@dataclass(frozen=True)
+@functools.cache
+def _field(name: str) -> re.Pattern[bytes]:
+    return re.compile(rb"^" + name.encode() + rb":[ \t]*(.*(?:\n[ \t].*)*)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
 class Package:
-    """One package of an index: `stanza` is its text there, read as far as somebody asks."""
+    """One package of an index: `stanza` is its text there, of which a field is read when somebody asks for it."""
 
     archive: Alias
     stanza: bytes
 
-    @functools.cached_property
-    def _fields(self) -> dict[bytes, bytes]:
-        return dict(_FIELD.findall(self.stanza))
-
     def field(self, name: str) -> str:
         """Return a field's value, "" when the package has none."""
-        return self._fields.get(name.encode(), b"").decode("utf-8", "replace")
+        found = _field(name).search(self.stanza)
+        return found[1].decode("utf-8", "replace") if found else ""
 
     @property
     def name(self) -> str:
@@ -214,13 +217,22 @@ def fetch_catalogue(
     packages: dict[str, Package] = {}
     for release, item in zip(releases, wanted, strict=True):
         with lzma.open(store.archive(item.sha256)) as stream:  # its hash stands in the signed release
-            add_stanzas(packages, stream.read(), release.signed.archive)
+            add_stanzas(packages, _stanzas(stream), release.signed.archive)
     return make_catalogue(packages)
 
 
-def add_stanzas(packages: dict[str, Package], index: bytes, archive: Alias) -> None:
+def _stanzas(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the stanzas of an index, which is too long to be held in memory twice."""
+    rest = b""
+    while piece := stream.read(_PIECE):
+        *whole, rest = (rest + piece).split(b"\n\n")
+        yield from whole
+    yield rest
+
+
+def add_stanzas(packages: dict[str, Package], stanzas: Iterable[bytes], archive: Alias) -> None:
     """Add an index's packages; of two versions the newer one stays."""
-    for stanza in index.split(b"\n\n"):
+    for stanza in stanzas:
         if not stanza.startswith(b"Package: "):
             continue
         name = stanza[9 : stanza.find(b"\n")].decode("ascii", "replace")

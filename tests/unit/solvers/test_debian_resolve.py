@@ -23,7 +23,7 @@ def catalogue(*stanzas: str):
             f"SHA256: {'0' * 64}",
         ]
         lines += [f"Filename: pool/{name}.deb", *fields]
-        add_stanzas(packages, "\n".join(lines).encode(), "debian")
+        add_stanzas(packages, ["\n".join(lines).encode()], "debian")
     return make_catalogue(packages)
 
 
@@ -139,7 +139,7 @@ def test_the_newest_version_over_all_archives_wins():
     """A security update replaces the suite's package, and an older one in another archive does not."""
     packages = {}
     for version, archive in (("1.2", "debian"), ("1.10", "debian-security"), ("1.9", "debian")):
-        add_stanzas(packages, f"Package: a\nVersion: {version}\n".encode(), archive)
+        add_stanzas(packages, [f"Package: a\nVersion: {version}\n".encode()], archive)
     assert (packages["a"].version, packages["a"].archive) == ("1.10", "debian-security")
 
 
