@@ -261,7 +261,7 @@ def test_a_binder_folder_decides_alone(tmp_path, binder):
 
 def test_two_binder_folders_are_refused(tmp_path):
     """binder/ and .binder/ at once is an error, as in repo2docker."""
-    with pytest.raises(DetectError, match="both binder/ and .binder/"):
+    with pytest.raises(DetectError, match=r"both binder/ and \.binder/"):
         found(tmp_path, {"binder/apt.txt": "", ".binder/apt.txt": ""})
 
 

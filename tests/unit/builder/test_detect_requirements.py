@@ -20,6 +20,14 @@ def read(tmp_path, text, **more):
     return detect(source_tree(tmp_path, {"requirements.txt": text, **more}))
 
 
+def outcome(folder, files):
+    """Return the spec and nothing, or None and the words of our own error."""
+    try:
+        return detect(source_tree(folder, files)), ""
+    except DetectError as error:
+        return None, error.message
+
+
 def test_lines_as_pip_reads_them(tmp_path):
     """Comments, continuations, hashes, extras and markers come apart as pip has it."""
     spec = read(
@@ -158,10 +166,7 @@ def test_an_included_link_out_of_the_repository_is_refused(tmp_path):
 def test_hostile_lines_take_no_time(tmp_path, text):
     """Lines made to be slow to take apart are understood or refused at once."""
     start = time.monotonic()
-    try:
-        read(tmp_path, text)
-    except DetectError:
-        pass
+    outcome(tmp_path, {"requirements.txt": text})
     assert time.monotonic() - start < 2
 
 
@@ -188,12 +193,8 @@ def test_hostile_lines_take_no_time(tmp_path, text):
 )
 def test_hostile_yaml_is_refused(tmp_path, text):
     """Alias bombs, deep nesting, objects, doubled keys and broken YAML are errors or read as plain text, and run nothing."""
-    try:
-        spec = detect(source_tree(tmp_path, {"environment.yml": text}))
-    except DetectError as error:
-        assert "environment.yml" in error.message
-    else:
-        assert spec.requirements == ()
+    spec, said = outcome(tmp_path, {"environment.yml": text})
+    assert "environment.yml" in said if spec is None else spec.requirements == ()
 
 
 @pytest.mark.parametrize(
@@ -224,12 +225,9 @@ WORDS = st.sampled_from(
 def test_any_requirements_file_is_read_or_refused(text):
     """Whatever stands in requirements.txt, it is understood to the last line or refused with our own error."""
     with tempfile.TemporaryDirectory() as temporary:
-        try:
-            spec = read(Path(temporary), text, **{"a.txt": "attrs"})
-        except DetectError as error:
-            assert error.message.isprintable() or "\n" in error.message
-            return
-    for asked in (*spec.requirements, *spec.constraints):
+        spec, said = outcome(Path(temporary), {"requirements.txt": text, "a.txt": "attrs"})
+    assert said.replace("\n", "").isprintable()
+    for asked in (*spec.requirements, *spec.constraints) if spec else ():
         assert asked.text.isprintable()
         assert Requirement(asked.text).url is None
 
@@ -242,7 +240,5 @@ def test_any_requirements_file_is_read_or_refused(text):
 def test_any_other_file_is_read_or_refused(name, text):
     """Whatever stands in the other files, nothing but our own error is raised."""
     with tempfile.TemporaryDirectory() as temporary:
-        try:
-            detect(source_tree(Path(temporary), {name: text}))
-        except DetectError as error:
-            assert name in error.message
+        spec, said = outcome(Path(temporary), {name: text})
+    assert spec is not None or name in said

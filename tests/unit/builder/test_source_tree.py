@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -81,7 +82,5 @@ def test_whatever_is_asked_for_stays_inside(path, first, second):
         tree = source_tree(
             Path(temporary), {"a/b": "inside", "l": Link(first or "/"), "a/out": Link(second or "..")}
         )
-        try:
+        with contextlib.suppress(DetectError):
             assert tree.read_text(path) in {None, "inside"}
-        except DetectError:
-            pass
