@@ -142,7 +142,7 @@ def _figures(contents: Contents, pictures: frozenset[str]) -> str:
 
 def _inputs(contents: Contents) -> str:
     rows = [
-        (_e(one.name), _e(one.source), _size(one.size), _code(one.sha256))
+        (_e(one.name), _e(one.source), _size(one.size), _hash(one.sha256))
         for one in contents.record.spec.inputs
     ]
     return _table("Inputs", ("Name", "From", "Size", "SHA-256"), rows) if rows else ""
@@ -153,7 +153,7 @@ def _files(contents: Contents) -> str:
     rows = []
     for kept in files[:_MAX_ROWS]:
         was = f" <small>(was {_e(kept.original)})</small>" if kept.original else ""
-        rows.append((_link(kept) + was, _e(_ROLES[kept.role]), _size(kept.size), _code(kept.sha256)))
+        rows.append((_link(kept) + was, _e(_ROLES[kept.role]), _size(kept.size), _hash(kept.sha256)))
     more = (
         f"<p>{len(files) - _MAX_ROWS} more are listed in manifest.json.</p>" if len(files) > _MAX_ROWS else ""
     )
@@ -204,6 +204,11 @@ def _href(kept: Kept) -> str:
 
 def _code(text: str) -> str:
     return f"<code>{_e(text)}</code>"
+
+
+def _hash(sha256: str) -> str:
+    """Return the start of a hash; manifest.json and a pointer held over it tell the rest."""
+    return f'<code title="{_e(sha256)}">{_e(sha256[:12])}…</code>'
 
 
 def _json(value: Any) -> str:
