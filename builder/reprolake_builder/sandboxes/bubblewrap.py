@@ -74,6 +74,7 @@ class Bubblewrap:
         """
         if problem := requirements.missing():
             raise unavailable(problem)
+        _refuse_nul(spec)
         self._hand_over(spec)
         streams = _Streams(stdin, stdout, stderr)
         try:
@@ -180,6 +181,14 @@ class Bubblewrap:
 @functools.cache
 def _filter() -> bytes:
     return seccomp.program()
+
+
+def _refuse_nul(spec: SandboxSpec) -> None:
+    """Refuse what would end one of bubblewrap's arguments and begin another."""
+    targets = [bind.target for bind in spec.binds]
+    words = (*spec.argv, *spec.env, *spec.env.values(), *targets, spec.cwd, spec.home)
+    if any("\0" in word for word in words) or any("=" in name or not name for name in spec.env):
+        raise unavailable("an argument or a variable of the program is no text that Linux can pass on")
 
 
 def _limits(limits: Limits) -> list[tuple[int, int]]:

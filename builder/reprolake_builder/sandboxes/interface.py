@@ -38,12 +38,18 @@ class Bind:
 class CopyOnWrite:
     """A private, writable view of `lower` (host folder) at `target` (sandbox path); `lower` never changes.
 
-    What is written lands in `scratch` (empty host folder, made by the caller); `changes.changes` reads it.
+    What is written lands in `scratch` (empty host folder, made by the caller).
     """
 
     lower: Path
     scratch: Path
     target: str
+
+    @property
+    def written(self) -> Path:
+        """Host folder with what the program wrote, once it ended: an overlay's upper folder or, where none could be had, all."""
+        copy = self.scratch / "copy"
+        return copy if copy.is_dir() else self.scratch / "upper"
 
 
 @dataclass(frozen=True, slots=True)

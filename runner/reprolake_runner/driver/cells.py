@@ -1,0 +1,233 @@
+"""Cell after cell: send, collect, look at the clock and at the supervisor's notices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from nbformat.notebooknode import NotebookNode
+
+from reprolake_builder.process import printable
+from reprolake_runner.driver.channels import Channel, Channels, Message, TooMuchError
+from reprolake_runner.driver.inject import tags
+from reprolake_runner.driver.notebook_file import NotebookFile, mark
+from reprolake_runner.driver.notices import Notices
+from reprolake_runner.driver.outputs import Outputs, digest
+from reprolake_runner.driver.protocol import (
+    CellEnded,
+    CellStarted,
+    DriverPlan,
+    Ended,
+    Event,
+    KernelEnded,
+    KernelReady,
+    Stop,
+)
+
+_TICK = 0.5
+_HELLO_AGAIN = 0.2
+_SILENCE = 10.0
+_AFTER_INTERRUPT = 5.0
+_AFTER_DEATH = 0.2
+_ERROR_SHOWN = 500
+
+
+class StoppedError(Exception):
+    """The supervisor wants what there is, or the kernel is gone: nothing more will run."""
+
+
+class TimeUpError(Exception):
+    """A cell took longer than it may."""
+
+
+class SilentError(Exception):
+    """The kernel does not answer."""
+
+
+class Cells:
+    """Runs the cells of one notebook in one kernel."""
+
+    def __init__(
+        self, plan: DriverPlan, file: NotebookFile, notices: Notices, tell: Callable[[Event], None]
+    ) -> None:
+        self._plan = plan
+        self._file = file
+        self._notices = notices
+        self._tell = tell
+        self._channels = Channels(plan.connection, plan.limits, notices.descriptor)
+        self._outputs = Outputs(file.notebook, self._channels)
+        self._kernel_ended: float | None = None
+
+    @property
+    def code(self) -> list[tuple[int, NotebookNode]]:
+        """Code cells with their indexes."""
+        return [(n, cell) for n, cell in enumerate(self._file.notebook.cells) if cell.cell_type == "code"]
+
+    def greet(self) -> None:
+        """Wait until the kernel answers and its outputs arrive here; say what it is."""
+        deadline = time.monotonic() + self._plan.start_timeout
+        asked: set[str] = set()
+        info: dict[str, Any] | None = None
+        heard = False
+        again = 0.0
+        while info is None or not heard:
+            now = time.monotonic()
+            if now > deadline:
+                raise SilentError(f"the kernel did not answer within {self._plan.start_timeout:g} s")
+            if not asked or (info is not None and now > again):
+                # its first answer may have gone out before our subscription arrived: ask again
+                asked.add(self._channels.send("shell", "kernel_info_request", {}))
+                again = now + _HELLO_AGAIN
+            for channel, message in self._messages(_HELLO_AGAIN):
+                if message["parent_header"].get("msg_id") not in asked:
+                    continue
+                if channel == "shell":
+                    info = message["content"]
+                    again = time.monotonic() + _HELLO_AGAIN
+                elif channel == "iopub":
+                    heard = True
+        language = info.get("language_info")
+        if isinstance(language, dict):
+            self._file.notebook.metadata["language_info"] = language
+        self._tell(KernelReady(info=_described(info), cells=tuple(index for index, _ in self.code)))
+
+    def run(self) -> bool:
+        """Run all cells in turn and return whether none of them failed; the first that does ends it."""
+        for index, cell in self.code:
+            if "skip-execution" in tags(cell) or not cell.source.strip():
+                mark(cell, "skipped", failed=False)
+                self._tell(CellEnded(index=index, state="skipped", outputs=digest(cell.outputs)))
+            elif not self._run_one(index, cell):
+                return False
+            if self._file.due:
+                self._file.save()
+        self._outputs.finish()
+        return True
+
+    def end_kernel(self) -> None:
+        """Ask the kernel to end; the supervisor sees to it that it does."""
+        self._channels.send("control", "shutdown_request", {"restart": False})
+
+    def close(self) -> None:
+        """Drop the connections to the kernel."""
+        self._channels.close()
+
+    def wait_for_notice(self, seconds: float) -> None:
+        """Wait for the supervisor's word after the last cell; what the kernel says meanwhile is not of interest."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._channels.wait(left) and self._notices.read():
+                return
+            for _ in self._channels.received():
+                pass
+
+    def _run_one(self, index: int, cell: NotebookNode) -> bool:
+        started, begun = datetime.now(UTC), time.monotonic()
+        self._outputs.start(cell)
+        mark(cell, "running", started)
+        self._tell(CellStarted(index=index))
+        try:
+            reply = self._converse(index, cell)
+        except TimeUpError as error:
+            mark(cell, "failed", started, failed=True)
+            self._tell(self._ended(index, cell, "failed", begun, str(error)))
+            raise
+        finally:
+            self._outputs.settle()
+        failed = reply.get("status") != "ok"
+        allowed = failed and "raises-exception" in tags(cell)
+        state: Ended = "allowed-failure" if allowed else "failed" if failed else "succeeded"
+        count = reply.get("execution_count")
+        if isinstance(count, int):
+            cell.execution_count = count
+        mark(cell, "failed" if state == "failed" else "completed", started, failed=failed)
+        self._tell(self._ended(index, cell, state, begun, _error(reply) if failed else ""))
+        return state != "failed"
+
+    def _ended(self, index: int, cell: NotebookNode, state: Ended, begun: float, error: str) -> CellEnded:
+        self._outputs.settle()
+        seconds = round(time.monotonic() - begun, 6)
+        return CellEnded(index=index, state=state, seconds=seconds, error=error, outputs=digest(cell.outputs))
+
+    def _converse(self, index: int, cell: NotebookNode) -> dict[str, Any]:
+        """Send the cell, apply what comes back, and return the content of the reply."""
+        request = {
+            "code": cell.source,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
+        sent = self._channels.send("shell", "execute_request", request)
+        limit = self._plan.execution_timeout
+        now = time.monotonic()
+        deadline = now + limit if limit is not None else None
+        reply: dict[str, Any] | None = None
+        idle = False
+        heard = now
+        while reply is None or not idle:
+            for channel, message in self._messages(_TICK):
+                heard = time.monotonic()
+                if message["parent_header"].get("msg_id") != sent:
+                    continue
+                if channel == "shell" and message["msg_type"] == "execute_reply":
+                    reply = message["content"]
+                elif channel == "iopub":
+                    idle = self._outputs.apply(message, cell, index) or idle
+            now = time.monotonic()
+            if reply is not None and not idle and now - heard > _SILENCE:
+                raise TooMuchError(
+                    "a message with outputs was too large, or the kernel forgot to say that it is done"
+                )
+            if deadline is not None and reply is None and now > deadline:
+                self._interrupt(sent, index, cell)
+                raise TimeUpError(f"cell {index} took longer than {limit:g} s")
+            if self._file.due and heard > self._file.saved:
+                self._outputs.settle()
+                self._file.save()
+        return reply
+
+    def _interrupt(self, sent: str, index: int, cell: NotebookNode) -> None:
+        """Interrupt the cell, and give it a moment to show where it was."""
+        self._channels.send("control", "interrupt_request", {})
+        deadline = time.monotonic() + _AFTER_INTERRUPT
+        idle = False
+        while not idle and time.monotonic() < deadline:
+            for channel, message in self._messages(_TICK):
+                if channel == "iopub" and message["parent_header"].get("msg_id") == sent:
+                    idle = self._outputs.apply(message, cell, index) or idle
+
+    def _messages(self, seconds: float) -> Iterator[tuple[Channel, Message]]:
+        """Wait for messages and yield them; raise StoppedError when the supervisor or the kernel's death wants an end."""
+        if self._kernel_ended is not None:
+            if time.monotonic() > self._kernel_ended + _AFTER_DEATH:
+                raise StoppedError
+            seconds = min(seconds, _AFTER_DEATH / 4)
+        if self._channels.wait(seconds):
+            for notice in self._notices.read():
+                if isinstance(notice, Stop):
+                    raise StoppedError
+                if isinstance(notice, KernelEnded):
+                    # its last words may still be on their way
+                    self._kernel_ended = time.monotonic()
+        yield from self._channels.received()
+
+
+def _described(info: dict[str, Any]) -> dict[str, str]:
+    """Return the kernel's words about itself, as far as they are short texts."""
+    language = info.get("language_info")
+    found = {key: info.get(key) for key in ("implementation", "implementation_version", "protocol_version")}
+    if isinstance(language, dict):
+        found |= {"language": language.get("name"), "language_version": language.get("version")}
+    return {key: printable(value)[:100] for key, value in found.items() if isinstance(value, str)}
+
+
+def _error(reply: dict[str, Any]) -> str:
+    name, value = reply.get("ename"), reply.get("evalue")
+    if not isinstance(name, str) or not isinstance(value, str):
+        return str(reply.get("status"))[:100]
+    first = value.strip().partition("\n")[0]
+    return printable(f"{name}: {first}" if first else name)[:_ERROR_SHOWN]

@@ -1,0 +1,105 @@
+"""The kernel's sockets, seen from a process that believes nothing: messages are counted, limited and may be garbage.
+
+Source: "Messaging in Jupyter" 5.4. The sockets are unix sockets in a folder that the kernel can write to; what it links
+to from there leads nowhere, because this process lives in a sandbox of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import zmq
+from jupyter_client.session import Session
+
+from reprolake_runner.driver.protocol import Connection, DriverLimits
+
+Channel = Literal["shell", "iopub", "control"]
+Message = dict[str, Any]
+_BATCH = 500
+_RECONNECT_MS = 20
+
+
+class TooMuchError(Exception):
+    """The kernel sent more than a run may."""
+
+
+class Channels:
+    """Shell, iopub and control of one kernel, and standard input, where the supervisor's notices arrive."""
+
+    def __init__(self, connection: Connection, limits: DriverLimits, notices: int) -> None:
+        self.session = Session(key=connection.key.encode(), username="reprolake")
+        self._left = limits.total_bytes
+        self._limits = limits
+        self._context = zmq.Context()
+        self._sockets: dict[Channel, zmq.Socket[bytes]] = {}
+        self._poller = zmq.Poller()
+        self._notices = notices
+        self._poller.register(notices, zmq.POLLIN)
+        for channel, kind, number in (
+            ("shell", zmq.DEALER, 1),
+            ("iopub", zmq.SUB, 2),
+            ("control", zmq.DEALER, 4),
+        ):
+            self._connect(channel, kind, f"ipc://{connection.path}-{number}")  # type: ignore[arg-type]
+
+    def _connect(self, channel: Channel, kind: int, address: str) -> None:
+        socket = self._context.socket(kind)
+        socket.linger = 0
+        socket.setsockopt(zmq.MAXMSGSIZE, self._limits.message_bytes)
+        socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)  # the kernel has yet to bind
+        if channel == "iopub":
+            socket.setsockopt(zmq.SUBSCRIBE, b"")
+        else:
+            socket.identity = self.session.bsession
+        socket.connect(address)
+        self._sockets[channel] = socket
+        self._poller.register(socket, zmq.POLLIN)
+
+    def send(self, channel: Channel, kind: str, content: Message) -> str:
+        """Send a request and return its message id."""
+        message = self.session.msg(kind, content=content)
+        self.session.send(self._sockets[channel], message)
+        return str(message["header"]["msg_id"])
+
+    def send_shell(self, message: Message) -> None:
+        """Send a ready message (of a widget) to the kernel."""
+        self.session.send(self._sockets["shell"], message)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something can be read; return whether that is (also) a notice of the supervisor."""
+        ready = dict(self._poller.poll(max(0, int(seconds * 1000))))
+        return self._notices in ready
+
+    def received(self) -> Iterator[tuple[Channel, Message]]:
+        """Yield the messages that are here, a batch at most. Raises TooMuchError."""
+        for channel, socket in self._sockets.items():
+            for _ in range(_BATCH):
+                try:
+                    frames = socket.recv_multipart(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                self._left -= sum(len(frame) for frame in frames)
+                if self._left < 0:
+                    raise TooMuchError(
+                        f"the kernel sent more than {self._limits.total_bytes >> 20} MB of messages (outputs, mostly)"
+                    )
+                message = self._decoded(frames)
+                if message is not None:
+                    yield channel, message
+
+    def _decoded(self, frames: list[bytes]) -> Message | None:
+        """Return the message, or None for what is not signed with our key or not a message at all."""
+        try:
+            _, parts = self.session.feed_identities(frames)
+            message: Message = self.session.deserialize(parts)
+            if not isinstance(message["content"], dict) or not isinstance(message["parent_header"], dict):
+                return None
+            str(message["msg_type"])
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
+            return None
+        return message
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._context.destroy(linger=200)

@@ -1,0 +1,113 @@
+"""Notebook's kernel → the command that starts it, from the image's own kernel specifications.
+
+They are data from strangers: they are read as data, and their command only ever runs inside the sandbox.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from reprolake_builder.image import PREFIX
+from reprolake_builder.process import printable
+from reprolake_runner import image_files
+from reprolake_runner.errors import NotebookError
+
+FOLDERS = tuple(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/usr/local", "/usr"))
+_PYTHON = "python3"
+# ipykernel_launcher's work, with three differences. A folder with types.py or random.py must not stand in for Python's own
+# modules while the kernel is being imported, so it starts elsewhere (the folder gets its place on the path from IPython, as
+# in Jupyter). It prints no advice on how to connect to it. And it leaves its sockets to the end of the process: closing
+# them first locks up now and then, after all that the user's code wants to do at exit.
+_BOOT = """\
+import atexit, os, sys
+sys.path = [path for path in sys.path if path]
+os.chdir({folder!r})
+from ipykernel.kernelapp import IPKernelApp
+app = IPKernelApp.instance(log_level=50)
+app.initialize()
+app.log_level = 30
+app.start()
+atexit.unregister(app.close)
+"""
+_QUIET = "--HistoryManager.enabled=False"
+
+
+class _File(msgspec.Struct):
+    argv: list[str]
+    language: str = ""
+    display_name: str = ""
+    env: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel of the image: its name, its language, and how it is started (`argv` still holds {connection_file})."""
+
+    name: str
+    language: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run inside, and in which folder (sandbox path)."""
+
+    argv: tuple[str, ...]
+    cwd: str
+
+
+def choose(trees: Sequence[Path], name: str, language: str) -> Kernel:
+    """Return the image's kernel of that name or, for a Python notebook, its python3.
+
+    `trees` are host folders, lowest first. Raises NotebookError, naming the kernels that there are.
+    """
+    offered: dict[str, str] = {}
+    for folder in reversed(FOLDERS):
+        offered |= {found.lower(): f"{folder}/{found}" for found in image_files.listed(trees, folder)}
+    candidates = [name.lower()]
+    if language.lower() in {"python", "python3", "ipython"}:
+        candidates.append(_PYTHON)
+    for candidate in candidates:
+        if candidate in offered:
+            found = _read(trees, offered[candidate])
+            if found is not None:
+                return found
+    near = difflib.get_close_matches(name.lower(), offered, 1)
+    raise NotebookError(
+        printable(f"the notebook asks for the kernel {name!r}, which the image does not have"),
+        hint=printable(
+            (f"did you mean {near[0]}? " if near else "")
+            + f"kernels of the image: {', '.join(sorted(offered)) or 'none'}"
+        ),
+    )
+
+
+def command(kernel: Kernel, connection_file: str, folder: str) -> Command:
+    """Return the command that starts `kernel` for a notebook in `folder`; both paths are sandbox paths."""
+    argv = [word.replace("{connection_file}", connection_file) for word in kernel.argv]
+    for place in range(len(argv) - 1):
+        if argv[place : place + 2] == ["-m", "ipykernel_launcher"]:
+            argv[place : place + 2] = ["-c", _BOOT.format(folder=folder)]
+            return Command((*argv, _QUIET), "/")
+    return Command(tuple(argv), folder)
+
+
+def _read(trees: Sequence[Path], folder: str) -> Kernel | None:
+    """Return the kernel that a folder describes; None when it does not describe one."""
+    data = image_files.content(trees, f"{folder}/kernel.json")
+    if data is None:
+        return None
+    try:
+        file = msgspec.json.decode(data, type=_File)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    words = [*file.argv, *file.env, *file.env.values()]
+    if not file.argv or any("\0" in word for word in words) or any("=" in name for name in file.env):
+        return None
+    return Kernel(folder.rpartition("/")[2], file.language or "unknown", tuple(file.argv), file.env)

@@ -1,0 +1,205 @@
+"""The two processes of a run: the kernel in the image's root, the driver in a root of its own, and the pipes between."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from reprolake_builder.image import HOME, REPOSITORY, USER
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, Sandbox, SandboxSpec
+from reprolake_runner.documents.run import RunSpec
+from reprolake_runner.driver.protocol import Connection, DriverPlan
+from reprolake_runner.driver_root import FOLDER, driver_spec
+from reprolake_runner.errors import NotebookError
+from reprolake_runner.kernelspec import Kernel, command
+from reprolake_runner.notebook import notebook_bytes
+from reprolake_runner.placement import DATA
+from reprolake_runner.supervise import Pipe, Watch
+
+OUTPUT = "/out"
+OUTPUT_VARIABLE = "REPROLAKE_OUTPUT"
+_SOCKETS = "/run/kernel"
+_CONNECTION = "connection.json"
+_PLAN_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Where a run keeps what on this host, below a folder that only the caller can enter."""
+
+    folder: Path
+
+    @property
+    def sockets(self) -> Path:
+        """Folder of the kernel's sockets and connection file."""
+        return self.folder / "sockets"
+
+    @property
+    def driver(self) -> Path:
+        """The driver's folder."""
+        return self.folder / "driver"
+
+    @property
+    def executed(self) -> Path:
+        """The notebook as the driver saves it."""
+        return self.driver / "executed.ipynb"
+
+    @property
+    def output(self) -> Path:
+        """What the notebook knows as REPROLAKE_OUTPUT."""
+        return self.folder / "output"
+
+    @property
+    def changes(self) -> Path:
+        """Scratch folder of the repository's copy-on-write view."""
+        return self.folder / "repository"
+
+    @property
+    def events(self) -> Path:
+        """The event log."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the kernel's process printed."""
+        return self.folder / "kernel.log"
+
+    @property
+    def driver_log(self) -> Path:
+        """What the driver's process complained about."""
+        return self.folder / "driver.log"
+
+    def make(self) -> None:
+        """Make folders and empty logs."""
+        for folder in (self.sockets, self.driver, self.output, self.changes):
+            folder.mkdir(mode=0o700)
+        for log in (self.log, self.driver_log):
+            log.touch(0o600)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the processes start from: `trees` and `repository` are host folders of the store, `env` is added to the kernel's."""
+
+    spec: RunSpec
+    run: RunFolder
+    trees: tuple[Path, ...]
+    repository: Path
+    kernel: Kernel
+    env: Mapping[str, str]
+    inputs: Path | None
+    limits: Limits
+
+    @property
+    def view(self) -> CopyOnWrite:
+        """The repository as the notebook sees it."""
+        return CopyOnWrite(self.repository, self.run.changes, REPOSITORY)
+
+
+def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
+    """Start kernel and driver; when the stack is closed both are gone and so are the pipes. Raises SandboxError."""
+    run = given.run
+    key = secrets.token_hex(32)
+    _write_connection(run.sockets / _CONNECTION, key)
+    (run.driver / "notebook.ipynb").write_bytes(notebook_bytes(given.repository, given.spec.notebook))
+    with contextlib.ExitStack() as theirs:
+        notices, to_driver = _pipe(theirs, stack)
+        events, from_driver = _pipe(stack, theirs)
+        kernel_log, from_kernel = _pipe(stack, theirs)
+        driver_log, complaints = _pipe(stack, theirs)
+        _write_plan(to_driver, _driver_plan(given, key))
+        kernel = sandbox.start(
+            _kernel(given), stdin=subprocess.DEVNULL, stdout=from_kernel, stderr=from_kernel
+        )
+        stack.callback(kernel.kill)
+        sockets = Bind(run.sockets, _SOCKETS)
+        driver = sandbox.start(
+            driver_spec(run.driver, sockets), stdin=notices, stdout=from_driver, stderr=complaints
+        )
+        stack.callback(driver.kill)
+    return Watch(
+        kernel=kernel,
+        driver=driver,
+        notices=to_driver,
+        events=events,
+        logs=(Pipe(kernel_log, run.log), Pipe(driver_log, run.driver_log)),
+        timeout=given.spec.timeout,
+        execution_timeout=given.spec.execution_timeout,
+    )
+
+
+def _kernel(given: Start) -> SandboxSpec:
+    """Return the kernel's sandbox: the image, the repository as a copy-on-write view, inputs to read and a folder to write."""
+    folder = f"{REPOSITORY}/{given.spec.notebook}".rpartition("/")[0]
+    started = command(given.kernel, f"{_SOCKETS}/{_CONNECTION}", folder)
+    binds = [Bind(given.run.sockets, _SOCKETS, writable=True), Bind(given.run.output, OUTPUT, writable=True)]
+    if given.inputs is not None:
+        binds.append(Bind(given.inputs, DATA))
+    return SandboxSpec(
+        root=ImageRoot(given.trees),
+        argv=started.argv,
+        env={**given.env, **given.kernel.env, "HOME": HOME, OUTPUT_VARIABLE: OUTPUT},
+        cwd=started.cwd,
+        binds=tuple(binds),
+        copy_on_write=given.view,
+        uid=USER[0],
+        gid=USER[1],
+        home=HOME,
+        limits=given.limits,
+    )
+
+
+def _driver_plan(given: Start, key: str) -> DriverPlan:
+    return DriverPlan(
+        connection=Connection(path=f"{_SOCKETS}/k", key=key),
+        notebook=f"{FOLDER}/notebook.ipynb",
+        executed=f"{FOLDER}/{given.run.executed.name}",
+        parameters=given.spec.parameters.parameters,
+        language=given.kernel.language,
+        execution_timeout=given.spec.execution_timeout,
+    )
+
+
+def _write_connection(path: Path, key: str) -> None:
+    """Write the kernel's connection file. Source: jupyter_client, "Connection files", with its ipc transport."""
+    ports = {
+        f"{name}_port": number for number, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)
+    }
+    facts = {
+        "transport": "ipc",
+        "ip": f"{_SOCKETS}/k",
+        "signature_scheme": "hmac-sha256",
+        "key": key,
+        **ports,
+    }
+    path.touch(0o600)
+    path.write_text(json.dumps(facts))
+
+
+def _write_plan(descriptor: int, plan: DriverPlan) -> None:
+    """Put the plan into the pipe before anybody reads it, which therefore has to hold all of it."""
+    line = msgspec.json.encode(plan) + b"\n"
+    if len(line) > _PLAN_BYTES:
+        raise NotebookError(
+            f"the parameters take {len(line)} bytes, the limit is {_PLAN_BYTES}",
+            hint="give large values to the notebook as a file of the basket",
+        )
+    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PLAN_BYTES)
+    os.write(descriptor, line)
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """Return the two ends of a pipe, each closed with its stack."""
+    ends = os.pipe()
+    reader.callback(os.close, ends[0])
+    writer.callback(os.close, ends[1])
+    return ends

@@ -1,0 +1,168 @@
+"""The truth about a run: an event log that only the supervisor writes, and the verdict that follows from it.
+
+The driver's word is taken for what happened in a cell, never for how the run ended: a success needs every code cell reported
+as done, the kernel seen alive after the last one, the notebook saved as reported, and a driver that ended well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reprolake_builder.process import printable
+from reprolake_runner.documents.run import CellRecord, Status
+from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
+
+EXIT_CODES: Mapping[Status, int] = {
+    "succeeded": 0,
+    "failed": 1,
+    "timed-out": 24,
+    "kernel-died": 25,
+    "limit-exceeded": 26,
+    "stopped": 143,
+    "broken": 70,
+}
+_LOG_LIMIT = 64 << 20
+_MESSAGE = 1000
+_DONE = {"succeeded", "allowed-failure", "skipped"}
+
+
+class EventLog:
+    """Appends events to a new file (host path), a JSON object per line, each with its time in UTC."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600
+        )
+        self._left = _LOG_LIMIT
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append one event; beyond the limit nothing more is kept."""
+        line = msgspec.json.encode({"time": datetime.now(UTC), "event": event, **facts}) + b"\n"
+        self._left -= len(line)
+        if self._left >= 0:
+            os.write(self._descriptor, line)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a run ended, in one word and in one sentence."""
+
+    status: Status
+    message: str
+
+    @property
+    def exit_code(self) -> int:
+        """The command's exit code."""
+        return EXIT_CODES[self.status]
+
+
+@dataclass(slots=True)
+class Account:
+    """What is known about a run so far. `expected` is the least number of code cells that the notebook has,
+    `saved` the SHA-256 of the notebook as the driver reported it at its end.
+    """
+
+    expected: int
+    ready: KernelReady | None = None
+    cells: dict[int, CellRecord] = field(default_factory=dict)
+    alive_at_end: bool = False
+    kernel_status: int | None = None
+    driver_status: int | None = None
+    failed: Failed | None = None
+    saved: str = ""
+    ended: Verdict | None = None
+
+    def begin(self, ready: KernelReady) -> None:
+        """Note that the kernel answered, and which cells there are."""
+        self.ready = ready
+        self.cells = {index: CellRecord(index=index, state="pending") for index in ready.cells}
+
+    def start(self, index: int) -> bool:
+        """Note that a cell runs; False when the driver cannot mean it."""
+        known = self.cells.get(index)
+        if known is None or known.state != "pending" or self.running is not None:
+            return False
+        self.cells[index] = CellRecord(index=index, state="running")
+        return True
+
+    def end(self, event: CellEnded) -> bool:
+        """Note what became of a cell; False when the driver cannot mean it."""
+        known = self.cells.get(event.index)
+        if known is None or known.state != ("pending" if event.state == "skipped" else "running"):
+            return False
+        self.cells[event.index] = CellRecord(
+            index=event.index,
+            state=event.state,
+            seconds=event.seconds,
+            error=printable(event.error)[:_MESSAGE],
+        )
+        return True
+
+    @property
+    def running(self) -> int | None:
+        """Index of the cell that runs, None when none does."""
+        return next((cell.index for cell in self.cells.values() if cell.state == "running"), None)
+
+    @property
+    def all_done(self) -> bool:
+        """Whether every code cell was reported to have run as it should."""
+        complete = self.ready is not None and len(self.cells) >= self.expected
+        return complete and all(cell.state in _DONE for cell in self.cells.values())
+
+    @property
+    def place(self) -> str:
+        """Where the run is, for messages."""
+        if self.ready is None:
+            return "before the kernel answered"
+        running = self.running
+        if running is not None:
+            return f"in cell {running}"
+        return (
+            "before the first cell"
+            if all(c.state == "pending" for c in self.cells.values())
+            else "between cells"
+        )
+
+    def verdict(self) -> Verdict:
+        """Return how the run ended; whatever is not proven to be a success is none."""
+        if self.ended is not None:
+            return self.ended
+        if self.failed is not None:
+            return self._given_up(self.failed)
+        bad = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
+        if bad is not None:
+            return Verdict("failed", f"cell {bad.index} raised {bad.error or 'an error'}")
+        if self.driver_status != 0:
+            return Verdict("broken", f"the driver ended with status {self.driver_status} {self.place}")
+        if not self.all_done or not self.saved:
+            return Verdict("broken", f"the driver ended {self.place} without having run everything")
+        if not self.alive_at_end:
+            return Verdict("kernel-died", "the kernel was gone after the last cell")
+        return Verdict("succeeded", f"all {len(self.cells)} code cells ran")
+
+    @staticmethod
+    def _given_up(failed: Failed) -> Verdict:
+        status: Status = "kernel-died" if failed.reason == "kernel-silent" else failed.reason
+        return Verdict(status, printable(failed.message)[:_MESSAGE])
+
+
+def died(status: int, place: str, last_words: str) -> Verdict:
+    """Return the verdict on a kernel whose process ended with `status` when nobody had asked it to."""
+    if status > 128:
+        how = f"was killed by signal {status - 128}"
+        why = " (the system may have run out of memory)" if status == 128 + 9 else ""
+    else:
+        how, why = f"ended by itself with status {status}", ""
+    said = f"; its last words: {last_words}" if last_words else ""
+    return Verdict("kernel-died", f"the kernel {how} {place}{why}{said}")
