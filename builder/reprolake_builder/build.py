@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.engines.direct import DirectEngine
-from reprolake_builder.engines.interface import Engine, Tools
+from reprolake_builder.engines.interface import Engine
 from reprolake_builder.image import Image
 from reprolake_builder.store import Tree
+from reprolake_builder.tools import Tools
 
 ENGINES: dict[str, Engine] = {"direct": DirectEngine()}
 

@@ -19,14 +19,14 @@ from reprolake_builder.documents.lock import (
     WheelLock,
 )
 from reprolake_builder.documents.source import PinnedSource
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.as_of import AsOf, choose_as_of
-from reprolake_builder.solvers.debian import DebianTools, SolvedDebian, solve_debian
-from reprolake_builder.solvers.pypi import Choice, PypiTools, asking, choose, solve_build
+from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
+from reprolake_builder.solvers.pypi import Choice, asking, choose, solve_build
 from reprolake_builder.solvers.pypi_requirements import required_by_package
 from reprolake_builder.solvers.python_choice import candidates
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+from reprolake_builder.tools import Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,27 +141,19 @@ class _Stage:
 
     def _choose(self, known: Sequence[Asked]) -> Choice:
         spec = self.spec
-        tools = self.tools
         asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
         pythons = candidates(spec.python, self.options.python, self.as_of)
-        with tools.progress.step("Resolving Python packages"):
-            return choose(asked, pythons, self._pypi)
+        with self.tools.progress.step("Resolving Python packages"):
+            return choose(asked, pythons, self.tools)
 
     def _debian(self, choice: Choice) -> SolvedDebian:
-        tools = self.tools
-        given = DebianTools(tools.site, tools.downloader, tools.store, tools.progress)
-        return solve_debian(choice.candidate.python.version, self.spec.apt, given)
+        return solve_debian(choice.candidate.python.version, self.spec.apt, self.tools)
 
     def _build(self, project: str, choice: Choice, debian: SolvedDebian) -> _Project:
         target = choice.candidate.target
-        wheels, notes = solve_build(self.spec.build_requirements, target, self.as_of, self._pypi)
+        wheels, notes = solve_build(self.spec.build_requirements, target, self.as_of, self.tools)
         base = ProjectBase(debian.debian, debian.interpreter, wheels)
         return _Project(self.builder.build(project, self.source, base), notes)
-
-    @property
-    def _pypi(self) -> PypiTools:
-        tools = self.tools
-        return PypiTools(tools.site, tools.store, tools.downloader, tools.progress)
 
 
 def _overrides(options: LockOptions) -> tuple[str, ...]:

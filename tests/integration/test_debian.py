@@ -18,13 +18,13 @@ from reprolake_builder.documents.base import encode
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.download import Downloader
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.errors import BuildError, FetchError, LockError
 from reprolake_builder.progress import SILENT
 from reprolake_builder.site import Site
-from reprolake_builder.solvers.debian import DebianTools, SolvedDebian, solve_debian
+from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
 from reprolake_builder.solvers.debian_versions import version_key
 from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 from reprolake_builder.trees import merge
 
 CACHE = Path(__file__).parents[2] / ".cache" / "tests" / "debian"
@@ -59,7 +59,7 @@ def tools():
 @pytest.fixture(scope="session")
 def solved(tools) -> SolvedDebian:
     """Bookworm with two packages of an apt.txt, all of it fetched."""
-    found = solve_debian("3.11", EXTRA, DebianTools(tools.site, tools.downloader, tools.store))
+    found = solve_debian("3.11", EXTRA, tools)
     fetch_debian(found.debian, tools)
     return found
 
@@ -129,7 +129,7 @@ def test_the_lock_holds_a_signed_state(solved):
 
 def test_the_base_does_not_depend_on_the_extra_packages(solved, tools):
     """All images of one state share the base layer; a second look at the same state is answered from the store."""
-    alone = solve_debian("3.11", (), DebianTools(tools.site, tools.downloader, tools.store))
+    alone = solve_debian("3.11", (), tools)
     assert alone.debian.base == solved.debian.base
     assert alone.debian.extra == ()
 
@@ -138,7 +138,7 @@ def test_a_typing_mistake_in_apt_txt_is_answered(tools):
     """The message names the line and the nearest package of the real suite."""
     asked = (Asked(text="grahpviz", origin="apt.txt:3"),)
     with pytest.raises(LockError, match=r"apt\.txt:3: .*did you mean graphviz"):
-        solve_debian("3.11", asked, DebianTools(tools.site, tools.downloader, tools.store))
+        solve_debian("3.11", asked, tools)
 
 
 @pytest.mark.engine("bubblewrap")
@@ -262,7 +262,7 @@ class Mirror:
 
     def solve(self, store: Store) -> SolvedDebian:
         """Resolve against this mirror."""
-        return solve_debian("3.11", (), DebianTools(self.site, Downloader(self.site), store))
+        return solve_debian("3.11", (), Tools(store, self.site, Downloader(self.site)))
 
 
 @pytest.fixture

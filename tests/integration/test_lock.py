@@ -16,11 +16,11 @@ from reprolake_builder.documents.environment import Asked, EnvironmentSpec
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.download import Downloader
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.lock import BuiltProject, LockOptions, ProjectBase, lock
 from reprolake_builder.progress import SILENT
 from reprolake_builder.solvers.pypi_target import TARGETS
 from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 SOURCE = GitSource(

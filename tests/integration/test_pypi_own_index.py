@@ -21,11 +21,12 @@ from reprolake_builder.errors import FetchError, LockError
 from reprolake_builder.progress import SILENT
 from reprolake_builder.site import Site
 from reprolake_builder.solvers.as_of import AsOf, choose_as_of
-from reprolake_builder.solvers.pypi import Choice, PypiTools, Solution, asking, choose, solve_build
+from reprolake_builder.solvers.pypi import Choice, Solution, asking, choose, solve_build
 from reprolake_builder.solvers.pypi_target import TARGETS
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.solvers.python_choice import candidates
 from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 DATE = "2022-12-01"
@@ -44,10 +45,10 @@ def tools(tmp_path, index):
     store.close()
 
 
-def tools_for(url: str, store: Store, **environment: str) -> PypiTools:
+def tools_for(url: str, store: Store, **environment: str) -> Tools:
     passed = {name: os.environ[name] for name in ("HOME", "PATH") if name in os.environ}
     site = Site(archives={}, index_url=url, uv_environment={**passed, "UV_HTTP_RETRIES": "0", **environment})
-    return PypiTools(site, store, Downloader(site), SILENT)
+    return Tools(store, site, Downloader(site))
 
 
 def asked(*texts: str) -> tuple[Asked, ...]:
@@ -60,7 +61,7 @@ def as_of(text: str = DATE) -> AsOf:
 
 
 def chosen(
-    tools: PypiTools,
+    tools: Tools,
     *texts: str,
     python: str = "",
     date: AsOf | None = None,

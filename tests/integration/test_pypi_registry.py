@@ -11,21 +11,21 @@ from reprolake.options import load_options
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.download import Downloader, Wanted
 from reprolake_builder.errors import LockError
-from reprolake_builder.progress import SILENT
 from reprolake_builder.solvers.as_of import AsOf
-from reprolake_builder.solvers.pypi import Choice, PypiTools, asking, choose
+from reprolake_builder.solvers.pypi import Choice, asking, choose
 from reprolake_builder.solvers.pypi_target import TARGETS
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.solvers.pypi_uv import Question, Uv
 from reprolake_builder.solvers.python_choice import candidates
 from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("registry"))
     site = load_options(os.environ).site
-    yield PypiTools(site, store, Downloader(site), SILENT)
+    yield Tools(store, site, Downloader(site))
     store.close()
 
 
@@ -33,7 +33,7 @@ def moment(day: str) -> AsOf:
     return AsOf(datetime.fromisoformat(day).replace(tzinfo=UTC), f"--as-of {day}", hides=True)
 
 
-def chosen(tools: PypiTools, day: str, *texts: str, python: str = "") -> Choice:
+def chosen(tools: Tools, day: str, *texts: str, python: str = "") -> Choice:
     asked = tuple(Asked(text=text, origin=f"requirements.txt:{line}") for line, text in enumerate(texts, 1))
     return choose(asking(asked, (), moment(day)), candidates((), python, moment(day)), tools)
 

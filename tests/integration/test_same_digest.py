@@ -13,7 +13,7 @@ import pytest
 
 from reprolake.pipeline import Request, obtain_lock, write_lock
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
-from reprolake_builder.solvers.debian import DebianTools, solve_debian
+from reprolake_builder.solvers.debian import solve_debian
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "sample-repos" / "crab-lightcurve"
@@ -72,7 +72,7 @@ def here(lock, tmp_path_factory):
 def trixie(session, tmp_path_factory):
     """A Debian 13 root with Python 3.13 and the built wheel of Reprolake in it."""
     tools = session.tools
-    debian = solve_debian("3.13", (), DebianTools(tools.site, tools.downloader, tools.store)).debian
+    debian = solve_debian("3.13", (), tools).debian
     fetch_debian(debian, tools)
     root = tmp_path_factory.mktemp("trixie") / "root"
     root.mkdir(mode=0o755)

@@ -20,10 +20,10 @@ from reprolake_builder.engines.debian_setup import (
 )
 from reprolake_builder.engines.debian_tree import TreeMaker
 from reprolake_builder.engines.debian_unpack import unpack_all
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.errors import BuildError
 from reprolake_builder.progress import Progress
 from reprolake_builder.store import Store, Tree
+from reprolake_builder.tools import Tools
 from reprolake_builder.trees import Owned
 
 _PYTHON = re.compile(r"python(3\.\d+)-minimal")

@@ -15,12 +15,12 @@ from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
 from reprolake_builder.documents.source import GitSource, LocalSource
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.engines.layers import Part, conflicts, make_layers, order_packages
 from reprolake_builder.engines.packages import fetch_wheels, make_packages
 from reprolake_builder.engines.project import ensure_project
 from reprolake_builder.image import HOME, LOCK_IN_IMAGE, PREFIX, REPOSITORY, USER, Image, ImageLayer
 from reprolake_builder.store import Store, Tree
+from reprolake_builder.tools import Tools
 
 
 class DirectEngine:

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from reprolake_builder.documents.lock import EnvironmentLock
-from reprolake_builder.download import Downloader
 from reprolake_builder.image import Image
-from reprolake_builder.progress import Progress
-from reprolake_builder.site import Site
-from reprolake_builder.store import Store, Tree
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every stage works with."""
-
-    store: Store
-    site: Site
-    downloader: Downloader
-    progress: Progress
+from reprolake_builder.store import Tree
+from reprolake_builder.tools import Tools
 
 
 class Engine(Protocol):

@@ -12,13 +12,13 @@ from reprolake_builder.documents.lock import LAYOUT, BuiltWheelLock, Interpreter
 from reprolake_builder.download import Wanted
 from reprolake_builder.engines.bytecode import compile_tree
 from reprolake_builder.engines.environment import minor_of
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.engines.layers import Part
 from reprolake_builder.engines.wheel import Layout, unpack_wheel, write_record
 from reprolake_builder.errors import BuildError
 from reprolake_builder.image import PREFIX
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.store import Store, Tree
+from reprolake_builder.tools import Tools
 
 Wheel = WheelLock | BuiltWheelLock
 

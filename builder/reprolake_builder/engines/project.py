@@ -17,7 +17,6 @@ from typing import IO, Any
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from reprolake_builder.documents.lock import BuiltWheelLock, InterpreterLock, WheelLock
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.engines.packages import fetch_wheels, make_packages
 from reprolake_builder.engines.repack import repack_wheel
 from reprolake_builder.errors import BuildError
@@ -26,6 +25,7 @@ from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, SandboxSpec
 from reprolake_builder.store import Tree
+from reprolake_builder.tools import Tools
 
 _MINUTES = 30
 _LOG_SHOWN = 3000

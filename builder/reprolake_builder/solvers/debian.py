@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reprolake_builder.debs.archive import control_files
@@ -13,10 +12,7 @@ from reprolake_builder.debs.scripts import read_postinst
 from reprolake_builder.documents.base import Document, content_hash
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.documents.lock import LAYOUT, DebianLock, DebPackage, InterpreterLock, SignedRelease
-from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
-from reprolake_builder.progress import SILENT, Progress
-from reprolake_builder.site import Site
 from reprolake_builder.solvers.debian_archive import (
     Catalogue,
     Package,
@@ -26,7 +22,7 @@ from reprolake_builder.solvers.debian_archive import (
 )
 from reprolake_builder.solvers.debian_resolve import Selection
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 SOLVER = 1
 """Raised whenever the same releases would give another set of packages: stored answers of older solvers are not used."""
@@ -38,16 +34,6 @@ _FIRST = "usr-is-merged"
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)")
 
 
-@dataclass(frozen=True, slots=True)
-class DebianTools:
-    """What the solver works with."""
-
-    site: Site
-    downloader: Downloader
-    store: Store
-    progress: Progress = SILENT
-
-
 class SolvedDebian(Document, frozen=True, kw_only=True):
     """The packages and, among them, the interpreter."""
 
@@ -55,7 +41,7 @@ class SolvedDebian(Document, frozen=True, kw_only=True):
     interpreter: InterpreterLock
 
 
-def solve_debian(python: str, extra: tuple[Asked, ...], tools: DebianTools) -> SolvedDebian:
+def solve_debian(python: str, extra: tuple[Asked, ...], tools: Tools) -> SolvedDebian:
     """Return the newest signed state of the suite that has `python` ("3.11"), with the packages demanded by `extra`.
 
     The base set depends on the suite's state alone, never on `extra`. Raises LockError naming the demand that cannot be
@@ -130,7 +116,7 @@ def _interpreter(base: tuple[DebPackage, ...], python: str) -> InterpreterLock:
 
 
 def _unconfigured(
-    added: tuple[DebPackage, ...], releases: tuple[SignedRelease, ...], tools: DebianTools
+    added: tuple[DebPackage, ...], releases: tuple[SignedRelease, ...], tools: Tools
 ) -> tuple[str, ...]:
     """Return the packages whose script does what nothing stands in for; they are fetched, as the build needs them anyway."""
     tools.downloader.fetch_all(

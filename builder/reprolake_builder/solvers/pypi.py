@@ -11,10 +11,8 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.documents.lock import RejectedPython, WheelLock
-from reprolake_builder.download import Downloader, Wanted
+from reprolake_builder.download import Wanted
 from reprolake_builder.errors import LockError
-from reprolake_builder.progress import Progress
-from reprolake_builder.site import Site
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi_index import Behind, Resolved, find_behind
 from reprolake_builder.solvers.pypi_requirements import Demand, parse_all, places
@@ -24,7 +22,7 @@ from reprolake_builder.solvers.pypi_uv import Answer, Found, Question, Uv, Wheel
 from reprolake_builder.solvers.pypi_words import Refusal, UnsatisfiableError
 from reprolake_builder.solvers.python_choice import Candidate
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 KERNEL = canonicalize_name("ipykernel")
 _LARGEST_WHEEL = 16 << 30  # bytes
@@ -34,16 +32,6 @@ _WHEELS_ONLY = (
 )
 _BUILD_TOOLS = ("setuptools", "wheel", "packaging")
 _CATCHING_UP = timedelta(days=365)
-
-
-@dataclass(frozen=True, slots=True)
-class PypiTools:
-    """What solving works with."""
-
-    site: Site
-    store: Store
-    downloader: Downloader
-    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +73,7 @@ def asking(requirements: Sequence[Asked], constraints: Sequence[Asked], as_of: A
     return Asking(parse_all(requirements), parse_all(constraints), as_of)
 
 
-def solve(asked: Asking, target: Target, tools: PypiTools) -> Solution:
+def solve(asked: Asking, target: Target, tools: Tools) -> Solution:
     """Return the wheels for one target, with what `python -m venv` gave at the date and a kernel.
 
     Raises UnsatisfiableError when no set of wheels fits; FetchError or LockError (transient) when the index cannot be reached.
@@ -116,7 +104,7 @@ def solve(asked: Asking, target: Target, tools: PypiTools) -> Solution:
     )
 
 
-def choose(asked: Asking, candidates: Sequence[Candidate], tools: PypiTools) -> Choice:
+def choose(asked: Asking, candidates: Sequence[Candidate], tools: Tools) -> Choice:
     """Return the solution for the first candidate whose whole set resolves to wheels that are not much older than they need be.
 
     When every candidate that resolves has such old releases, the first of these is taken. `candidates` are in order of
@@ -153,7 +141,7 @@ def _explained(error: UnsatisfiableError, asked: Asking, minor: str) -> LockErro
 
 
 def solve_build(
-    requirements: Sequence[Asked], target: Target, as_of: AsOf, tools: PypiTools
+    requirements: Sequence[Asked], target: Target, as_of: AsOf, tools: Tools
 ) -> tuple[tuple[WheelLock, ...], tuple[str, ...]]:
     """Return the wheels that build the repository's own package, and notes.
 
@@ -185,7 +173,7 @@ def solve_build(
 
 
 def _pin(
-    answer: Answer, target: Target, tools: PypiTools, direct: Sequence[NormalizedName]
+    answer: Answer, target: Target, tools: Tools, direct: Sequence[NormalizedName]
 ) -> tuple[WheelLock, ...]:
     """Return the best wheel of each package, sorted by name, and keep their addresses for the build that may follow."""
     ranks = target.ranks()
@@ -212,7 +200,7 @@ def _pin(
     return tuple(sorted(pins, key=lambda item: item.name))
 
 
-def _size(wheel: Wheel, tools: PypiTools) -> int:
+def _size(wheel: Wheel, tools: Tools) -> int:
     """Return the size in bytes of a wheel whose index does not tell it: it is fetched, which the build needs anyway."""
     wanted = Wanted(wheel.filename, (wheel.url,), wheel.sha256, _LARGEST_WHEEL)
     tools.downloader.fetch_all([wanted], tools.store, tools.progress, f"Fetching {wheel.filename}")
