@@ -21,6 +21,9 @@ _PROFILES = {
 _WORKFLOW_CRATE = "https://w3id.org/workflowhub/workflow-ro-crate/1.0"
 _CONTEXT = ["https://w3id.org/ro/crate/1.1/context", "https://w3id.org/ro/terms/workflow-run/context"]
 _FORMAL_PARAMETER = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
+_COMPUTATIONAL_WORKFLOW = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+_SOURCE = "org.opencontainers.image.source"
+_REVISION = "org.opencontainers.image.revision"
 _LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#jupyter"
 _TYPES: dict[type, str] = {bool: "Boolean", int: "Integer", float: "Float", str: "Text"}
 
@@ -71,7 +74,7 @@ def _root(contents: Contents, notebook: Kept, parts: list[Entity]) -> Entity:
         "@type": "Dataset",
         "name": f"Run of {record.spec.notebook}: {record.status}",
         "description": record.message,
-        "datePublished": record.ended.isoformat(),
+        "datePublished": record.ended.isoformat(timespec="milliseconds"),
         "license": "No licence was stated for these results; ask the person who shared them",
         "conformsTo": [{"@id": uri} for uri in _PROFILES],
         "mainEntity": {"@id": _uri(notebook.path)},
@@ -89,17 +92,23 @@ def _is_data(entity: Entity) -> bool:
 
 def _workflow(contents: Contents, notebook: Kept, parameters: list[Entity]) -> Entity:
     record = contents.record
-    return {
+    notes = contents.annotations
+    workflow: Entity = {
         "@id": _uri(notebook.path),
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
+        "conformsTo": {"@id": _COMPUTATIONAL_WORKFLOW},
         "name": record.spec.notebook,
         "encodingFormat": notebook.media_type,
         "contentSize": str(notebook.size),
         "sha256": notebook.sha256,
         "programmingLanguage": {"@id": _LANGUAGE},
         "isPartOf": {"@id": "#source"},
+        "version": notes.get(_REVISION) or f"sha256:{notebook.sha256}",
         "input": [{"@id": one["@id"]} for one in parameters if one["@type"] == "FormalParameter"],
     }
+    if _SOURCE in notes:
+        workflow["url"] = notes[_SOURCE]
+    return workflow
 
 
 def _parameter(parameter: Parameter) -> tuple[Entity, Entity]:
@@ -155,10 +164,10 @@ def _source(contents: Contents) -> Entity:
     """Return the repository. Source of the identifiers: SWHID 1.2, core identifiers of git objects."""
     notes = contents.annotations
     entity: Entity = {"@id": "#source", "@type": "SoftwareSourceCode", "name": "the repository"}
-    if url := notes.get("org.opencontainers.image.source"):
+    if url := notes.get(_SOURCE):
         entity["codeRepository"] = url
     identifiers = []
-    if commit := notes.get("org.opencontainers.image.revision"):
+    if commit := notes.get(_REVISION):
         entity["version"] = commit
         identifiers.append(f"swh:1:rev:{commit}")
     if tree := notes.get("reprolake.source.tree"):
@@ -194,11 +203,9 @@ def _action(contents: Contents, notebook: Kept, parameters: list[Entity], inputs
         "instrument": {"@id": _uri(notebook.path)},
         "object": [{"@id": one["@id"]} for one in (*values, *inputs, *baskets)],
         "result": [{"@id": _uri(kept.path)} for kept in results],
-        "startTime": record.started.isoformat(),
-        "endTime": record.ended.isoformat(),
-        "actionStatus": {
-            "@id": f"http://schema.org/{'Completed' if succeeded else 'Failed'}ActionStatus",
-        },
+        "startTime": record.started.isoformat(timespec="milliseconds"),
+        "endTime": record.ended.isoformat(timespec="milliseconds"),
+        "actionStatus": f"http://schema.org/{'Completed' if succeeded else 'Failed'}ActionStatus",
         "containerImage": {"@id": "#image"},
         "identifier": record.key,
     }

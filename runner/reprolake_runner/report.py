@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from reprolake_builder.process import printable
 from reprolake_runner.contents import Contents, Kept
+from reprolake_runner.documents.run import RunRecord
 from reprolake_runner.figures import Failure
 from reprolake_runner.page_style import STYLE
 
@@ -173,14 +174,24 @@ def _origin(contents: Contents) -> str:
         ("Tree", notes.get("reprolake.source.tree", "")),
         ("Image", record.spec.image),
         ("Packages as of", notes.get("reprolake.as-of", "")),
-        ("Kernel", " ".join([record.kernel, *record.kernel_info.values()])),
-        ("Isolated by", ", ".join(f"{name} {value}".strip() for name, value in record.sandbox.items())),
+        ("Kernel", _kernel(record)),
+        ("Isolation", "; ".join(f"{name}: {value}" for name, value in record.sandbox.items())),
         ("Run", record.id),
         ("Run key", record.key),
     ]
     listed = [(f"<th scope=row>{_e(name)}</th>", _code(value)) for name, value in rows if value]
     body = "".join(f"<tr>{head}<td>{value}</td></tr>" for head, value in listed)
     return f'<section><h2>Where it comes from</h2><div class="wide"><table>{body}</table></div></section>'
+
+
+def _kernel(record: RunRecord) -> str:
+    info = record.kernel_info
+    kinds = [
+        f"{info[kind]} {info.get(kind + '_version', '')}".strip()
+        for kind in ("implementation", "language")
+        if kind in info
+    ]
+    return ", ".join([record.kernel, *kinds])
 
 
 def _table(title: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -105,7 +105,7 @@ def _fetch_all(items: Iterable[BasketItem], folder: Path, progress: Progress) ->
         if size is not None and item.size is not None and size != item.size:
             raise _wrong(item, "size", f"{item.size} bytes", f"{size} bytes")
         total += size or 0
-    with progress.step("staging inputs", total or None) as step:
+    with progress.step("Staging inputs", total or None) as step:
         return [_fetch(item, transport, folder, step) for item, transport in sized]
 
 

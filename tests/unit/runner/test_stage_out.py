@@ -100,7 +100,7 @@ def test_a_failed_run_is_staged_and_says_so_everywhere(tmp_path):
     assert result.manifest.status == "failed"
     graph = json.loads((result.folder / "ro-crate-metadata.json").read_text())["@graph"]
     (action,) = (one for one in graph if one["@type"] == "CreateAction")
-    assert action["actionStatus"] == {"@id": "http://schema.org/FailedActionStatus"}
+    assert action["actionStatus"] == "http://schema.org/FailedActionStatus"
     assert action["error"] == "cell 0 raised ValueError: no bins"
 
 
