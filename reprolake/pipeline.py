@@ -20,7 +20,6 @@ from reprolake_builder.documents.source import LocalSource, PinnedSource
 from reprolake_builder.download import Downloader
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import make_environment
-from reprolake_builder.engines.interface import Tools
 from reprolake_builder.engines.project import ProjectInput, build_project
 from reprolake_builder.errors import LockError
 from reprolake_builder.fetch import fetch
@@ -32,6 +31,7 @@ from reprolake_builder.publishers.interface import Publication
 from reprolake_builder.resolve import resolve
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 _LOCK_LIMIT = 64 << 20  # bytes
 _FRESH = timedelta(days=1)

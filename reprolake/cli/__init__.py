@@ -59,9 +59,8 @@ def run(arguments: list[str] | None = None) -> int:
     from reprolake.terminal import show_failure
 
     try:
-        cli.main(args=arguments, prog_name="reprolake", standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
+        # click hands the code of a command that exited back as the value; our commands return nothing else.
+        return cli.main(args=arguments, prog_name="reprolake", standalone_mode=False) or 0
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -81,4 +80,3 @@ def run(arguments: list[str] | None = None) -> int:
             "error: this is a mistake in Reprolake itself; please report it with the lines above", err=True
         )
         return 70
-    return 0
