@@ -18,7 +18,6 @@ import functools
 import hashlib
 import os
 import secrets
-import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ import msgspec
 from reprolake_builder.documents import base
 from reprolake_builder.documents.base import Sha256
 from reprolake_builder.errors import FetchError, StoreError
+from reprolake_builder.removal import remove_tree
 from reprolake_builder.trees import Entry, Owned, scan
 
 D = TypeVar("D")
@@ -136,7 +136,7 @@ class Store:
                 partial.chmod(0o755)
                 _publish(partial, self.root / "trees" / key[:2] / key)
             finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                remove_tree(partial)
         made = self.tree(key)
         if made is None:
             raise StoreError(f"the tree {key[:12]} vanished from the store {self.root} while it was made")
@@ -175,7 +175,7 @@ class Store:
             try:
                 yield folder
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Path]:
@@ -203,7 +203,7 @@ class Store:
             or not self._session.name.startswith(f"{os.getpid()}-")
         ):
             return
-        shutil.rmtree(self._session, ignore_errors=True)
+        remove_tree(self._session)
         self._session.with_suffix(".lock").unlink(missing_ok=True)
         os.close(self._held)
         self._session = self._held = None
@@ -239,7 +239,7 @@ def _sweep(lock: Path) -> None:
         descriptor = _lock(lock)
     except OSError:
         return  # its owner lives, or it belongs to another user
-    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+    remove_tree(lock.with_suffix(""))
     lock.unlink(missing_ok=True)
     os.close(descriptor)
 
