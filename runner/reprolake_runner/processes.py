@@ -161,6 +161,7 @@ def _kernel(given: Start) -> SandboxSpec:
 def _driver_plan(given: Start, key: str) -> DriverPlan:
     return DriverPlan(
         connection=Connection(path=f"{_SOCKETS}/k", key=key),
+        name=given.spec.notebook,
         notebook=f"{FOLDER}/notebook.ipynb",
         executed=f"{FOLDER}/{given.run.executed.name}",
         parameters=given.spec.parameters.parameters,

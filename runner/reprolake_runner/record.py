@@ -151,10 +151,10 @@ class Account:
             return Verdict("kernel-died", "the kernel was gone after the last cell")
         return Verdict("succeeded", f"all {len(self.cells)} code cells ran")
 
-    @staticmethod
-    def _given_up(failed: Failed) -> Verdict:
+    def _given_up(self, failed: Failed) -> Verdict:
         status: Status = "kernel-died" if failed.reason == "kernel-silent" else failed.reason
-        return Verdict(status, printable(failed.message)[:_MESSAGE])
+        where = "" if status == "timed-out" else f", {self.place}"
+        return Verdict(status, printable(failed.message)[:_MESSAGE] + where)
 
 
 def died(status: int, place: str, last_words: str) -> Verdict:

@@ -43,6 +43,7 @@ _DRIVER_GRACE = 20.0  # for a last save of a large notebook
 _TURNS = 64  # pieces read from one pipe before the others have their turn
 _LOG_LIMIT = 16 << 20
 _PIECE = 1 << 16
+_ABORTED, _NO_MEMORY = 134, "OUT OF MEMORY"  # how the socket library ends a process
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EVENTS = msgspec.json.Decoder(Event)
 
@@ -184,6 +185,15 @@ class Supervisor:
         self._log.write("driver-ended", status=status)
         for name in ("driver", "cell", "run"):
             self._deadlines.pop(name, None)
+        if (
+            status == _ABORTED
+            and _NO_MEMORY in last_words(self._watch.logs[1].log)
+            and not self._account.ended
+        ):
+            message = (
+                f"the outputs of the notebook need more memory than the driver has, {self._account.place}"
+            )
+            self._account.ended = Verdict("limit-exceeded", message)
         if "kernel" in self._alive and not self._account.alive_at_end:
             self._watch.kernel.kill()
 

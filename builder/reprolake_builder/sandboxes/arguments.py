@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reprolake_builder.sandboxes.interface import ImageRoot, SandboxSpec
+from reprolake_builder.sandboxes.interface import HostRoot, ImageRoot, SandboxSpec
 from reprolake_builder.sandboxes.launch import BASE
 
 HOSTNAME = "reprolake"
@@ -29,13 +29,14 @@ def arguments(spec: SandboxSpec, *, seccomp: int, report: int, copied: bool) -> 
     binds = list(enumerate(spec.binds))
     if isinstance(spec.root, ImageRoot):
         words += ["--ro-bind", f"{BASE}/root", "/"]
-    else:
-        for number, path in enumerate(spec.root.paths, len(binds)):
-            words += ["--ro-bind", f"{BASE}/b/{number}", str(path)]
     words += ["--proc", "/proc", "--dev", "/dev"]
     size = str(spec.limits.tmp_bytes)
     for folder in _FOLDERS:
         words += ["--perms", "1777", "--size", size, "--tmpfs", folder]
+    if isinstance(spec.root, HostRoot):
+        # after the folders in memory: a virtual environment may lie below /tmp
+        for number, path in enumerate(spec.root.paths, len(binds)):
+            words += ["--ro-bind", f"{BASE}/b/{number}", str(path)]
     if spec.home:
         words += ["--perms", "0700", "--size", size, "--tmpfs", spec.home]
     if spec.copy_on_write:

@@ -31,6 +31,7 @@ _HELLO_AGAIN = 0.2
 _SILENCE = 10.0
 _AFTER_INTERRUPT = 5.0
 _AFTER_DEATH = 0.2
+_UNTIL_NEWS = 1.0  # a kernel's death breaks connections, too, and the supervisor knows of it
 _ERROR_SHOWN = 500
 
 
@@ -59,6 +60,7 @@ class Cells:
         self._channels = Channels(plan.connection, plan.limits, notices.descriptor)
         self._outputs = Outputs(file.notebook, self._channels)
         self._kernel_ended: float | None = None
+        self._broken: float | None = None
 
     @property
     def code(self) -> list[tuple[int, NotebookNode]]:
@@ -168,7 +170,7 @@ class Cells:
         reply: dict[str, Any] | None = None
         idle = False
         heard = now
-        while reply is None or not idle:
+        while reply is None or not idle or self._broken is not None:
             for channel, message in self._messages(_TICK):
                 heard = time.monotonic()
                 if message["parent_header"].get("msg_id") != sent:
@@ -179,9 +181,7 @@ class Cells:
                     idle = self._outputs.apply(message, cell, index) or idle
             now = time.monotonic()
             if reply is not None and not idle and now - heard > _SILENCE:
-                raise TooMuchError(
-                    "a message with outputs was too large, or the kernel forgot to say that it is done"
-                )
+                raise SilentError(f"the kernel did not say that it is done with cell {index}")
             if deadline is not None and reply is None and now > deadline:
                 self._interrupt(sent, index, cell)
                 raise TimeUpError(f"cell {index} took longer than {limit:g} s")
@@ -213,6 +213,15 @@ class Cells:
                 if isinstance(notice, KernelEnded):
                     # its last words may still be on their way
                     self._kernel_ended = time.monotonic()
+        if self._channels.broke():
+            self._broken = time.monotonic()
+        if (
+            self._broken is not None
+            and time.monotonic() > self._broken + _UNTIL_NEWS
+            and self._kernel_ended is None
+        ):
+            megabytes = self._plan.limits.message_bytes >> 20
+            raise TooMuchError(f"outputs were lost: the kernel sent a message of more than {megabytes} MB")
         yield from self._channels.received()
 
 

@@ -42,6 +42,8 @@ class Channels:
             ("control", zmq.DEALER, 4),
         ):
             self._connect(channel, kind, f"ipc://{connection.path}-{number}")  # type: ignore[arg-type]
+        self._ends = self._sockets["iopub"].get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._poller.register(self._ends, zmq.POLLIN)
 
     def _connect(self, channel: Channel, kind: int, address: str) -> None:
         socket = self._context.socket(kind)
@@ -49,6 +51,8 @@ class Channels:
         socket.setsockopt(zmq.MAXMSGSIZE, self._limits.message_bytes)
         socket.setsockopt(zmq.RECONNECT_IVL, _RECONNECT_MS)  # the kernel has yet to bind
         if channel == "iopub":
+            # a publisher drops messages when a subscriber's queue is full: ours is bounded by this process's memory only
+            socket.setsockopt(zmq.RCVHWM, 0)
             socket.setsockopt(zmq.SUBSCRIBE, b"")
         else:
             socket.identity = self.session.bsession
@@ -70,6 +74,14 @@ class Channels:
         """Wait until something can be read; return whether that is (also) a notice of the supervisor."""
         ready = dict(self._poller.poll(max(0, int(seconds * 1000))))
         return self._notices in ready
+
+    def broke(self) -> bool:
+        """Whether the connection for outputs ended since the last call: the kernel is gone, or sent too large a message."""
+        ended = False
+        while self._ends.poll(0):
+            self._ends.recv_multipart()
+            ended = True
+        return ended
 
     def received(self) -> Iterator[tuple[Channel, Message]]:
         """Yield the messages that are here, a batch at most. Raises TooMuchError."""
@@ -102,4 +114,6 @@ class Channels:
 
     def close(self) -> None:
         """Drop the connections."""
+        self._sockets["iopub"].disable_monitor()
+        self._ends.close()
         self._context.destroy(linger=200)

@@ -57,7 +57,7 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
             cell.setdefault("outputs", [])
             cell.setdefault("execution_count", None)
     inject(file.notebook, plan.parameters, plan.language)
-    file.begin(plan.parameters)
+    file.begin(plan.name, plan.parameters)
     cells = Cells(plan, file, notices, _tell)
     try:
         file.save()

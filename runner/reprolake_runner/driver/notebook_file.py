@@ -31,14 +31,17 @@ class NotebookFile:
         self.saved = 0.0
         self._started = _now()
 
-    def begin(self, parameters: tuple[Parameter, ...]) -> None:
-        """Mark everything as not yet run. Source: papermill 2, the `papermill` entries of its output notebooks."""
+    def begin(self, name: str, parameters: tuple[Parameter, ...]) -> None:
+        """Mark everything as not yet run; `name` is the notebook's path in the repository.
+
+        Source: papermill 2, the `papermill` entries of its output notebooks.
+        """
         self.notebook.metadata["papermill"] = {
             "default_parameters": {},
             "environment_variables": {},
             "parameters": {parameter.name: parameter.value for parameter in parameters},
             "version": self._written_by,
-            "input_path": self._path.name,
+            "input_path": name,
             "output_path": self._path.name,
             "start_time": self._started.isoformat(),
             "end_time": None,

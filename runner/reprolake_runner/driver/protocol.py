@@ -24,14 +24,18 @@ class DriverLimits(Document, frozen=True, kw_only=True):
     """What the driver takes from a kernel: bytes of one message and of all; `memory` is for itself, in bytes."""
 
     message_bytes: int = 128 << 20
-    total_bytes: int = 1 << 30
-    memory: int = 6 << 30
+    total_bytes: int = 512 << 20
+    memory: int = 4 << 30
 
 
 class DriverPlan(Document, frozen=True, kw_only=True):
-    """The driver's first line: what to run. Paths are the driver's own; times in seconds, None is unlimited."""
+    """The driver's first line: what to run. Paths are the driver's own; times in seconds, None is unlimited.
+
+    `name` is the notebook's path in the repository.
+    """
 
     connection: Connection
+    name: str
     notebook: str
     executed: str
     parameters: tuple[Parameter, ...] = ()
