@@ -88,10 +88,7 @@ class TreeHasher:
     def _expect(self, path: bytes, size: int) -> None:
         check_path(path)
         self._bytes += size
-        if len(self._rows) >= MOST_ENTRIES or self._bytes > MOST_BYTES:
-            raise TreeError(
-                f"more than {MOST_ENTRIES} entries or {MOST_BYTES >> 30} GiB: no repository to be run"
-            )
+        check_extent(len(self._rows), self._bytes)
 
     @contextlib.contextmanager
     def _sink(self, path: bytes, *, executable: bool) -> Iterator[Callable[[bytes], object]]:
@@ -144,6 +141,12 @@ class TreeWriter(TreeHasher):
             except FileExistsError as error:
                 raise TreeError(f"{shown(folder)} is a file and a folder in one tree") from error
             self._made.add(folder)
+
+
+def check_extent(entries: int, size: int) -> None:
+    """Return when a tree of so many entries before the next, and `size` bytes, is no more than a repository may hold."""
+    if entries >= MOST_ENTRIES or size > MOST_BYTES:
+        raise TreeError(f"it holds more than {MOST_ENTRIES} entries or {MOST_BYTES >> 30} GiB")
 
 
 def check_path(path: bytes) -> None:

@@ -9,7 +9,16 @@ from typing import IO
 
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError, ResolveError
-from reprolake_builder.git_tree import LONGEST_TARGET, PIECE, SUBMODULE, SYMLINK, TreeError, TreeWriter, shown
+from reprolake_builder.git_tree import (
+    LONGEST_TARGET,
+    PIECE,
+    SUBMODULE,
+    SYMLINK,
+    TreeError,
+    TreeWriter,
+    check_extent,
+    shown,
+)
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers import git_refs
 from reprolake_builder.providers.git_cache import CommitFacts, GitCache, opened
@@ -18,6 +27,7 @@ from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.links import GitLink, is_git_link, parse_git_link
 from reprolake_builder.store import Store
 
+_LISTING = 1 << 16  # bytes
 _MODES = {0o100644: False, 0o100664: False, 0o100755: True}  # git itself once wrote 100664
 
 
@@ -130,12 +140,12 @@ class _Row:
 def _write_tree(git: Git, facts: CommitFacts, root: Path, progress: Progress) -> str:
     writer = TreeWriter(root)
     try:
+        total = _measure(git, facts.tree)
         with (
-            progress.step("Writing the repository's files") as step,
-            git.converse("ls-tree", "-r", "-z", "--long", "--full-tree", facts.tree) as (_, listing),
+            progress.step("Writing the repository's files", total) as step,
             git.converse("cat-file", "--batch") as (ask, answer),
         ):
-            for row in _rows(listing):
+            for row in _rows(git, facts.tree):
                 if row.mode == SUBMODULE:
                     writer.submodule(row.name, row.object_id.decode())
                     continue
@@ -155,16 +165,26 @@ def _write_tree(git: Git, facts: CommitFacts, root: Path, progress: Progress) ->
     return writer.tree_hash
 
 
-def _rows(listing: IO[bytes]) -> Iterator[_Row]:
-    rest = b""
-    while piece := listing.read1(1 << 16):  # type: ignore[attr-defined]
-        *lines, rest = (rest + piece).split(b"\0")
-        for line in lines:
-            head, _, name = line.partition(b"\t")
-            mode, _, object_id, size = head.split()
-            yield _Row(int(mode, 8), name, object_id, 0 if size == b"-" else int(size))
-    if rest:
-        raise TreeError("git could not list all of the tree")
+def _measure(git: Git, tree: str) -> int:
+    """Return the bytes of all files. Raises TreeError for a tree made to be endless, before anything of it is written."""
+    total = 0
+    for count, row in enumerate(_rows(git, tree)):
+        total += row.size
+        check_extent(count, total)
+    return total
+
+
+def _rows(git: Git, tree: str) -> Iterator[_Row]:
+    with git.converse("ls-tree", "-r", "-z", "--long", "--full-tree", tree) as (_, listing):
+        rest = b""
+        while piece := listing.read(_LISTING):
+            *lines, rest = (rest + piece).split(b"\0")
+            for line in lines:
+                head, _, name = line.partition(b"\t")
+                mode, _, object_id, size = head.split()
+                yield _Row(int(mode, 8), name, object_id, 0 if size == b"-" else int(size))
+        if rest:
+            raise TreeError("git could not list all of the tree")
 
 
 def _ask(ask: IO[bytes], answer: IO[bytes], row: _Row) -> None:
