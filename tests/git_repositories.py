@@ -18,11 +18,11 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 class Repository:
     """A work tree whose commits are all made by one author, a minute apart."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.clock = DATE
         folder.mkdir(parents=True)
-        self.git("init", "-q", "-b", "main")
+        self.git("init", "-q", "-b", "main", *options)
 
     def git(self, *arguments: str, stdin: bytes = b"") -> str:
         """Run git in the work tree and return its output without the last newline."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -14,13 +16,21 @@ from git_repositories import DATE, ENVIRONMENT, Repository, served
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.fetch import fetch
-from reprolake_builder.progress import SILENT
+from reprolake_builder.progress import SILENT, Progress
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store
 
 EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
 
 
 @pytest.fixture
@@ -226,7 +236,7 @@ def test_a_forged_pin_is_refused(repository, store):
     with pytest.raises(FetchError, match="no git URL"):
         fetch(evil, store, SILENT, git_environment=ENVIRONMENT)
     gone = GitSource(url=repository.url, commit="2" * 40, tree="1" * 40, date=NOW)
-    with pytest.raises(FetchError, match="does not have the commit 2222"):
+    with pytest.raises(FetchError, match="has no commit 2222"):
         fetch(gone, store, SILENT, git_environment=ENVIRONMENT)
     assert not (store.root / "trees").exists()
 
@@ -260,6 +270,42 @@ def test_a_server_that_gives_no_commits_by_id(repository, store, tmp_path):
         assert pinned(store, f"{address}/origin/.git", old).commit == old
 
 
+def test_one_process_at_a_time_fetches_from_a_url(repository, store):
+    """Who finds the cache of a URL in use waits for it, says so, and goes on when it is free."""
+    repository.commit(a="1")
+    pinned(store, repository.url)
+    notes = Notes()
+    request = LinkRequest(link=repository.url, now=NOW, git_environment=ENVIRONMENT)
+    with cached(store).with_suffix(".lock").open() as held, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        job = pool.submit(resolve, request, store, notes)
+        with pytest.raises(TimeoutError):
+            job.result(0.3)
+        assert "Waiting for another process" in notes.notes[0]
+        fcntl.flock(held, fcntl.LOCK_UN)
+        assert job.result(30).commit
+
+
+def test_what_a_killed_fetch_left_behind_is_mended(repository, store):
+    """Lock files, unfinished packs and a half made cache do not stop the next call."""
+    commit = repository.commit(a="1")
+    pinned(store, repository.url)
+    cache = cached(store)
+    for name in (
+        "shallow.lock",
+        "config.lock",
+        f"refs/reprolake/commits/{commit}.lock",
+        "objects/pack/tmp_pack_x",
+    ):
+        (cache / name).touch()
+    second = repository.commit(a="2")
+    assert pinned(store, repository.url).commit == second
+    assert not (cache / "objects/pack/tmp_pack_x").exists()
+    shutil.rmtree(cache / "objects")
+    shutil.rmtree(cache / "refs")
+    assert pinned(store, repository.url).commit == second
+
+
 def test_unreachable_servers_are_temporary_failures(store):
     """A server that does not answer is told apart from a link that is wrong."""
     with pytest.raises(ResolveError, match="cannot be reached") as caught:
@@ -286,3 +332,12 @@ def test_a_shallow_origin_will_do(repository, store, tmp_path):
     commit = repository.commit(a="2")
     repository.git("clone", "-q", "--depth=1", repository.url, str(tmp_path / "shallow"))
     assert pinned(store, f"file://{tmp_path}/shallow").commit == commit
+
+
+def test_repositories_of_the_sha_256_format_are_told(tmp_path, store):
+    """Git's other object format is refused by name, as a URL and as a folder."""
+    repository = Repository(tmp_path / "new", "--object-format=sha256")
+    repository.commit(a="1")
+    for link in (repository.url, str(repository.folder)):
+        with pytest.raises(ResolveError, match=r"SHA-1 object format|object format sha256"):
+            pinned(store, link)

@@ -72,23 +72,13 @@ def write_git(
         raise FetchError(f"the pinned source cannot be fetched: {error.message}", hint=error.hint) from error
     with opened(store, link, environment, progress, FetchError) as cache:
         facts = cache.bring(source.commit)
-        if facts is None:
-            raise FetchError(
-                f"{link.url} does not have the commit {source.commit} any more",
-                hint="the repository was moved or rewritten; a copy elsewhere can be given as the link",
-            )
     return _write_tree(cache.git, facts, root, progress)
 
 
 def _resolve_commit(cache: GitCache) -> CommitFacts:
     ref = cache.link.ref
     if git_refs.FULL_ID.fullmatch(ref):
-        if facts := cache.bring(ref.lower()):
-            return facts
-        raise ResolveError(
-            f"{cache.link.url} has no commit {ref}",
-            hint="check the id; a commit that was never pushed, or was removed, cannot be fetched",
-        )
+        return cache.bring(ref.lower())
     advertised = cache.ask()
     commit = git_refs.choose(ref, advertised)
     if commit is None and git_refs.SHORT_ID.fullmatch(ref):
@@ -96,11 +86,6 @@ def _resolve_commit(cache: GitCache) -> CommitFacts:
     if commit is None:
         raise _not_found(cache.link, advertised)
     facts = cache.bring(commit)
-    if facts is None:
-        raise ResolveError(
-            f"{ref or 'HEAD'} of {cache.link.url} is {commit}, which is no commit or could not be fetched",
-            hint="if the ref was just moved, try again",
-        )
     if not ref:
         cache.progress.note(f"No ref was given: HEAD is {advertised.head or 'detached'} at {facts.commit}")
     return facts

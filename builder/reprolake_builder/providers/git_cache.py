@@ -29,6 +29,9 @@ _BROKEN = re.compile(
     r"Could not connect|early EOF|RPC failed|hung up|returned error: (?:429|5\d\d)|Operation too slow",
     re.IGNORECASE,
 )
+_STORE_FAILED = re.compile(
+    r"No space left|quota exceeded|Read-only file system|unable to (?:create|write)", re.IGNORECASE
+)
 _NO_ACCESS = re.compile(
     r"Authentication failed|could not read (?:Username|Password)|Permission denied|returned error: 40[13]|"
     r"Host key verification",
@@ -64,11 +67,12 @@ class GitCache:
             raise self._explained(done.tail)
         return parse_advertised(done.stdout)
 
-    def bring(self, commit: str) -> CommitFacts | None:
-        """Return the facts of that commit, fetched if it is not here; None when the server does not have it.
+    def bring(self, commit: str) -> CommitFacts:
+        """Return the facts of that commit, fetched if it is not here; raises when the server does not have it.
 
         Nothing but this commit's files is fetched, unless the server gives no commits by their id.
         """
+        words = ""
         if known := self._facts(f"refs/reprolake/commits/{commit}"):
             return known
         attempts = (
@@ -78,18 +82,22 @@ class GitCache:
         )
         with self.progress.step(f"Fetching {self.link.url}"):
             for depth, refspec in attempts:
-                if self._fetch(depth, refspec) is None and (facts := self._facts(commit)):
+                refused = self._fetch(depth, refspec)
+                words = refused or words
+                if not refused and (facts := self._facts(commit)):
                     self.git.run("update-ref", f"refs/reprolake/commits/{facts.commit}", facts.commit)
                     return facts
-        return None
+        said = f" (git says: {self.link.scrub(words)})" if words else ""
+        raise self.failure(
+            f"{self.link.url} has no commit {commit}{said}",
+            hint="it was never pushed or was removed, the repository was rewritten, or the id is of something else",
+        )
 
     def bring_by_prefix(self, prefix: str) -> tuple[str, ...]:
         """Return the ids of all commits beginning with `prefix`; for that the whole history is fetched."""
         with self.progress.step(f"Fetching the history of {self.link.url} to look for {prefix}"):
-            refused = self._fetch(_EVERYTHING, _ALL)
-            if refused is not None:
-                refused = self._fetch("", _ALL)
-            if refused is not None:
+            refused = self._fetch(_EVERYTHING, _ALL) and self._fetch("", _ALL)
+            if refused:
                 raise self._explained(refused)
         ids = self.git.run("rev-parse", f"--disambiguate={prefix}").stdout.decode().split()
         facts = (self._facts(found) for found in ids)
@@ -104,17 +112,21 @@ class GitCache:
         listed = self.git.run("ls-tree", "-d", "-z", "--name-only", commit).stdout
         return tuple(name.decode("utf-8", "replace") for name in listed.split(b"\0") if name)
 
-    def _fetch(self, depth: str, refspec: str) -> str | None:
-        """Return None after success, git's words after a refusal. Raises when the server cannot be reached at all."""
+    def _fetch(self, depth: str, refspec: str) -> str:
+        """Return "" after success, git's words after a refusal. Raises when another attempt would fare no better."""
         done = self.git.run(
             *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
             *(["--update-shallow", depth] if depth else []),
             *("--", self.link.address, refspec),
             timeout=_FETCHING,
         )
-        if done.returncode and (_BROKEN.search(done.tail) or _NO_ACCESS.search(done.tail)):
+        if not done.returncode:
+            return ""
+        if _STORE_FAILED.search(done.tail):
+            raise StoreError(f"what {self.link.url} gives cannot be stored: {self.link.scrub(done.tail)}")
+        if _BROKEN.search(done.tail) or _NO_ACCESS.search(done.tail):
             raise self._explained(done.tail)
-        return done.tail or "refused" if done.returncode else None
+        return done.tail or "it refused"
 
     def _facts(self, name: str) -> CommitFacts | None:
         found = self.git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
@@ -178,9 +190,15 @@ def opened(
 
 
 def _make(repository: Path, git: Git) -> None:
-    if (repository / "HEAD").is_file():
+    for left in (
+        *repository.glob("*.lock"),
+        *repository.glob("refs/**/*.lock"),
+        *repository.glob("objects/pack/tmp_*"),
+    ):
+        left.unlink(missing_ok=True)  # from a git that was killed: we are alone here
+    if (repository / "objects/info").is_dir():
         return
-    # HEAD is what git makes last; a folder without it is left over from a call that was killed, and init mends it.
+    # This folder is what git makes last; a repository without it is left over as well, and init mends it.
     done = git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=none")
     if done.returncode:
         raise StoreError(

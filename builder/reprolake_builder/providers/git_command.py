@@ -57,6 +57,7 @@ _SETTINGS = (
     "core.packedGitWindowSize=8m",
     "core.packedGitLimit=64m",
     "core.deltaBaseCacheLimit=16m",
+    "fetch.unpackLimit=1",  # a pack is kept as it came: read in windows, where a loose object is mapped whole
     "gc.auto=0",
     "maintenance.auto=false",
     "log.showSignature=false",
