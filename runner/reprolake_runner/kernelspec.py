@@ -28,9 +28,14 @@ import atexit, os, sys
 sys.path = [path for path in sys.path if path]
 os.chdir({folder!r})
 from ipykernel.kernelapp import IPKernelApp
-app = IPKernelApp.instance(log_level=50)
+class KernelApp(IPKernelApp):
+    def log_connection_info(self):
+        shown = sys.__stdout__
+        with open(os.devnull, "w") as sys.__stdout__:
+            super().log_connection_info()
+        sys.__stdout__ = shown
+app = KernelApp.instance()
 app.initialize()
-app.log_level = 30
 app.start()
 atexit.unregister(app.close)
 """

@@ -164,6 +164,7 @@ class Supervisor:
     def _kernel_gone(self) -> None:
         status = self._status(self._watch.kernel, self._watch.logs[0].log)
         self._read_events()  # what was told before the end counts
+        self._read_log(self._watch.logs[0])
         self._selector.unregister(self._watch.kernel)
         self._alive.discard("kernel")
         self._deadlines.pop("kernel", None)
@@ -179,6 +180,7 @@ class Supervisor:
     def _driver_gone(self) -> None:
         status = self._status(self._watch.driver, self._watch.logs[1].log)
         self._read_events()
+        self._read_log(self._watch.logs[1])
         self._selector.unregister(self._watch.driver)
         self._alive.discard("driver")
         self._account.driver_status = status

@@ -120,7 +120,7 @@ class Cells:
         """Wait for the supervisor's word after the last cell; what the kernel says meanwhile is not of interest."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            if self._channels.wait(left) and self._notices.read():
+            if (self._notices.waiting or self._channels.wait(left)) and self._notices.read():
                 return
             for _ in self._channels.received():
                 pass
@@ -206,7 +206,7 @@ class Cells:
             if time.monotonic() > self._kernel_ended + _AFTER_DEATH:
                 raise StoppedError
             seconds = min(seconds, _AFTER_DEATH / 4)
-        if self._channels.wait(seconds):
+        if self._notices.waiting or self._channels.wait(seconds):
             for notice in self._notices.read():
                 if isinstance(notice, Stop):
                     raise StoppedError

@@ -26,9 +26,15 @@ class Notices:
         line, _, self._begun = self._begun.partition(b"\n")
         return _PLAN.decode(line)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a notice is here that came together with what was read before."""
+        return b"\n" in self._begun
+
     def read(self) -> list[Notice]:
         """Return the notices that arrived, waiting for some bytes. Raises EOFError when the supervisor is gone."""
-        self._fill()
+        if not self.waiting:
+            self._fill()
         *lines, self._begun = self._begun.split(b"\n")
         return [_NOTICES.decode(line) for line in lines]
 

@@ -87,6 +87,8 @@ class Outputs:
 def _plausible(message: Message) -> bool:
     """Whether an output holds what its type promises; other types change no outputs. Source: nbformat 4 schema, "output"."""
     content = message["content"]
+    if not isinstance(content.get("execution_count", 0), int):
+        return False
     match message["msg_type"]:
         case "stream":
             return isinstance(content.get("text"), str) and content.get("name") in {"stdout", "stderr"}

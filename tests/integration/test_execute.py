@@ -1,0 +1,315 @@
+"""Notebooks executed in a real image: what runs, what comes out, and how a run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from notebook_runs import Runs, cell, notebook
+
+from reprolake_builder.errors import BuildError
+from reprolake_builder.sandboxes.interface import Limits
+from reprolake_runner.errors import NotebookError
+from reprolake_runner.execute import execute
+
+pytestmark = pytest.mark.engine("bubblewrap")
+
+
+@pytest.fixture
+def run(built_image, session, tmp_path):
+    """Runs notebooks in the image of a sample repository."""
+    return Runs(built_image, session.tools.store, tmp_path / "runs")
+
+
+def test_a_notebook_runs_with_parameters_inputs_and_outputs(run, tmp_path):
+    """Parameters replace defaults, inputs are at /data, outputs and new files come back, the record says it all."""
+    inputs = tmp_path / "inputs"
+    inputs.mkdir(mode=0o700)
+    (inputs / "basket.json").write_text("{}")
+    (inputs / "basket.json").chmod(0o600)
+    done = run(
+        "import os",
+        cell("bins = 10\nname = ''", "parameters"),
+        "print(bins, name, os.getcwd(), os.getuid(), os.getgid())",
+        "print(open('/data/basket.json').read(), os.environ['BASKET'], os.environ['HOME'])",
+        "open('created.txt', 'w').write('x'); open('old.txt', 'a').write('y')\n"
+        "open(os.environ['REPROLAKE_OUTPUT'] + '/result', 'w').write('z')",
+        files={"sub/old.txt": "x", "sub/same.txt": "s"},
+        path="sub/analysis.ipynb",
+        parameters={"bins": 20, "name": 'é"\n'},
+        inputs=inputs,
+        env={"BASKET": "/data/basket.json"},
+    )
+    assert (done.record.status, done.record.exit_code) == ("succeeded", 0)
+    assert done.states == ["succeeded"] * 6
+    assert done.text(3) == '20 é"\n /repo/sub 1000 100\n'
+    assert done.text(4) == "{} /data/basket.json /home/jovyan\n"
+    written = {path.name for path in done.execution.upper.rglob("*") if path.is_file()}
+    assert written == {"created.txt", "old.txt"}
+    assert (done.execution.output / "result").read_text() == "z"
+    assert (done.execution.repository / "sub/old.txt").read_text() == "x"
+    assert done.record.kernel_info["language"] == "python"
+
+
+def test_the_executed_notebook_is_valid_and_papermill_aware(run):
+    """The notebook passes the schema and carries papermill's metadata for parameters, times and states."""
+    done = run(cell("n = 1", "parameters"), "print(n)", parameters={"n": 2})
+    nbformat.validate(nbformat.from_dict(done.notebook))
+    metadata = done.notebook["metadata"]["papermill"]
+    assert metadata["parameters"] == {"n": 2}
+    assert (metadata["exception"], metadata["input_path"]) == (False, "analysis.ipynb")
+    assert metadata["duration"] > 0
+    assert [one["metadata"]["papermill"]["status"] for one in done.notebook["cells"]] == ["completed"] * 3
+
+
+def test_a_cell_that_raises_ends_the_run(run):
+    """The first failing cell is named with its error, later ones never run, the notebook says so."""
+    done = run("1", "1/0", "open('never', 'w')")
+    assert (done.record.status, done.record.exit_code) == ("failed", 1)
+    assert done.record.message == "cell 1 raised ZeroDivisionError: division by zero"
+    assert done.states == ["succeeded", "failed", "pending"]
+    assert done.notebook["metadata"]["papermill"]["exception"] is True
+    assert done.notebook["cells"][2]["metadata"]["papermill"]["status"] == "pending"
+    assert not (done.execution.upper / "never").exists()
+
+
+def test_tags_of_cells_are_honoured(run):
+    """raises-exception lets a failure pass, skip-execution skips, an empty cell is nothing to run."""
+    done = run(cell("1/0", "raises-exception"), cell("boom()", "skip-execution"), "  ", "print('end')")
+    assert done.record.status == "succeeded"
+    assert done.states == ["allowed-failure", "skipped", "skipped", "succeeded"]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("import os; os._exit(0)", "ended by itself with status 0"),
+        ("import os; os.kill(os.getpid(), 9)", "killed by signal 9"),
+        (
+            "import threading, os; threading.Timer(0, os._exit, [3]).start(); import time; time.sleep(5)",
+            "status 3",
+        ),
+        ("import ctypes; ctypes.string_at(0)", "killed by signal 11"),
+    ],
+    ids=["exit", "kill", "thread", "segfault"],
+)
+def test_the_kernels_death_is_never_a_success(run, source, words):
+    """A kernel that ends, however politely, is reported with the cell in which it did."""
+    done = run("1", source, "2")
+    assert (done.record.status, done.record.exit_code) == ("kernel-died", 25)
+    assert words in done.record.message
+    assert "in cell 1" in done.record.message
+    assert done.states == ["succeeded", "running", "pending"]
+    assert done.notebook["metadata"]["papermill"]["end_time"] is None
+
+
+def test_a_kernel_that_cannot_start_is_explained(run):
+    """When the kernel ends before it answers, its last words are in the message."""
+    files = {"../opt/env/share/jupyter/kernels/python3/kernel.json": json.dumps(
+        {"argv": ["python", "-c", "raise SystemExit('no kernel today')", "{connection_file}"], "language": "python"}
+    )}  # fmt: skip
+    done = run("1", files=files)
+    assert done.record.status == "kernel-died"
+    assert "before the kernel answered" in done.record.message
+    assert "no kernel today" in done.record.message
+
+
+def test_a_cell_that_takes_too_long_is_interrupted(run):
+    """The limit per cell interrupts the cell, whose traceback is kept, and ends the run with 24."""
+    done = run("import time\ntime.sleep(60)", "1", execution_timeout=1)
+    assert (done.record.status, done.record.exit_code) == ("timed-out", 24)
+    assert "cell 0 took longer than 1 s" in done.record.message
+    assert done.states == ["failed", "pending"]
+    assert done.notebook["cells"][0]["outputs"][0]["ename"] == "KeyboardInterrupt"
+
+
+def test_the_whole_run_has_a_limit(run):
+    """When the run's time is up what was printed until then is kept, and the cell counts as running."""
+    done = run("print('partial', flush=True)\nimport time; time.sleep(60)", timeout=4)
+    assert (done.record.status, done.record.exit_code) == ("timed-out", 24)
+    assert done.states == ["running"]
+    assert done.text(0) == "partial\n"
+    assert done.notebook["cells"][0]["metadata"]["papermill"]["status"] == "running"
+
+
+def test_a_stopped_kernel_does_not_hang_the_run(run):
+    """A kernel that stops itself is ended by the limits."""
+    done = run("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", execution_timeout=1)
+    assert done.record.status == "timed-out"
+
+
+def test_many_outputs_all_arrive(run):
+    """Thousands of displays in one cell are all kept, although the kernel is faster than the driver."""
+    done = run("from IPython.display import display\nfor n in range(6000): display(n)", "print('after')")
+    assert done.record.status == "succeeded"
+    assert len(done.notebook["cells"][0]["outputs"]) == 6000
+    assert done.text(1) == "after\n"
+
+
+def test_a_giant_message_ends_the_run_with_a_limit(run):
+    """An output too large to be taken ends the run with 26 instead of vanishing."""
+    done = run("print('x' * 150_000_000)")
+    assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26)
+    assert "128 MB" in done.record.message
+
+
+def test_files_of_the_repository_do_not_break_the_kernel(run):
+    """Modules beside the notebook can be imported but do not stand in for Python's own while the kernel starts."""
+    bad = dict.fromkeys(
+        ("types.py", "random.py", "code.py", "ipykernel.py"), "raise RuntimeError('imported')"
+    )
+    done = run("import mine; print(mine.VALUE)", files={**bad, "mine.py": "VALUE = 7"})
+    assert done.record.status == "succeeded", done.execution.log.read_text()
+    assert done.text(0) == "7\n"
+
+
+def test_exit_handlers_of_the_notebook_run(run):
+    """What user code wants to do at exit is done before the kernel goes."""
+    done = run(
+        "import atexit, os\natexit.register(lambda: open(os.environ['REPROLAKE_OUTPUT'] + '/bye', 'w').write('bye'))"
+    )
+    assert done.record.status == "succeeded"
+    assert (done.execution.output / "bye").read_text() == "bye"
+
+
+def test_the_log_of_the_kernel_is_kept_with_a_limit(run):
+    """What the process prints beside the notebook goes to the log, and an endless log does not fill the disk."""
+    done = run(
+        "import os, time\nos.write(1, b'first words\\n'); time.sleep(0.5)\nfor _ in range(200): os.write(2, b'x' * 100_000)"
+    )
+    assert done.record.status == "succeeded"
+    assert done.execution.log.read_bytes().startswith(b"first words\n")
+    assert done.execution.log.stat().st_size <= 16 << 20
+
+
+def test_the_event_log_tells_the_run_in_order(run):
+    """Events are written outside the sandbox, from the start of the run to its end."""
+    events = [event["event"] for event in run("1").events]
+    assert events[:5] == ["run-started", "processes-started", "kernel-ready", "cell-started", "cell-ended"]
+    assert events[5] == "cells-done"
+    assert events[-1] == "run-ended"
+
+
+def test_another_notebook_than_the_planned_one_is_refused(run):
+    """A run does not start on a notebook whose bytes are not those of the plan."""
+    files = {"analysis.ipynb": notebook("1")}
+    image = run.with_repository(files)
+    plan = run.plan(image, {"analysis.ipynb": notebook("2")}, "analysis.ipynb")
+    with pytest.raises(NotebookError, match="made for another"):
+        execute(image, run.store, plan)
+
+
+def test_an_image_that_is_not_whole_is_refused(run):
+    """A tree that is missing from the store is an error before anything starts."""
+    files = {"analysis.ipynb": notebook("1")}
+    image = run.with_repository(files)
+    plan = run.plan(image, files, "analysis.ipynb")
+    (run.store.root / "trees" / image.trees[-1][:2] / image.trees[-1] / "index").unlink()
+    with pytest.raises(BuildError, match="lacks the tree"):
+        execute(image, run.store, plan)
+
+
+def test_nothing_that_was_left_can_be_run_by_others(run):
+    """The run's folders keep other users of the host out, whatever modes the notebook set."""
+    done = run(
+        "import os; p = os.environ['REPROLAKE_OUTPUT'] + '/tool'; open(p, 'w').write('x'); os.chmod(p, 0o4777)"
+    )
+    assert done.record.status == "succeeded"
+    assert stat.S_IMODE(done.execution.output.parent.stat().st_mode) == 0o700
+
+
+CHILD = """
+import pickle, sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from reprolake_builder.store import Store
+from reprolake_runner.execute import execute
+from reprolake_builder.documents.base import encode
+image, store, plan = pickle.loads(Path({given!r}).read_bytes())
+print("started", flush=True)
+Path({record!r}).write_bytes(encode(execute(image, Store(store), plan).record))
+"""
+
+
+def in_a_process(run, tmp_path, *cells, **given):
+    """Start a run in a process of its own and wait until its first cell runs."""
+    files = {"analysis.ipynb": notebook(*cells)}
+    image = run.with_repository(files)
+    plan = run.plan(image, files, "analysis.ipynb", **given)
+    (tmp_path / "given").write_bytes(pickle.dumps((image, run.store.root, plan)))
+    source = CHILD.format(path=sys.path, given=str(tmp_path / "given"), record=str(tmp_path / "record"))
+    child = subprocess.Popen([sys.executable, "-c", source])
+    deadline = time.monotonic() + 60
+    log = plan.folder / "events.jsonl"
+    while not log.exists() or "cell-started" not in log.read_text():
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    return child, plan
+
+
+def alive(marker):
+    """Processes of the host whose command line holds the marker."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and folder.name != str(os.getpid()):
+            try:
+                words = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if marker.encode() in words:
+                found.append(folder.name)
+    return found
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name
+)
+def test_a_signal_ends_the_run_and_keeps_what_there_is(run, tmp_path, number):
+    """SIGTERM, SIGINT and SIGHUP to the supervisor end the run as stopped, 143, with partial outputs saved."""
+    child, plan = in_a_process(run, tmp_path, "print('partial', flush=True)\nimport time; time.sleep(120)")
+    begun = time.monotonic()
+    child.send_signal(number)
+    assert child.wait(30) == 0
+    assert time.monotonic() - begun < 10
+    record = json.loads((tmp_path / "record").read_bytes())
+    assert (record["status"], record["exit_code"]) == ("stopped", 143)
+    assert number.name in record["message"]
+    assert "partial" in (plan.folder / "driver/executed.ipynb").read_text()
+
+
+def test_a_killed_supervisor_leaves_nothing_behind(run, tmp_path):
+    """SIGKILL to the supervisor ends kernel, driver and whatever the notebook started, at once."""
+    marker = f"123456{os.getpid()}"
+    child, _ = in_a_process(
+        run,
+        tmp_path,
+        f"import subprocess, time; subprocess.Popen(['sleep', '{marker}'], start_new_session=True)\ntime.sleep(120)",
+    )
+    assert alive(marker)
+    child.kill()
+    child.wait()
+    deadline = time.monotonic() + 5
+    while alive(marker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive(marker) == []
+
+
+def test_limits_on_files_hold(run):
+    """A file cannot grow beyond the limit of the plan."""
+    done = run(
+        "import os, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "f = open(os.environ['REPROLAKE_OUTPUT'] + '/big', 'wb'); f.truncate(2 << 20)",
+        limits=Limits(file_bytes=1 << 20),
+    )
+    assert done.record.message.startswith("cell 0 raised OSError: [Errno 27]")

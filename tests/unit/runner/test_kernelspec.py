@@ -1,0 +1,110 @@
+"""Choosing a kernel of the image, whose files are a stranger's data."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from reprolake_runner import image_files
+from reprolake_runner.errors import NotebookError
+from reprolake_runner.kernelspec import choose, command
+
+PYTHON = {"argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+R = {"argv": ["R", "--slave", "-e", "IRkernel::main()", "--args", "{connection_file}"], "language": "R"}
+
+
+@pytest.fixture
+def trees(tmp_path):
+    """A base tree and an environment tree above it, each of which can be given kernels."""
+    for name in ("base", "env"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "base", tmp_path / "env"
+
+
+def offer(tree, name, spec, folder="opt/env/share/jupyter/kernels"):
+    """Put a kernel specification into a tree."""
+    place = tree / folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "kernel.json").write_text(spec if isinstance(spec, str) else json.dumps(spec))
+
+
+def test_the_named_kernel_is_taken(trees):
+    """A notebook gets the kernel that it names, in any case."""
+    offer(trees[1], "python3", PYTHON)
+    offer(trees[0], "ir", R, "usr/share/jupyter/kernels")
+    assert choose(trees, "IR", "R").language == "R"
+
+
+def test_python_notebooks_fall_back_to_python3(trees):
+    """A Python notebook whose kernel has another name elsewhere runs on python3."""
+    offer(trees[1], "python3", PYTHON)
+    assert choose(trees, "conda-env-foo-py", "python").name == "python3"
+
+
+def test_other_languages_do_not_fall_back(trees):
+    """An R notebook without its kernel is an error that names what there is."""
+    offer(trees[1], "python3", PYTHON)
+    with pytest.raises(NotebookError, match="'ir'") as error:
+        choose(trees, "ir", "R")
+    assert "python3" in error.value.hint
+
+
+def test_the_environment_wins_over_the_base(trees):
+    """A kernel of the environment hides one of the same name in the base; a higher tree hides a lower one."""
+    offer(trees[0], "python3", PYTHON | {"argv": ["old"]}, "usr/share/jupyter/kernels")
+    offer(trees[0], "python3", PYTHON | {"argv": ["lower"]})
+    offer(trees[1], "python3", PYTHON)
+    assert choose(trees, "python3", "python").argv == tuple(PYTHON["argv"])
+
+
+@pytest.mark.parametrize(
+    "spec", ["", "{", "[]", "{}", '{"argv": []}', '{"argv": ["a\\u0000b"]}', "[" * 100_000]
+)
+def test_damaged_specifications_are_no_kernels(trees, spec):
+    """What cannot be understood is treated as absent."""
+    offer(trees[1], "python3", spec)
+    with pytest.raises(NotebookError):
+        choose(trees, "python3", "python")
+
+
+def test_links_lead_nowhere(trees, tmp_path):
+    """A specification behind a symbolic link, in any part of its path, is not read."""
+    offer(tmp_path / "host", "python3", PYTHON)
+    kernels = tmp_path / "host/opt/env/share/jupyter/kernels"
+    place = trees[1] / "opt/env/share/jupyter/kernels"
+    place.mkdir(parents=True)
+    (place / "python3").symlink_to(kernels / "python3")
+    assert image_files.content(trees, "/opt/env/share/jupyter/kernels/python3/kernel.json") is None
+    (place / "python3").unlink()
+    (place / "python3").mkdir()
+    (place / "python3/kernel.json").symlink_to(kernels / "python3/kernel.json")
+    assert image_files.content(trees, "/opt/env/share/jupyter/kernels/python3/kernel.json") is None
+    (trees[0] / "opt").symlink_to(tmp_path / "host/opt")
+    assert image_files.listed(trees[:1], "/opt/env/share/jupyter/kernels") == frozenset()
+
+
+def test_pipes_and_large_files_are_no_files(trees):
+    """Reading never waits and never takes more than the limit."""
+    os.mkfifo(trees[1] / "pipe")
+    (trees[1] / "large").write_bytes(b"x" * (image_files.LIMIT + 1))
+    assert image_files.content(trees, "/pipe") is None
+    assert image_files.content(trees, "/large") is None
+
+
+def test_ipykernel_starts_where_nothing_can_stand_in_for_its_modules(trees):
+    """The launcher of ipykernel is replaced by one that imports first and enters the notebook's folder itself."""
+    offer(trees[1], "python3", PYTHON)
+    found = command(choose(trees, "python3", "python"), "/run/c.json", "/repo/it's")
+    assert found.cwd == "/"
+    assert found.argv[:2] == ("python", "-c")
+    assert repr("/repo/it's") in found.argv[2]
+    assert found.argv[3:5] == ("-f", "/run/c.json")
+
+
+def test_other_kernels_start_in_the_notebooks_folder(trees):
+    """Any other command stays as it is, with the connection file put in."""
+    offer(trees[1], "ir", R)
+    found = command(choose(trees, "ir", "R"), "/run/c.json", "/repo/sub")
+    assert (found.cwd, found.argv[-1], found.argv[0]) == ("/repo/sub", "/run/c.json", "R")

@@ -1,0 +1,141 @@
+"""The verdict on a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
+from reprolake_runner.record import EXIT_CODES, Account, EventLog, Verdict, died
+
+HASH = "0" * 64
+
+
+def account(*states, expected=None, **facts):
+    """An account of a run whose cells reached these states."""
+    made = Account(expected=len(states) if expected is None else expected)
+    made.begin(KernelReady(info={}, cells=tuple(range(len(states)))))
+    for index, state in enumerate(states):
+        if state == "pending":
+            continue
+        if state != "skipped":
+            assert made.start(index)
+        if state != "running":
+            assert made.end(CellEnded(index=index, state=state, error="ValueError: no", outputs=HASH))
+    for name, value in ({"alive_at_end": True, "driver_status": 0, "saved": HASH} | facts).items():
+        setattr(made, name, value)
+    return made
+
+
+def test_a_success_is_one():
+    """Every cell done, kernel alive, notebook saved, driver well: succeeded."""
+    verdict = account("succeeded", "skipped", "allowed-failure").verdict()
+    assert (verdict.status, verdict.exit_code) == ("succeeded", 0)
+
+
+@pytest.mark.parametrize(
+    ("made", "status"),
+    [
+        (account("succeeded", "pending"), "broken"),
+        (account("succeeded", "running"), "broken"),
+        (account("succeeded", expected=2), "broken"),
+        (account("succeeded", saved=""), "broken"),
+        (account("succeeded", driver_status=1), "broken"),
+        (account("succeeded", driver_status=None), "broken"),
+        (account("succeeded", alive_at_end=False), "kernel-died"),
+        (Account(expected=0, driver_status=0, saved=HASH, alive_at_end=True), "broken"),
+        (account("succeeded", "failed"), "failed"),
+        (account("succeeded", ended=Verdict("stopped", "")), "stopped"),
+        (account("failed", failed=Failed(reason="timed-out", message="")), "timed-out"),
+        (account("succeeded", failed=Failed(reason="kernel-silent", message="")), "kernel-died"),
+    ],
+    ids=str,
+)
+def test_what_lacks_a_proof_is_no_success(made, status):
+    """Whatever is missing, the run does not count as succeeded."""
+    verdict = made.verdict()
+    assert verdict.status == status
+    assert verdict.exit_code == EXIT_CODES[status] != 0
+
+
+@given(
+    st.lists(st.sampled_from(["pending", "running", "succeeded", "failed", "skipped"]), max_size=4),
+    st.integers(0, 5),
+    st.booleans(),
+    st.sampled_from([None, 0, 1]),
+    st.sampled_from(["", HASH]),
+)
+def test_success_needs_everything(states, expected, alive, status, saved):
+    """In any mixture of facts, success means that all of them are right."""
+    if states.count("running") > 1:
+        states = [state if state != "running" else "pending" for state in states]
+    while "running" in states[:-1]:
+        states = states[1:]
+    made = account(*states, expected=expected, alive_at_end=alive, driver_status=status, saved=saved)
+    everything = (
+        all(state in {"succeeded", "skipped"} for state in states)
+        and len(states) >= expected
+        and alive
+        and status == 0
+        and saved == HASH
+    )
+    assert (made.verdict().status == "succeeded") == everything
+
+
+def test_nonsense_of_the_driver_is_not_noted():
+    """Cells that do not exist, run twice, or end before they start are refused."""
+    made = account("pending", "pending")
+    assert not made.end(CellEnded(index=0, state="succeeded", outputs=HASH))
+    assert made.start(0)
+    assert not made.start(0)
+    assert not made.start(1)
+    assert not made.start(7)
+    assert not made.end(CellEnded(index=0, state="skipped", outputs=HASH))
+    assert made.end(CellEnded(index=0, state="succeeded", outputs=HASH))
+    assert not made.end(CellEnded(index=0, state="succeeded", outputs=HASH))
+
+
+def test_messages_cannot_drive_a_terminal():
+    """What a notebook raised is shown without control characters."""
+    made = account("running", "pending")
+    made.end(CellEnded(index=0, state="failed", error="E: \x1b]52;c;evil\x07", outputs=HASH))
+    assert "\x1b" not in made.verdict().message
+    assert "cell 0 raised E:" in made.verdict().message
+
+
+def test_a_death_names_the_cell_and_the_cause():
+    """The message says where the kernel was, how it ended and what it said last."""
+    made = account("succeeded", "running")
+    verdict = died(137, made.place, "Killed")
+    assert (verdict.status, verdict.exit_code) == ("kernel-died", 25)
+    for part in ("signal 9", "in cell 1", "memory", "Killed"):
+        assert part in verdict.message
+
+
+def test_the_event_log_is_lines_of_json_and_never_overwrites(tmp_path):
+    """Events are appended one per line with their time; an existing log is not touched."""
+    log = EventLog(tmp_path / "events")
+    log.write("one", text="a\nb")
+    log.write("two", number=1)
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert [(line["event"], line.get("text"), line.get("number")) for line in lines] == [
+        ("one", "a\nb", None),
+        ("two", None, 1),
+    ]
+    assert all(line["time"].endswith("Z") for line in lines)
+    with pytest.raises(FileExistsError):
+        EventLog(tmp_path / "events")
+
+
+def test_the_event_log_has_a_limit(tmp_path, monkeypatch):
+    """A run that produces events without end does not fill the disk."""
+    monkeypatch.setattr("reprolake_runner.record._LOG_LIMIT", 1000)
+    log = EventLog(tmp_path / "events")
+    for _ in range(100):
+        log.write("again", text="x" * 100)
+    log.close()
+    assert (tmp_path / "events").stat().st_size <= 1000
