@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator for several options, in the order of the help."""
+
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -26,7 +28,7 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-output_options = _stacked(
+output_options = stacked(
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
     click.option("-v", "--verbose", count=True, help="Say more."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but results and failures."),
@@ -34,7 +36,7 @@ output_options = _stacked(
         "--store", metavar="DIR", default="", help="Where archives, layers and images are kept on this host."
     ),
 )
-link_options = _stacked(
+link_options = stacked(
     click.argument("link"),
     click.option(
         "--ref", metavar="REF", default="", help="Branch, tag, commit or refs/pull/N/head; also LINK@REF."
@@ -46,7 +48,7 @@ link_options = _stacked(
         help="Folder of the repository that holds environment and notebooks.",
     ),
 )
-lock_options = _stacked(
+lock_options = stacked(
     click.option(
         "--as-of",
         metavar="DATE",
@@ -102,6 +104,18 @@ def show(session: Session, document: Any, *, as_json: bool, text: str) -> None:
     if as_json:
         from reprolake_builder.documents.base import pretty
 
-        click.echo(pretty(document), nl=False)
+        say(pretty(document))
     elif text:
-        click.echo(text)
+        say(f"{text}\n")
+
+
+def say(result: str | bytes) -> None:
+    """Write to standard output. Raises OutputError when it takes nothing, and BrokenPipeError when nobody reads it."""
+    from reprolake.terminal import OutputError
+
+    try:
+        click.echo(result, nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from error

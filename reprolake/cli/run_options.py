@@ -2,94 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from reprolake.cli.common import stacked
 
 if TYPE_CHECKING:
     from reprolake.runs import RunRequest
 
-F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
 
 
-def run_options(function: F) -> F:
-    """Add the options that decide a run."""
-    for option in reversed(
-        (
-            click.argument("notebook"),
-            click.option(
-                "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
-            ),
-            click.option(
-                "--map",
-                "maps",
-                metavar="NAME=GLOB",
-                multiple=True,
-                help="Fill a parameter with matching files of the basket.",
-            ),
-            click.option(
-                "-p",
-                "--parameter",
-                "values",
-                nargs=2,
-                metavar="NAME VALUE",
-                multiple=True,
-                help="Set a parameter, typed as its default is.",
-            ),
-            click.option(
-                "-r",
-                "--raw",
-                nargs=2,
-                metavar="NAME TEXT",
-                multiple=True,
-                help="Set a parameter to a text as it is.",
-            ),
-            click.option(
-                "-f",
-                "--parameter-file",
-                "files",
-                metavar="FILE",
-                multiple=True,
-                type=_FILE,
-                help="Set the parameters of a YAML or JSON file.",
-            ),
-            click.option(
-                "-y", "--yaml", metavar="YAML", multiple=True, help="Set the parameters of a YAML text."
-            ),
-            click.option(
-                "--stage",
-                metavar="DIR",
-                type=_FILE,
-                default=Path("staging"),
-                show_default=True,
-                help="Where the result is staged.",
-            ),
-            click.option(
-                "--lifetime",
-                metavar="TIME",
-                default="30d",
-                show_default=True,
-                help="How long it is to be kept: 12h, 30d, 4w or never.",
-            ),
-            click.option(
-                "--timeout",
-                metavar="SECONDS",
-                type=click.FloatRange(min=0, min_open=True),
-                help="End the run after this time.",
-            ),
-            click.option(
-                "--execution-timeout",
-                metavar="SECONDS",
-                type=click.FloatRange(min=0, min_open=True),
-                help="End the run when one cell takes longer.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+run_options = stacked(
+    click.argument("notebook"),
+    click.option(
+        "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
+    ),
+    click.option(
+        "--map",
+        "maps",
+        metavar="NAME=GLOB",
+        multiple=True,
+        help="Fill a parameter with matching files of the basket.",
+    ),
+    click.option(
+        "-p",
+        "--parameter",
+        "values",
+        nargs=2,
+        metavar="NAME VALUE",
+        multiple=True,
+        help="Set a parameter, typed as its default is.",
+    ),
+    click.option(
+        "-r",
+        "--raw",
+        nargs=2,
+        metavar="NAME TEXT",
+        multiple=True,
+        help="Set a parameter to a text as it is.",
+    ),
+    click.option(
+        "-f",
+        "--parameter-file",
+        "files",
+        metavar="FILE",
+        multiple=True,
+        type=_FILE,
+        help="Set the parameters of a YAML or JSON file.",
+    ),
+    click.option("-y", "--yaml", metavar="YAML", multiple=True, help="Set the parameters of a YAML text."),
+    click.option(
+        "--stage",
+        metavar="DIR",
+        type=_FILE,
+        default=Path("staging"),
+        show_default=True,
+        help="Where the result is staged.",
+    ),
+    click.option(
+        "--lifetime",
+        metavar="TIME",
+        default="30d",
+        show_default=True,
+        help="How long it is to be kept: 12h, 30d, 4w or never.",
+    ),
+    click.option(
+        "--timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        help="End the run after this time.",
+    ),
+    click.option(
+        "--execution-timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        help="End the run when one cell takes longer.",
+    ),
+)
+"""The options that decide a run."""
 
 
 def run_request(rest: dict[str, Any]) -> RunRequest:
