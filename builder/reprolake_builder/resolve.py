@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def resolve(request: LinkRequest, store: Store, progress: Progress) -> PinnedSou
     Raises ResolveError when the link names nothing that can be pinned.
     """
     link = request.link
+    if not link.strip():
+        raise ResolveError("the link is empty", hint="for the folder that you are in give .")
     for provider in PROVIDERS:
         if not _RECORD.fullmatch(link) and provider.recognises(link):
             return provider.resolve(request, store, progress)
@@ -43,14 +46,19 @@ def _not_understood(link: str) -> ResolveError:
             hint="until then give the git repository, or unpack the record and give the folder",
         )
     folder, _, ref = link.rpartition("@")
-    if folder and "\0" not in link and Path(folder).is_dir():
+    if folder and "\0" not in link and os.path.isdir(folder):
         return ResolveError(
             f"{printable(folder)} is a folder, whose files are taken as they are on disk",
             hint=f"for a committed state give the repository: file://{printable(str(Path(folder).resolve()))}@{printable(ref)}",
         )
-    if "\0" not in link and Path(link).is_file():
+    if "\0" not in link and os.path.isfile(link):
         return ResolveError(
             f"{shown} is a file", hint="give the folder that it lies in, or a lock made by `reprolake lock`"
+        )
+    place, hash_, subdir = link.partition("#subdirectory=")
+    if hash_ and "\0" not in link and os.path.isdir(place):
+        return ResolveError(
+            f"{printable(place)} is a folder", hint=f"for a folder in it add --subdir {printable(subdir)}"
         )
     hint = "give a folder, a git URL such as https://HOST/PATH@REF, or a lock"
     if _HOST.fullmatch(link):

@@ -84,6 +84,7 @@ def test_changed_deleted_and_staged_files(repository, store):
     (repository.folder / "was_file").unlink()
     repository.write(was_file___x="x")
     repository.git("add", "new")
+    (repository.folder / "bare").mkdir()
     notes = Notes()
     source = pinned(store, repository.folder, notes)
     assert (source.commit, source.dirty, source.date_is) == (None, True, "last commit")
@@ -91,6 +92,24 @@ def test_changed_deleted_and_staged_files(repository, store):
     tree = brought(store, source)
     assert (tree.paths, tree.read_text("a")) == ((b"a", b"new"), "changed")
     assert any("untracked" in note for note in notes.notes)
+    assert not any("bare" in note for note in notes.notes)
+
+
+def test_staged_results_do_not_change_a_plain_folder(tmp_path, store):
+    """What earlier runs staged in the folder itself, or are about to, is left out and said; the next image is the same."""
+    folder = tmp_path / "analysis"
+    folder.mkdir()
+    (folder / "a.py").write_text("")
+    before = pinned(store, folder)
+    for name in ("0123456789abcdefghjkmnpqrs", ".tmp-0123456789abcdefghjkmnpqrt"):
+        (folder / "staging" / name).mkdir(parents=True)
+        (folder / "staging" / name / "ro-crate-metadata.json").write_text("{}")
+    (folder / "0123456789abcdefghjkmnpqrv").mkdir()
+    notes = Notes()
+    assert pinned(store, folder, notes).tree == before.tree
+    assert notes.notes == ["Not part of the source: results staged in staging"]
+    (folder / "0123456789abcdefghjkmnpqrv" / "data.csv").write_text("")
+    assert pinned(store, folder).tree != before.tree
 
 
 def test_an_executable_bit_makes_another_tree(repository, store):

@@ -26,7 +26,7 @@ class LocalProvider:
 
     def recognises(self, link: str) -> bool:
         """Whether the link is a folder that is there."""
-        return "://" not in link and "\0" not in link and Path(link).is_dir()
+        return "://" not in link and "\0" not in link and os.path.isdir(link)
 
     def resolve(self, request: LinkRequest, store: Store, progress: Progress) -> LocalSource:
         """Return the folder's identity: the git tree hash of its files on disk. Raises ResolveError."""
@@ -76,7 +76,7 @@ def copy_local(
         )
     folder = (source_dir or Path(source.path)).resolve()
     place = shown(os.fsencode(folder))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise FetchError(
             f"the pinned folder {place} is not here",
             hint="say where its files are now: --source-dir DIR",
@@ -131,7 +131,9 @@ def _check_subdir(listed: LocalFiles, subdir: str) -> None:
 
 
 def _tell_untracked(work_tree: WorkTree, progress: Progress) -> None:
-    listed = work_tree.git.run("ls-files", "--others", "--exclude-standard", "--directory", "-z").stdout
+    listed = work_tree.git.run(
+        "ls-files", "--others", "--exclude-standard", "--directory", "--no-empty-directory", "-z"
+    ).stdout
     names = [shown(name) for name in listed.split(b"\0") if name]
     if names:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""

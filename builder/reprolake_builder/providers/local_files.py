@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.git_command import Git, git_in
 
+_RUN = re.compile(rb"(?:\.tmp-)?[0-9a-hjkmnp-tv-z]{26}")  # names of results, and of unfinished ones
 VCS = frozenset({b".git", b".hg", b".svn", b".bzr"})
 
 
@@ -51,10 +53,15 @@ def list_files(folder: Path, progress: Progress, environment: Mapping[str, str])
         if tracked := _tracked(work_tree):
             return LocalFiles(folder, tracked, work_tree)
         progress.note(f"git tracks nothing in {printable(str(folder))}: all of its files are taken")
+    results: list[bytes] = []
     try:
-        return LocalFiles(folder, tuple(_all_files(os.fsencode(folder))), None)
+        found = LocalFiles(folder, tuple(_all_files(os.fsencode(folder), results)), None)
     except OSError as error:
         raise TreeError(f"{shown(os.fsencode(error.filename))} cannot be read: {error.strerror}") from error
+    if results:
+        places = sorted({shown(path.rpartition(b"/")[0] or b".") for path in results})
+        progress.note(f"Not part of the source: results staged in {', '.join(places)}")
+    return found
 
 
 def read_files(listed: LocalFiles, into: TreeHasher) -> None:
@@ -147,7 +154,8 @@ def _tracked(work_tree: WorkTree) -> tuple[Listed, ...]:
     return tuple(found[path] for path in sorted(found))
 
 
-def _all_files(base: bytes) -> Iterator[Listed]:
+def _all_files(base: bytes, results: list[bytes]) -> Iterator[Listed]:
+    """Yield all files but those of staged results, whose folders go to `results`: else every run would change the source."""
     pending = [b""]
     count = 0
     while pending:
@@ -160,7 +168,16 @@ def _all_files(base: bytes) -> Iterator[Listed]:
                     raise TreeError(f"it holds more than {MOST_ENTRIES} entries")
                 if item.name.lower() in VCS:
                     continue
-                if item.is_dir(follow_symlinks=False):
+                if item.is_dir(follow_symlinks=False) and _is_result(base + b"/" + path, item.name):
+                    results.append(path)
+                elif item.is_dir(follow_symlinks=False):
                     pending.append(path + b"/")
                 else:
                     yield Listed(path)
+
+
+def _is_result(folder: bytes, name: bytes) -> bool:
+    """Whether a folder is what `reprolake run` staged, or is about to."""
+    return _RUN.fullmatch(name) is not None and (
+        name.startswith(b".") or os.path.isfile(folder + b"/ro-crate-metadata.json")
+    )
