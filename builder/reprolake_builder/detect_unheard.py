@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 
 from reprolake_builder.detect_heard import Given, Heard, join
 from reprolake_builder.documents.environment import UnheardFile
-from reprolake_builder.documents.source import GitSource
 from reprolake_builder.source_tree import SourceTree
 
 
@@ -80,6 +79,9 @@ KINDS = (
 """The files that are understood, wherever the environment is described."""
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 _LFS = re.compile(r"^[^#\n]*\sfilter=lfs(\s|$)", re.MULTILINE)
+# Source: git-lfs, docs/spec.md, "The Pointer"
+_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
+_LONGEST_POINTER = 1024  # bytes
 _SETUP = re.compile(r"^\[(metadata|options)\]", re.MULTILINE)
 
 
@@ -150,13 +152,15 @@ def _incomplete(tree: SourceTree) -> Iterator[UnheardFile]:
         yield UnheardFile(
             path=path, reason="submodules come in a later version: the folder is empty", matters=True
         )
-    if not isinstance(tree.source, GitSource):
-        return  # the files on disk were taken, whatever git keeps in their place
-    for raw in tree.paths:
-        path = raw.decode("utf-8", "replace")
-        if path.rpartition("/")[2] == ".gitattributes" and _LFS.search(tree.read_text(path) or ""):
+    paths = [raw.decode("utf-8", "replace") for raw in tree.paths]
+    speaking = [path for path in paths if path.rpartition("/")[2] == ".gitattributes"]
+    speaking = [path for path in speaking if _LFS.search(tree.read_text(path) or "")]
+    # Without git-lfs a folder on disk holds the pointers, too.
+    if speaking and (pointers := tree.beginning_with(_POINTER, _LONGEST_POINTER)):
+        more = f" and {len(pointers) - 1} more" if len(pointers) > 1 else ""
+        for path in speaking:
             yield UnheardFile(
                 path=path,
-                reason="files kept in Git LFS come in a later version: only their pointers are here",
+                reason=f"files kept in Git LFS come in a later version: only a pointer is here of {pointers[0]}{more}",
                 matters=True,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import functools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,17 @@ class SourceTree:
     def submodules(self) -> tuple[str, ...]:
         """Folders that stand for a submodule: git keeps no other empty folder."""
         return tuple(shown(path) for path, names in self._names.items() if path and not names)
+
+    def beginning_with(self, start: bytes, longest: int) -> tuple[str, ...]:
+        """Return the printable paths of the files of at most `longest` bytes that begin with `start`."""
+        found = []
+        for path, entry in self._entries.items():
+            if entry.kind == "f" and len(start) <= entry.size <= longest:
+                # As in read_text: nobody but us writes in the store.
+                with (self.tree.root / os.fsdecode(entry.path)).open("rb") as stream:
+                    if stream.read(len(start)) == start:
+                        found.append(shown(path))
+        return tuple(found)
 
     def is_file(self, path: str) -> bool:
         """Whether a file is there. Raises DetectError for a link that leads out of the source."""

@@ -344,10 +344,15 @@ def test_setup_cfg_counts_when_it_declares_a_package(tmp_path):
 
 
 def test_missing_content_is_named(tmp_path):
-    """Submodules and Git LFS files of a git URL are told; for a local folder the files on disk count."""
-    files = {"vendor/lib": None, "data/.gitattributes": "*.fits filter=lfs diff=lfs\n", "a": ""}
-    assert matter(found(tmp_path, files, from_git=True)) == ["vendor/lib", "data/.gitattributes"]
-    assert matter(found(tmp_path, files)) == ["vendor/lib"]
+    """Submodules, and pointers of Git LFS in place of files, are told: of a git URL, and of a folder as it is on disk."""
+    attributes = {"vendor/lib": None, "data/.gitattributes": "*.fits filter=lfs diff=lfs\n", "a": ""}
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    files = attributes | {"data/crab.fits": pointer}
+    for from_git in (True, False):
+        told = found(tmp_path, files, from_git=from_git)
+        assert matter(told) == ["vendor/lib", "data/.gitattributes"]
+        assert "data/crab.fits" in told.unheard[-1].reason
+    assert matter(found(tmp_path, attributes | {"data/crab.fits": "SIMPLE = T"})) == ["vendor/lib"]
     assert matter(found(tmp_path, files, ("vendor/lib", "data/.gitattributes"), from_git=True)) == []
 
 
