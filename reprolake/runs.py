@@ -21,7 +21,7 @@ from reprolake_runner.execute import RunPlan, execute
 from reprolake_runner.imports import repository_modules, undeclared_imports
 from reprolake_runner.notebook import Notebook, read_notebook
 from reprolake_runner.stage_in import StagedInputs, stage_in
-from reprolake_runner.stage_out import Outcome, Staging, stage_out
+from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
 from reprolake_runner.staged import StagedResult, new_run_id
 
 _BASKET_LIMIT = 16 << 20  # bytes
@@ -116,7 +116,7 @@ def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
     return Plan(
         source=lock.source,
         python=lock.interpreter.version,
-        as_of=lock.as_of.isoformat(),
+        as_of=lock.as_of.isoformat().replace("+00:00", "Z"),
         wheels=len(lock.wheels),
         debian_packages=len(lock.debian.base) + len(lock.debian.extra),
         to_fetch=sum(size for sha256, size in archives if not store.has_archive(sha256)),
@@ -147,6 +147,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     """Return the staged result of a run, whether the notebook succeeded or not; the record says which."""
     prepared = prepare(request, obtained, session)
     refuse_unfilled(prepared.binding)
+    check_folder(request.stage)
     tools = session.tools
     for notice in prepared.binding.notices:
         tools.progress.note(notice)

@@ -87,7 +87,7 @@ def _modules(folder: str) -> Iterator[str]:
     for entry in entries:
         name, _, suffix = entry.name.partition(".")
         if name.isidentifier() and (
-            (not suffix and entry.is_dir()) or suffix == "py" or suffix.endswith("so")
+            (not suffix and os.path.isdir(entry.path)) or suffix == "py" or suffix.endswith("so")
         ):
             yield name
 

@@ -75,7 +75,7 @@ def stage_in(basket: Basket, needed: frozenset[str], folder: Path, progress: Pro
     if left:
         progress.note(
             printable(
-                f"{len(left)} items of the basket were not fetched, {_shown(left[0])} the first of them"
+                f"{len(left)} of the basket's {len(basket.items)} items cannot be fetched by this version; the first: {_shown(left[0])}"
             )
         )
     return StagedInputs(folder, tuple(staged), normalised, {BASKET_VARIABLE: BASKET_FILE})

@@ -96,6 +96,20 @@ def stage_out(outcome: Outcome, staging: Staging) -> StagedResult:
     return StagedResult(final, contents.record, manifest)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise StageOutError when results cannot be staged in a host folder, which is made when missing: before a run, not after."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except FileExistsError as error:
+        raise StageOutError(
+            f"{folder} is a file; results are staged in a folder", hint="name another with --stage FOLDER"
+        ) from error
+    except OSError as error:
+        raise _explained(error, folder) from error
+
+
 def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
     """Copy everything that is kept and return what it is."""
     record = outcome.record
@@ -291,4 +305,7 @@ def _explained(error: OSError, folder: Path) -> StageOutError:
             f"{folder} cannot be written: {error.strerror}",
             hint="choose a folder of your own with --stage FOLDER",
         )
-    return StageOutError(f"the result could not be staged in {folder}: {error}")
+    return StageOutError(
+        f"the result cannot be staged in {folder}: {error.strerror or error}",
+        hint="name another folder with --stage FOLDER",
+    )

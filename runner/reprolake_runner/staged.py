@@ -116,10 +116,22 @@ def _document(folder: Path, name: str, kind: type[D]) -> D:
     except FileNotFoundError as error:
         raise StageOutError(
             f"{folder} is no staged result: it has no {name}",
-            hint="a staged result is the folder that `reprolake run --stage FOLDER` printed",
+            hint=_nearest(folder),
         ) from error
     except (OSError, msgspec.DecodeError) as error:
         raise StageOutError(printable(f"{path} cannot be read: {error}")) from error
+
+
+def _nearest(folder: Path) -> str:
+    """Return what to give instead: the newest result in the folder when results are staged there."""
+    try:
+        results = [entry for entry in os.scandir(folder) if is_run_id(entry.name)]
+        newest = max(results, key=lambda entry: entry.stat().st_mtime, default=None)
+    except OSError:
+        newest = None
+    if newest is not None:
+        return f"it holds staged results, the newest is {newest.path}"
+    return "a staged result is the folder that `reprolake run --stage FOLDER` printed"
 
 
 def _fingerprint(folder: Path, path: str) -> tuple[int, str] | None:

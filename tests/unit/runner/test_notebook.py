@@ -242,6 +242,7 @@ def test_undeclared_imports_are_named_with_their_cell(tmp_path):
     )
     (tmp_path / "here.py").write_text("")
     (tmp_path / "src" / "beside").mkdir(parents=True)
+    (tmp_path / "loop").symlink_to("loop")
     provided = {"numpy", "sys"} | repository_modules(tmp_path, "n.ipynb")
     found = undeclared_imports(read_notebook(tmp_path, "n.ipynb"), provided)
     assert [(one.module, one.cell) for one in found] == [("astropy", 0), ("healpy", 2)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from datetime import timedelta
@@ -17,7 +18,7 @@ from outcomes import error_output, image_output, notebook_with, outcome, png
 from reprolake_runner.collect import Limits
 from reprolake_runner.documents.run import CellRecord
 from reprolake_runner.errors import StageOutError
-from reprolake_runner.stage_out import Staging, stage_out
+from reprolake_runner.stage_out import Staging, check_folder, stage_out
 from reprolake_runner.staged import is_run_id, new_run_id, parse_lifetime, read_result
 
 EVIL = '<script>alert(1)</script><img src=x onerror="alert(1)">\x1b]52;c;x\x07\u202e'
@@ -150,8 +151,22 @@ def test_a_bad_id_names_no_folder(tmp_path):
 def test_an_unwritable_destination_is_explained(tmp_path):
     """A destination that is a file is a StageOutError that names it."""
     (tmp_path / "stage").write_text("")
-    with pytest.raises(StageOutError, match="could not be staged in"):
+    with pytest.raises(StageOutError, match="cannot be staged in"):
         stage_out(outcome(tmp_path / "run"), Staging(tmp_path / "stage"))
+    for place, said in (("stage", "is a file"), ("stage/deeper", "cannot be staged in")):
+        with pytest.raises(StageOutError, match=said) as caught:
+            check_folder(tmp_path / place)
+        assert "--stage" in caught.value.hint
+
+
+def test_a_folder_of_results_names_the_newest(tmp_path):
+    """Who gives the folder that results are staged in, not a result, is told the newest result in it."""
+    first = stage_out(outcome(tmp_path / "a"), Staging(tmp_path / "stage"))
+    second = stage_out(outcome(tmp_path / "b"), Staging(tmp_path / "stage"))
+    os.utime(first.folder, (1, 1))
+    with pytest.raises(StageOutError) as caught:
+        read_result(tmp_path / "stage")
+    assert str(second.folder) in caught.value.hint
 
 
 def test_outputs_beyond_the_limits_are_no_success(tmp_path):
