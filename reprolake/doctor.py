@@ -47,9 +47,9 @@ def examine(session: Session) -> Report:
 
 def _sandbox(session: Session) -> Iterator[Check]:
     del session
-    problem = Bubblewrap().problem()
-    path = shutil.which("bwrap")
-    found = problem or run([str(path), "--version"], env={}).stdout.decode().strip()
+    sandbox = Bubblewrap()
+    problem = sandbox.problem()
+    found = problem or sandbox.promises()["sandbox"]
     remedy = (
         "install the Debian package bubblewrap; user namespaces and overlay mounts in them must be allowed"
     )

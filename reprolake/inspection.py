@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,13 @@ class CheckedStage(Document, frozen=True, kw_only=True):
 def inspect(what: str, session: Session) -> Found:
     """Return what `what` names: a host path, or an image id of the store (`sha256:…`, or its first characters)."""
     path = Path(what)
-    if path.is_dir():
-        return _layout(path) if (path / "oci-layout").is_file() else _result(read_result(path))
-    if path.is_file():
+    if os.path.isdir(path):
+        return _layout(path) if os.path.isfile(path / "oci-layout") else _result(read_result(path))
+    if os.path.isfile(path):
+        if path.suffix == ".tar":
+            raise UsageError(
+                f"{path} is an archive for `docker load`", hint="give the id that `reprolake build` printed"
+            )
         lock = read_lock(path)
         return Found(lock, tuple(lock_lines(lock)))
     return _image(what, session)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from reprolake_builder.build import build
 from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
 from reprolake_builder.documents.lock import EnvironmentLock
-from reprolake_builder.documents.source import LocalSource, PinnedSource
+from reprolake_builder.documents.source import GitSource, LocalSource, PinnedSource
 from reprolake_builder.download import Downloader
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import make_environment
@@ -25,6 +26,7 @@ from reprolake_builder.errors import LockError
 from reprolake_builder.fetch import fetch
 from reprolake_builder.image import Image
 from reprolake_builder.lock import BuiltProject, LockOptions, ProjectBase, lock
+from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.publishers.interface import Publication
@@ -97,7 +99,11 @@ def open_session(options: Options, progress: Progress, now: datetime) -> Iterato
 
 
 def pin(request: Request, session: Session) -> PinnedSource:
-    """Return what the link stands for."""
+    """Return what the link stands for; a lock stands for what it was made of."""
+    path = Path(request.link)
+    if os.path.isfile(path):
+        _refuse_changes(path, request)
+        return read_lock(path).source
     asked = LinkRequest(
         link=request.link,
         ref=request.ref,
@@ -111,14 +117,31 @@ def pin(request: Request, session: Session) -> PinnedSource:
 def obtain_lock(request: Request, session: Session, *, fresh: bool = False) -> Obtained:
     """Return the lock of the request's link: read, remembered or made; `fresh` never takes a remembered one."""
     if request.locked and (request.relock or fresh):
-        raise UsageError("--locked refuses to resolve, which is what was asked for here")
+        raise UsageError(
+            "--locked refuses to resolve, and "
+            + ("--relock" if request.relock else "`reprolake lock`")
+            + " is there to resolve"
+        )
     path = Path(request.link)
-    if path.is_file():
+    if os.path.isfile(path):
         return _read(path, request, session)
+    if request.source_dir is not None:
+        raise UsageError(
+            f"--source-dir says where the folder of a lock is now, and {printable(request.link)} is no lock",
+            hint="give the folder itself as the link",
+        )
     source = pin(request, session)
     tree = _fetched(source, None, session)
     spec = detect(tree, request.ignore)
-    asked = [source.tree, source.commit, source.subdir, request.as_of, request.python]
+    # A folder and a repository keep locks of their own even where the files are the same: a lock says where they are from.
+    asked = [
+        source.url if isinstance(source, GitSource) else "",
+        source.tree,
+        source.commit,
+        source.subdir,
+        request.as_of,
+        request.python,
+    ]
     key = content_hash([msgspec.to_builtins(spec), *asked])
     kept = session.tools.store.get("locks", key, _KeptLock)
     if kept is not None and not fresh and not request.relock and _still_good(kept, request, session.now):
@@ -156,7 +179,8 @@ def write_lock(made: EnvironmentLock, path: Path) -> None:
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def read_lock(path: Path) -> EnvironmentLock:
@@ -172,7 +196,7 @@ def read_lock(path: Path) -> EnvironmentLock:
         ) from error
 
 
-def _read(path: Path, request: Request, session: Session) -> Obtained:
+def _refuse_changes(path: Path, request: Request) -> None:
     changed = [
         option
         for option, value in (
@@ -187,6 +211,10 @@ def _read(path: Path, request: Request, session: Session) -> Obtained:
     ]
     if changed:
         raise UsageError(f"{path} is a lock, which decides everything: {', '.join(changed)} cannot change it")
+
+
+def _read(path: Path, request: Request, session: Session) -> Obtained:
+    _refuse_changes(path, request)
     pinned = read_lock(path)
     tree = _fetched(pinned.source, request.source_dir, session)
     return Obtained(pinned, tree, f"the lock {path}")

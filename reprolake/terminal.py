@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +15,15 @@ from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress, Step
 
 _BAR_AFTER = 8  # units: below that a bar says no more than its label
+
+
+def style(text: str, *, fg: str, bold: bool = False) -> str:
+    """Return the text in a colour, unless NO_COLOR is set (no-color.org); click drops colours where no terminal is."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=fg, bold=bold)
+
+
+class OutputError(ReprolakeError):
+    """The result cannot be written to standard output; what was made or staged is in its place nevertheless."""
 
 
 class _Quiet:
@@ -57,7 +67,7 @@ class Terminal(Progress):
         """Show a warning once."""
         if self._verbosity >= 0 and message not in self._said:
             self._said.add(message)
-            click.echo(click.style("warning: ", fg="yellow", bold=True) + printable(message), err=True)
+            click.echo(style("warning: ", fg="yellow", bold=True) + printable(message), err=True)
 
 
 class _Bar:
@@ -71,6 +81,6 @@ class _Bar:
 
 def show_failure(error: ReprolakeError) -> None:
     """Print what failed and the next step."""
-    click.echo(click.style("error: ", fg="red", bold=True) + printable(error.message), err=True)
+    click.echo(style("error: ", fg="red", bold=True) + printable(error.message), err=True)
     if error.hint:
-        click.echo(click.style(" hint: ", fg="cyan", bold=True) + printable(error.hint), err=True)
+        click.echo(style(" hint: ", fg="cyan", bold=True) + printable(error.hint), err=True)

@@ -100,7 +100,12 @@ class Downloader:
 
         try:
             with self._session().get(
-                url, stream=True, timeout=_TIMEOUT, headers={"Accept": accept}
+                url,
+                stream=True,
+                timeout=_TIMEOUT,
+                headers={"Accept": accept},
+                verify=self._site.ca_bundle
+                or None,  # said here, for REQUESTS_CA_BUNDLE wins over a session's
             ) as answer:
                 if not answer.ok:
                     raise FetchError(
@@ -108,11 +113,13 @@ class Downloader:
                         transient=answer.status_code in {408, 429} or answer.status_code >= 500,
                     )
                 yield from answer.iter_content(_PIECE)
-        except requests.RequestException as error:
+        except (
+            OSError
+        ) as error:  # requests' own errors are some; a CA bundle that is not there is a plain one
             raise FetchError(
-                f"{url} cannot be reached: {error}",
+                f"{url} cannot be reached: {_reason(error)}",
                 hint="check the network, the proxy and the CA bundle (`reprolake doctor` shows what is used)",
-                transient=True,
+                transient=isinstance(error, requests.RequestException),
             ) from error
 
     def _session(self) -> requests.Session:
@@ -125,8 +132,6 @@ class Downloader:
             session = requests.Session()
             session.headers["User-Agent"] = "reprolake"
             session.headers["Accept-Encoding"] = "identity"
-            if self._site.ca_bundle:
-                session.verify = self._site.ca_bundle
             session.proxies.update(self._site.proxies)
             retry = Retry(
                 _RETRIES, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False
@@ -135,6 +140,13 @@ class Downloader:
             session.mount("http://", HTTPAdapter(max_retries=retry))
             self._local.session = session
         return session
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong at the bottom: the libraries between wrap it in the names of their own classes."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _told(pieces: Iterator[bytes], advance: Callable[[int], object], limit: int) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ class Completed:
     @property
     def tail(self) -> str:
         """The last part of standard error (or output, when there is none) as printable text."""
-        text = (self.stderr or self.stdout).decode("utf-8", "replace").strip()
+        text = (self.stderr or self.stdout).decode("utf-8", "replace").replace("\r\n", "\n").strip()
         return printable(text[-_SHOWN:])
 
 

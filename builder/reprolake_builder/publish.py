@@ -33,6 +33,11 @@ def parse_destination(text: str, name: str) -> Destination:
     return Destination(scheme, Path(path), name)
 
 
+def check_destination(to: Destination) -> None:
+    """Raise PublishError when it is plain before anything is built that nothing can be written there."""
+    PUBLISHERS[to.scheme].check(to)
+
+
 def publish(image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
     """Write the image to the destination and return where it is."""
     return PUBLISHERS[to.scheme].publish(image, to, store, progress)

@@ -81,7 +81,7 @@ class Store:
 
     def has_archive(self, sha256: Sha256) -> bool:
         """Whether the archive is here; what has its final name was verified when it arrived."""
-        return self.archive(sha256).is_file()
+        return os.path.isfile(self.archive(sha256))
 
     def add_archive(self, pieces: Iterable[bytes], sha256: Sha256, name: str) -> Path:
         """Store an archive while it arrives and return its host path.
@@ -110,7 +110,9 @@ class Store:
     def tree(self, key: Sha256) -> Tree | None:
         """The stored tree of that key, or None."""
         folder = self.root / "trees" / key[:2] / key
-        return Tree(key, folder) if (folder / "index").is_file() else None
+        return (
+            Tree(key, folder) if os.path.isfile(folder / "index") else None
+        )  # what we may not read is not there
 
     def make_tree(
         self,
@@ -264,4 +266,7 @@ def _explained(error: OSError, root: Path) -> StoreError:
             f"the store {root} cannot be written: {error.strerror}",
             hint="choose a folder of your own with --store DIR",
         )
-    return StoreError(f"the store {root} failed: {error}")
+    return StoreError(
+        f"the store {root} failed: {error.strerror or error}: {error.filename or ''}".rstrip(": "),
+        hint="choose another place for it with --store DIR",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -36,6 +37,16 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"reprolake.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command when there is none of that name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            told = f"Did you mean {near[0]!r}?" if near else f"Commands are {', '.join(COMMANDS)}."
+            ctx.fail(f"No such command {args[0]!r}. {told}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
         del ctx
@@ -56,7 +67,7 @@ def cli() -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    from reprolake.terminal import show_failure
+    from reprolake.terminal import OutputError, show_failure
 
     try:
         # click hands the code of a command that exited back as the value; our commands return nothing else.
@@ -67,12 +78,16 @@ def run(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         return STOPPED
+    except OutputError as error:
+        show_failure(error)
+        _drop_output()
+        return TEMPORARY
     except ReprolakeError as error:
         show_failure(error)
         return TEMPORARY if error.transient else error.exit_code
-    except BrokenPipeError:
-        # The reader of our output is gone: nobody is left to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # click's answer to a broken pipe. The reader of our output is gone: nobody is left to be told.
+        _drop_output()
         return STOPPED
     except Exception:  # noqa: BLE001 - the last resort, which owns up to it
         traceback.print_exc()
@@ -80,3 +95,10 @@ def run(arguments: list[str] | None = None) -> int:
             "error: this is a mistake in Reprolake itself; please report it with the lines above", err=True
         )
         return 70
+
+
+def _drop_output() -> None:
+    """Send what is still to be written nowhere, so that the end of the process does not fail on it once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)

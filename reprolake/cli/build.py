@@ -44,10 +44,16 @@ def command(
       reprolake build reprolake.lock -o docker-archive:crab.tar && docker load -i crab.tar
     """
     from reprolake.describe import image_name
+    from reprolake.options import UsageError
     from reprolake.pipeline import BuildResult, obtain_image, obtain_lock
-    from reprolake_builder.publish import parse_destination, publish
+    from reprolake_builder.publish import check_destination, parse_destination, publish
 
-    destinations = [parse_destination(text, name or "check:now") for text in outputs]
+    for text in outputs:
+        check_destination(parse_destination(text, name or "check:now"))
+    if name and not outputs:
+        raise UsageError(
+            "--name is what the image is called in an output", hint="add -o oci:DIR or -o docker-archive:FILE"
+        )
     obtained = obtain_lock(request_of(link, rest), session)
     image = obtain_image(obtained, session)
     called = name or image_name(obtained.lock)
@@ -59,5 +65,7 @@ def command(
         image=image.id, lock_sha256=image.lock_sha256, layers=len(image.layers), publications=publications
     )
     for publication in publications:
-        session.tools.progress.note(f"wrote {publication.reference} (manifest {publication.manifest})")
+        session.tools.progress.note(
+            f"wrote {publication.reference} as {called} (manifest {publication.manifest})"
+        )
     show(session, result, as_json=as_json, text=image.id)

@@ -25,11 +25,12 @@ def command(*, session: Session, as_json: bool) -> None:
       reprolake doctor
     """
     from reprolake.doctor import examine
+    from reprolake.terminal import style
 
     report = examine(session)
     lines = []
     for check in report.checks:
-        mark = click.style("ok     ", fg="green") if check.ok else click.style("missing", fg="red")
+        mark = style("ok     ", fg="green") if check.ok else style("missing", fg="red")
         lines.append(f"{mark}  {check.name}: {check.found}")
         if not check.ok:
             lines.append(f"         needed for {check.needed_for}; remedy: {check.remedy}")

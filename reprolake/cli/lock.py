@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reprolake.cli.common import link_options, lock_options, output_options, request_of, with_session
+from reprolake.cli.common import link_options, lock_options, output_options, request_of, say, with_session
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -42,6 +42,6 @@ def command(*, session: Session, link: str, output: Path | None, as_json: bool, 
         write_lock(lock, output)
         session.tools.progress.note("\n".join(lock_lines(lock)))
         if not as_json:
-            click.echo(str(output))
+            say(f"{output}\n")
     if as_json or output is None:
-        click.echo(pretty(lock), nl=False)
+        say(pretty(lock))

@@ -32,6 +32,7 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     """
     from reprolake.pipeline import obtain_lock
     from reprolake.runs import RunResult, run_notebook
+    from reprolake.terminal import style
     from reprolake_builder.process import printable
 
     request = run_request(rest)
@@ -50,7 +51,7 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     good = record.status == "succeeded"
     for warning in record.warnings:
         session.tools.progress.warn(warning)
-    told = click.style(record.status, fg="green" if good else "red", bold=True)
+    told = style(record.status, fg="green" if good else "red", bold=True)
     lines = (
         f"{told}: {printable(record.message)}",
         f"result   {staged.folder}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from reprolake.runs import RunRequest
 
 _FILE = click.Path(path_type=Path)
+
+
+class _Seconds(click.ParamType[float]):
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            self.fail(f"{value!r} is no number of seconds above 0, like 90 or 3600", param, ctx)
+        return seconds
 
 
 run_options = stacked(
@@ -72,13 +86,13 @@ run_options = stacked(
     click.option(
         "--timeout",
         metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
+        type=_Seconds(),
         help="End the run after this time.",
     ),
     click.option(
         "--execution-timeout",
         metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
+        type=_Seconds(),
         help="End the run when one cell takes longer.",
     ),
 )

@@ -32,5 +32,8 @@ class Publication(Document, frozen=True, kw_only=True):
 class Publisher(Protocol):
     """Writes an image to one kind of place."""
 
+    def check(self, to: Destination) -> None:
+        """Raise PublishError when it is plain already that nothing can be written there; nothing is changed."""
+
     def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
         """Write the image whole or not at all. Raises PublishError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,25 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 class OciLayout:
     """Writes to `oci:DIR`; a layout that is there already gets one more image."""
 
-    def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
-        """Write the image to the folder; index.json, written last, makes it visible."""
-        marker = to.path / "oci-layout"
-        if to.path.exists() and not marker.is_file() and any(to.path.iterdir()):
+    def check(self, to: Destination) -> None:
+        """Raise PublishError for a file, and for a folder with other things in it."""
+        try:
+            names = os.listdir(to.path)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError as error:
+            raise PublishError(f"{to.path} is a file; oci: wants a folder") from error
+        except OSError as error:
+            raise PublishError(f"{to.path} cannot be read: {error.strerror}") from error
+        if names and "oci-layout" not in names:
             raise PublishError(
                 f"{to.path} is a folder with other things in it, not an OCI layout",
                 hint="name a new folder, or one that holds an OCI layout",
             )
+
+    def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
+        """Write the image to the folder; index.json, written last, makes it visible."""
+        self.check(to)
         try:
             manifest = write_layout(image, to, store, progress)
         except OSError as error:

@@ -1,0 +1,134 @@
+"""Mistakes of users and hosts: each is told with the next step and the exit code of the README, never as a traceback."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from reprolake.pipeline import Request, obtain_lock
+
+PLAIN = Path(__file__).parent.parent.parent / "sample-repos" / "no-parameters"
+NOTEBOOK = "sum.ipynb"
+LONG = "a" * 300  # longer than a name may be: the operating system refuses it wherever it looks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("resolve", LONG), 10, "neither a folder here nor a git URL"),
+        (("resolve", ""), 10, "the link is empty"),
+        (("resolve", f"{PLAIN}#subdirectory=data"), 10, "--subdir data"),
+        (("inspect", LONG), 2, "is not here"),
+        (("build", PLAIN, "--store", f"/tmp/{LONG}"), 14, "--store DIR"),
+        (("build", PLAIN, "--source-dir", "."), 2, "is no lock"),
+        (("build", PLAIN, "--name", "a:b"), 2, "add -o oci:DIR"),
+        (("build", PLAIN, "--locked", "--relock"), 2, "--relock is there to resolve"),
+        (("build", PLAIN, "-o", f"oci:{LONG}"), 15, "File name too long"),
+        (("build", PLAIN, "-o", f"oci:{__file__}"), 15, "oci: wants a folder"),
+        (("build", PLAIN, "-o", f"docker-archive:{LONG}"), 15, "File name too long"),
+        (("build", PLAIN, "-o", "docker-archive:/proc/none/x.tar"), 15, "there is no folder /proc/none"),
+        (("lock", PLAIN, "-o", LONG), 2, "File name too long"),
+        (("run", PLAIN, NOTEBOOK, "--timeout", "1h"), 2, "no number of seconds"),
+        (("run", PLAIN, NOTEBOOK, "--timeout", "0"), 2, "no number of seconds"),
+        (("rnu", PLAIN, NOTEBOOK), 2, "Did you mean 'run'?"),
+        (("render",), 2, "Commands are run, plan"),
+    ],
+)
+def test_a_mistake_is_told(reprolake, tmp_path, arguments, code, said):
+    """A mistyped or impossible argument ends with its exit code and a text that says what to do."""
+    done = reprolake(*arguments, cwd=tmp_path)
+    assert said in done.stderr
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_are_looked_at_before_anything_is_built(reprolake, tmp_path):
+    """An image that could not be written is not built first."""
+    done = reprolake("build", PLAIN, "-o", f"oci:{__file__}", "--store", tmp_path / "store")
+    assert done.returncode == 15
+    assert not (tmp_path / "store" / "trees").exists()
+
+
+def test_the_stage_is_looked_at_before_the_run(reprolake, tmp_path):
+    """A notebook does not run for hours to end in a folder that cannot be written."""
+    (tmp_path / "taken").write_text("")
+    done = reprolake("run", PLAIN, NOTEBOOK, "--stage", tmp_path / "taken", "--store", tmp_path / "store")
+    assert done.returncode == 27
+    assert "--stage" in done.stderr
+    assert "Fetching Debian packages" not in done.stderr
+
+
+def test_resolve_takes_a_lock(reprolake, tmp_path):
+    """A lock stands for the source that it was made of, here as everywhere."""
+    assert reprolake("lock", PLAIN, "-o", tmp_path / "a.lock").returncode == 0
+    assert reprolake("resolve", tmp_path / "a.lock").stdout == reprolake("resolve", PLAIN).stdout
+
+
+def test_a_folder_and_its_repository_keep_locks_of_their_own(session, tmp_path):
+    """A lock that was remembered for a folder is not passed on for the URL of the same commit: it names the folder."""
+    (tmp_path / "a.py").write_text("")
+    for words in ("init -q", "add .", "-c user.name=a -c user.email=a@b commit -qm a"):
+        subprocess.run(["git", "-C", tmp_path, *words.split()], check=True)
+    assert obtain_lock(Request(link=str(tmp_path)), session).lock.source.path == str(tmp_path)
+    found = obtain_lock(Request(link=f"file://{tmp_path}"), session).lock.source
+    assert found.url == f"file://{tmp_path}"
+
+
+def test_nobody_reading_is_no_failed_notebook(reprolake):
+    """When the reader of a pipe is gone the exit code is 143, not that of a failed notebook."""
+    program = reprolake("--version").args[0]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as nobody:
+        for stdout, stderr in ((nobody, subprocess.PIPE), (nobody, nobody)):
+            done = subprocess.run([program, "resolve", PLAIN], stdout=stdout, stderr=stderr, check=False)
+            assert done.returncode == 143
+            assert b"Traceback" not in (done.stderr or b"")
+
+
+def test_a_full_standard_output_is_told(reprolake):
+    """A result that cannot be printed is a temporary failure that says so once."""
+    program = reprolake("--version").args[0]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([program, "resolve", PLAIN], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 75
+    assert (
+        done.stderr.splitlines()[-1] == b"error: standard output cannot be written: No space left on device"
+    )
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_no_color_is_honoured(reprolake, no_color, coloured):
+    """On a terminal messages are coloured, unless NO_COLOR is set to something."""
+    program = reprolake("--version").args[0]
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        done = subprocess.run(
+            [program, "resolve", "/does/not/exist"],
+            stderr=theirs,
+            env={**os.environ, "NO_COLOR": no_color, "TERM": "xterm"},
+            check=False,
+        )
+        os.close(theirs)
+        said = terminal.read(4096)
+    assert done.returncode == 10
+    assert (b"\x1b[3" in said) == coloured
+
+
+def test_doctor_tells_of_a_ca_bundle_that_is_not_there(reprolake):
+    """A wrong setting shows in the findings, and programs that are not on the PATH do not end the examination."""
+    done = reprolake(
+        "doctor",
+        REPROLAKE_CA_BUNDLE="/does/not/exist",
+        REPROLAKE_DEBIAN_MIRROR="https://localhost:9/debian",
+        PATH="/does/not/exist",
+    )
+    assert done.returncode == 23
+    assert "invalid path: /does/not/exist" in done.stdout
+    assert "git: not found" in done.stdout
+    assert "Traceback" not in done.stderr
