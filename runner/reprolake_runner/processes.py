@@ -118,7 +118,7 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
         driver_log, complaints = _pipe(stack, theirs)
         _write_plan(to_driver, _driver_plan(given, key))
         kernel = sandbox.start(
-            _kernel(given), stdin=subprocess.DEVNULL, stdout=from_kernel, stderr=from_kernel
+            kernel_spec(given), stdin=subprocess.DEVNULL, stdout=from_kernel, stderr=from_kernel
         )
         stack.callback(kernel.kill)
         sockets = Bind(run.sockets, _SOCKETS)
@@ -137,7 +137,7 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
     )
 
 
-def _kernel(given: Start) -> SandboxSpec:
+def kernel_spec(given: Start) -> SandboxSpec:
     """Return the kernel's sandbox: the image, the repository as a copy-on-write view, inputs to read and a folder to write."""
     folder = f"{REPOSITORY}/{given.spec.notebook}".rpartition("/")[0]
     started = command(given.kernel, f"{_SOCKETS}/{_CONNECTION}", folder)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 from pathlib import Path
 from typing import IO
@@ -72,7 +73,10 @@ class Sandboxed:
 
     def _ended(self) -> int:
         if self._first is not None:
-            # Linux reports the first process of a PID namespace as ended only after all others in it
+            # it dies with bubblewrap, unless somebody inside got hold of it; with it all others of its namespace are
+            # killed, and Linux reports its end only after theirs
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)
             select.select([self._first], [], [])
             os.close(self._first)
             self._first = None

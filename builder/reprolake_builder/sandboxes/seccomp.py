@@ -43,6 +43,7 @@ _CLONE_NEW = 0x7E020000  # CLONE_NEWNS and CLONE_NEWCGROUP to CLONE_NEWNET
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6
 _NETLINK, _NETLINK_ROUTE = 16, 0
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_PRCTL, _PR_SET_PDEATHSIG = 157, 1
 _PERSONALITIES = (0, 0xFFFFFFFF)  # PER_LINUX, and the question which one it is
 
 
@@ -66,6 +67,9 @@ def program() -> bytes:
         (_SOCKET, _socket_checks()),
         (_SOCKETPAIR, _socket_checks()),
         (_IOCTL, [*_argument(1), *_refused((_TIOCSTI, _TIOCLINUX))]),
+        # bubblewrap's own process inside can be written to by those beside it: it shall not forget whom to die with.
+        # Programs that use this are told that it worked, since all end with the sandbox anyway.
+        (_PRCTL, [*_argument(0), _line(_EQUAL, _PR_SET_PDEATHSIG, 0, 1), _fail(0)]),
         (_PERSONALITY, [*_argument(0), *_only(_PERSONALITIES, errno.EPERM)]),
     ):
         lines += [_line(_EQUAL, number, 0, len(checks) + 1), *checks, _line(_RETURN, _ALLOW)]

@@ -221,7 +221,9 @@ class Cells:
             and self._kernel_ended is None
         ):
             megabytes = self._plan.limits.message_bytes >> 20
-            raise TooMuchError(f"outputs were lost: the kernel sent a message of more than {megabytes} MB")
+            raise TooMuchError(
+                f"outputs were lost: the kernel broke the connection or sent a message of more than {megabytes} MB"
+            )
         yield from self._channels.received()
 
 

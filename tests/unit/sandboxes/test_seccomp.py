@@ -100,6 +100,12 @@ def test_no_typing_into_terminals(request_, verdict):
     assert judged(16, 0, request_ | 1 << 32) == verdict
 
 
+def test_nothing_inside_can_outlive_its_parent():
+    """Changing the signal that comes with the parent's death seems to work and does nothing; other prctl calls pass."""
+    assert judged(157, 1, 0) == judged(157, 1, 9) == FAIL | 0
+    assert judged(157, 38, 1) == judged(157, 15) == ALLOW
+
+
 @pytest.mark.parametrize(
     ("persona", "verdict"), [(0, ALLOW), (0xFFFFFFFF, ALLOW), (8, FAIL | 1), (0x0400000, FAIL | 1)]
 )

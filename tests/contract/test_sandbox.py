@@ -1,0 +1,341 @@
+"""What every way to isolate has to do, over roots of the host and of an image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import reprolake_builder
+from reprolake_builder.errors import SandboxError
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, HostRoot, ImageRoot, Limits, SandboxSpec
+
+SANDBOXES = {"bubblewrap": Bubblewrap}
+HOST = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
+
+
+@pytest.fixture(
+    params=[pytest.param(kind, id=name, marks=pytest.mark.engine(name)) for name, kind in SANDBOXES.items()]
+)
+def sandbox(request):
+    """One way to isolate."""
+    return request.param()
+
+
+@pytest.fixture(params=["host", "image"])
+def root(request):
+    """A root with a shell, of either kind."""
+    if request.param == "host":
+        return HOST
+    image = request.getfixturevalue("built_image")
+    store = request.getfixturevalue("session").tools.store
+    return ImageRoot(tuple(store.tree(key).root for key in image.trees))
+
+
+def spec(root, script, **more):
+    """A sandbox that runs a shell script."""
+    return SandboxSpec(
+        root=root,
+        argv=("/bin/sh", "-c", script),
+        env={"PATH": "/usr/bin:/bin", **more.pop("env", {})},
+        **more,
+    )
+
+
+def output(sandbox, given, timeout=30):
+    """Status, standard output and standard error of a program in the sandbox."""
+    done = {}
+    ends = {name: os.pipe() for name in ("stdout", "stderr")}
+    running = sandbox.start(
+        given, stdin=subprocess.DEVNULL, stdout=ends["stdout"][1], stderr=ends["stderr"][1]
+    )
+    for name, (read, write) in ends.items():
+        os.close(write)
+        with open(read) as stream:
+            done[name] = stream.read()
+    return running.wait(timeout), done["stdout"], done["stderr"]
+
+
+def start(sandbox, given):
+    """A running program that prints nothing."""
+    return sandbox.start(
+        given, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def test_this_host_has_no_problem(sandbox):
+    """Where the sandbox works it says so."""
+    assert sandbox.problem() == ""
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("true", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)]
+)
+def test_the_status_is_the_programs(sandbox, root, script, status):
+    """The exit status comes out; a signal is 128 and its number."""
+    assert output(sandbox, spec(root, script))[0] == status
+
+
+def test_environment_user_and_folder_are_as_given(sandbox, root):
+    """The program has exactly the variables, the user and the working folder of its specification."""
+    _, told, _ = output(sandbox, spec(root, "id -u; id -g; pwd; env", env={"A": "b\nc=d"}, cwd="/usr"))
+    assert told.splitlines()[:3] == ["1000", "100", "/usr"]
+    assert set(told.splitlines()[3:]) == {"A=b", "c=d", "PATH=/usr/bin:/bin", "PWD=/usr"}
+
+
+def test_the_root_is_read_only(sandbox, root):
+    """Nothing of the root can be written, and memory folders can."""
+    script = "for f in /x /usr/x /dev/x; do touch $f 2>/dev/null && echo $f; done; for d in /tmp /run /var/tmp /dev/shm $HOME; do touch $d/x || echo $d; done"
+    given = spec(root, script, home="/home/someone", env={"HOME": "/home/someone"})
+    assert output(sandbox, given) == (0, "", "")
+
+
+def test_binds_appear_and_obey(sandbox, root, tmp_path):
+    """Files and folders appear where asked, whoever may read them outside; only writable ones can be written."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "file").write_text("content")
+    (closed / "file").chmod(0o600)
+    out = tmp_path / "out"
+    out.mkdir(mode=0o700)
+    binds = (Bind(closed, "/in"), Bind(closed / "file", "/one"), Bind(out, "/deep/er/out", writable=True))
+    script = "cat /in/file /one; touch /in/x /one 2>/dev/null && echo bad; echo made > /deep/er/out/made"
+    assert output(sandbox, spec(root, script, binds=binds)) == (0, "contentcontent", "")
+    assert (out / "made").read_text() == "made\n"
+
+
+def test_copy_on_write_keeps_the_original(sandbox, root, tmp_path):
+    """Changes are seen inside, land in the scratch folder, and never reach the original."""
+    lower, scratch = tmp_path / "lower", tmp_path / "scratch"
+    (lower / "sub").mkdir(parents=True)
+    (lower / "sub/old").write_text("old")
+    (lower / "gone").write_text("gone")
+    scratch.mkdir()
+    view = CopyOnWrite(lower, scratch, "/work")
+    script = (
+        "cd /work && echo new >> sub/old && rm gone && mkdir made && echo x > made/file && cat sub/old && ls"
+    )
+    status, told, errors = output(sandbox, spec(root, script, copy_on_write=view))
+    assert (status, told, errors) == (0, "oldnew\nmade\nsub\n", "")
+    assert (lower / "sub/old").read_text() == "old"
+    assert (lower / "gone").exists()
+    assert (view.written / "sub/old").read_text() == "oldnew\n"
+    assert (view.written / "made/file").read_text() == "x\n"
+    shutil.rmtree(scratch)
+
+
+def test_files_of_another_user_are_copied(sandbox, root, tmp_path):
+    """Where an overlay cannot give the files to the program, they are copied, and it works all the same."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make files of another user")
+    lower, scratch = tmp_path / "lower", tmp_path / "scratch"
+    lower.mkdir()
+    (lower / "file").write_text("x")
+    os.chown(lower / "file", 4242, 4242)
+    os.chown(lower, 4242, 4242)
+    scratch.mkdir()
+    view = CopyOnWrite(lower, scratch, "/work")
+    assert (
+        output(sandbox, spec(root, "echo y >> /work/file; cat /work/file", copy_on_write=view))[1] == "xy\n"
+    )
+    assert (lower / "file").read_text() == "x"
+    assert (view.written / "file").read_text() == "xy\n"
+
+
+def test_memory_folders_are_limited(sandbox, root):
+    """A folder in memory takes no more than its limit."""
+    given = spec(root, "head -c 3000000 /dev/zero > /tmp/x || echo full", limits=Limits(tmp_bytes=1 << 20))
+    assert output(sandbox, given)[1] == "full\n"
+
+
+def test_kill_leaves_nothing(sandbox, root):
+    """After kill() no process of the sandbox exists, detached ones included."""
+    number = f"77{os.getpid()}"
+    running = start(sandbox, spec(root, f"setsid sleep {number} & trap '' TERM INT; sleep {number}"))
+    deadline = time.monotonic() + 10
+    while len(processes(number)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(processes(number)) >= 2
+    running.kill()
+    assert processes(number) == []
+    assert running.poll() == 137
+
+
+def processes(marker):
+    """Processes whose command line ends with the marker."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                words = (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+            except OSError:
+                continue
+            if words[-1] == marker.encode():
+                found.append(folder.name)
+    return found
+
+
+def test_wait_has_a_timeout(sandbox, root):
+    """Waiting ends when its time is up, and the program goes on."""
+    running = start(sandbox, spec(root, "sleep 60"))
+    with pytest.raises(subprocess.TimeoutExpired):
+        running.wait(0.2)
+    assert running.poll() is None
+    running.kill()
+
+
+def test_a_program_that_is_not_there_is_no_success(sandbox, root):
+    """A command that the root does not have ends in an error that is not the program's."""
+    running = start(sandbox, SandboxSpec(root=root, argv=("/nonexistent",), env={}))
+    with pytest.raises(SandboxError):
+        running.wait(30)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"env": {"A": "x\0--bind\0/\0/host"}}, {"cwd": "/\0"}, {"env": {"A=B": "x"}}],
+    ids=["variable", "folder", "name"],
+)
+def test_nul_cannot_smuggle_arguments(sandbox, more):
+    """Text that would become further arguments is refused before anything starts."""
+    with pytest.raises(SandboxError):
+        start(sandbox, spec(HOST, "true", **more))
+
+
+def test_a_missing_source_is_an_error(sandbox, tmp_path):
+    """A bind or a tree that does not exist fails the start, and says which."""
+    with pytest.raises(SandboxError, match="absent"):
+        start(sandbox, spec(HOST, "true", binds=(Bind(tmp_path / "absent", "/in"),)))
+
+
+def test_links_of_an_image_do_not_move_mounts(sandbox, built_image, session, tmp_path):
+    """An image in which a mount point is a link to elsewhere gets a real folder there instead."""
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    for name in ("data", "out", "home"):
+        (evil / name).symlink_to("/etc")
+    trees = (*(session.tools.store.tree(key).root for key in built_image.trees), evil)
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    (inputs / "file").write_text("mine")
+    given = spec(
+        ImageRoot(trees),
+        "cat /data/file; ls /etc/passwd; ls /home",
+        binds=(Bind(inputs, "/data"),),
+        home="/home/me",
+    )
+    assert output(sandbox, given)[1] == "mine/etc/passwd\nme\n"
+
+
+def test_hundreds_of_trees(sandbox, built_image, session, tmp_path):
+    """An image of hundreds of trees is mounted as one."""
+    base = session.tools.store.tree(built_image.trees[0]).root
+    trees = [base]
+    for number in range(400):
+        (tmp_path / str(number) / "many").mkdir(parents=True)
+        (tmp_path / str(number) / "many" / str(number)).touch()
+        trees.append(tmp_path / str(number))
+    assert output(sandbox, spec(ImageRoot(tuple(trees)), "ls /many | wc -l"))[1] == "400\n"
+
+
+ORDINARY = """
+import json, subprocess, sys
+from pathlib import Path
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.interface import *
+folder = Path(sys.argv[1])
+sandbox = Bubblewrap()
+assert sandbox.problem() == "", sandbox.problem()
+view = CopyOnWrite(folder / "lower", folder / "scratch", "/work")
+root = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
+script = "echo new > /work/new; id -u; cat /work/old; grep CapEff /proc/self/status; cat /etc/hostname"
+spec = SandboxSpec(root=root, argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, copy_on_write=view)
+with (folder / "told").open("wb") as told:
+    status = sandbox.start(spec, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.DEVNULL).wait(30)
+print(json.dumps([status, (folder / "told").read_text(), (view.written / "new").read_text()]))
+"""
+
+
+@pytest.mark.engine("bubblewrap")
+def test_an_ordinary_user_gets_the_same(tmp_path_factory):
+    """Without root, too, programs run isolated, as the caller outside and as 1000 inside."""
+    if os.geteuid() != 0:
+        pytest.skip("the other tests show it already")
+    python = Path("/usr/bin/python3")
+    if (
+        not python.exists()
+        or subprocess.run(
+            [python, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"], check=False
+        ).returncode
+    ):
+        pytest.skip("the system's Python is too old")
+    folder = Path("/var/tmp") / f"reprolake-test-{os.getpid()}"
+    folder.mkdir(mode=0o755)
+    try:
+        shutil.copytree(Path(reprolake_builder.__file__).parent, folder / "packages/reprolake_builder")
+        mine = folder / "mine"
+        (mine / "lower").mkdir(parents=True)
+        (mine / "lower/old").write_text("old\n")
+        (mine / "scratch").mkdir()
+        for path in [mine, *mine.rglob("*")]:
+            os.chown(path, 4242, 4242)
+        done = subprocess.run(
+            [python, "-B", "-c", ORDINARY, str(mine)],
+            env={"PYTHONPATH": str(folder / "packages")},
+            user=4242,
+            group=4242,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        status, told, new = json.loads(done.stdout)
+        assert (status, new) == (1, "new\n")  # no /etc inside
+        assert told.split() == ["1000", "old", "CapEff:", "0" * 16]
+    finally:
+        shutil.rmtree(folder)
+
+
+HOLD = """
+import sys, time
+sys.path[:0] = {path!r}
+import subprocess
+from pathlib import Path
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.interface import *
+root = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
+null = subprocess.DEVNULL
+running = Bubblewrap().start(SandboxSpec(root=root, argv=("/bin/sleep", {number!r}), env={{}}), stdin=null, stdout=null, stderr=null)
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.engine("bubblewrap")
+def test_it_dies_with_its_parent():
+    """SIGKILL to the process that started the sandbox ends everything in it."""
+    number = f"88{os.getpid()}"
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(path=sys.path, number=number)], stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up\n"
+    deadline = time.monotonic() + 10
+    while not processes(number) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes(number)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    while processes(number) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes(number) == []
