@@ -99,12 +99,17 @@ def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None =
             f"{plan.spec.notebook} in the image has the SHA-256 {notebook.sha256}, the run was made for another",
             hint="start again from the image",
         )
+    kernel = choose(trees, notebook.kernel, notebook.language)
+    if kernel.name != notebook.kernel.lower():
+        plan.progress.note(
+            f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
+        )
     given = Start(
         spec=plan.spec,
         run=RunFolder(plan.folder),
         trees=trees,
         repository=repository,
-        kernel=choose(trees, notebook.kernel, notebook.language),
+        kernel=kernel,
         env={**image.env, **plan.env},
         inputs=plan.inputs,
         limits=plan.limits,

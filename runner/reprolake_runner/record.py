@@ -149,7 +149,10 @@ class Account:
             return Verdict("broken", f"the driver ended {self.place} without having run everything")
         if not self.alive_at_end:
             return Verdict("kernel-died", "the kernel was gone after the last cell")
-        return Verdict("succeeded", f"all {len(self.cells)} code cells ran")
+        count = len(self.cells)
+        return Verdict(
+            "succeeded", f"all {count} code cells ran" if count > 1 else f"{count or 'no'} code cell ran"
+        )
 
     def _given_up(self, failed: Failed) -> Verdict:
         status: Status = "kernel-died" if failed.reason == "kernel-silent" else failed.reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -132,3 +133,24 @@ def test_doctor_tells_of_a_ca_bundle_that_is_not_there(reprolake):
     assert "invalid path: /does/not/exist" in done.stdout
     assert "git: not found" in done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.engine("bubblewrap")
+def test_another_kernels_name_is_told(reprolake, tmp_path):
+    """A notebook that names its author's own kernel runs in the image's Python, and that is said."""
+    cell = {
+        "cell_type": "code",
+        "id": "a",
+        "metadata": {},
+        "source": "1",
+        "outputs": [],
+        "execution_count": None,
+    }
+    spec = {"name": "conda-env-crab-py", "display_name": "crab", "language": "python"}
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": spec}, "cells": [cell]}
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo/a.ipynb").write_text(json.dumps(notebook))
+    done = reprolake("run", tmp_path / "repo", "a.ipynb", "--stage", tmp_path / "stage")
+    assert done.returncode == 0, done.stderr
+    assert "names the kernel conda-env-crab-py" in done.stderr
+    assert "succeeded: 1 code cell ran" in done.stdout
