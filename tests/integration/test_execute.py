@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from notebook_runs import Runs, cell, notebook
 
-from reprolake_builder.errors import BuildError
+from reprolake_builder.errors import BuildError, SandboxError
 from reprolake_builder.sandboxes.interface import Limits
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.execute import execute
@@ -121,6 +121,14 @@ def test_a_kernel_that_cannot_start_is_explained(run):
     assert done.record.status == "kernel-died"
     assert "before the kernel answered" in done.record.message
     assert "no kernel today" in done.record.message
+
+
+def test_a_kernel_whose_program_is_missing_is_explained(run):
+    """When the kernel's command is not in the image the error says which one."""
+    place = "../opt/env/share/jupyter/kernels/python3/kernel.json"
+    spec = {"argv": ["no-such-interpreter", "{connection_file}"], "language": "python"}
+    with pytest.raises(SandboxError, match="no-such-interpreter"):
+        run("1", files={place: json.dumps(spec)})
 
 
 def test_a_cell_that_takes_too_long_is_interrupted(run):

@@ -65,7 +65,8 @@ class Sandboxed:
         """End the program and everything it started; when this returns nothing of it runs any more."""
         self._killed = self._killed or self._child.poll() is None
         self._child.kill()
-        self.wait()
+        with contextlib.suppress(SandboxError):  # that it never ran is said to those who ask for its status
+            self.wait()
 
     def fileno(self) -> int:
         """Descriptor that becomes readable when the sandbox has ended."""
