@@ -2,23 +2,28 @@
 
     archives/ab/<sha256>       files as they were downloaded
     trees/ab/<key>/root/       an unpacked tree, mountable
-    trees/ab/<key>/index       its entries (MessagePack of trees.Entry)
+    trees/ab/<key>/index       its entries (MessagePack of trees.Entry, then their CRC-32)
     documents/<kind>/<key>     locks, images, cached answers (JSON)
+    git/<sha256 of a URL>/     what was fetched of a repository
+    uv/                        uv's own cache
     tmp/<session>/             what a process is writing; swept by the next process when its owner is gone
+    in-use                     see in_use
 
-Whatever has its final name is whole: everything is written in the session's folder and renamed.
+Whatever has its final name is whole: everything is written in the session's folder and renamed. What a machine that lost
+power left empty or cut short counts as absent. The modification time of an archive, an index, a document or a cache is that
+of its last use, to a day.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import functools
 import hashlib
 import os
 import secrets
-import threading
+import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +34,15 @@ import msgspec
 from reprolake_builder.documents import base
 from reprolake_builder.documents.base import Sha256
 from reprolake_builder.errors import FetchError, StoreError
+from reprolake_builder.in_use import Marks
 from reprolake_builder.removal import remove_tree
 from reprolake_builder.trees import Entry, Owned, scan
+from reprolake_builder.unfinished import Unfinished
 
 D = TypeVar("D")
 _INDEX = msgspec.msgpack.Decoder(list[Entry])
+_CHECKSUM = 4  # bytes of the CRC-32 at the end of an index
+_DAY = 86400  # seconds: a last use is told to a day, so that using costs no writing
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Tree:
     def entries(self) -> list[Entry]:
         """The tree's entries in order."""
         try:
-            return _INDEX.decode((self.folder / "index").read_bytes())
+            return _INDEX.decode((self.folder / "index").read_bytes()[:-_CHECKSUM])
         except (OSError, msgspec.DecodeError) as error:
             raise StoreError(
                 f"the index of the stored tree {self.key[:12]} cannot be read: {error}",
@@ -70,9 +79,9 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self._session: Path | None = None
-        self._held: int | None = None
-        self._opening = threading.Lock()
+        self._unfinished = Unfinished(self.root / "tmp")
+        self._marks = Marks(self.root / "in-use")
+        self._hashed: set[Sha256] = set()
 
     # ------------------------------------------------------------------ archives
     def archive(self, sha256: Sha256) -> Path:
@@ -80,8 +89,25 @@ class Store:
         return self.root / "archives" / sha256[:2] / sha256
 
     def has_archive(self, sha256: Sha256) -> bool:
-        """Whether the archive is here; what has its final name was verified when it arrived."""
-        return os.path.isfile(self.archive(sha256))
+        """Whether the archive is here; its bytes were right when it arrived."""
+        path = self.archive(sha256)
+        self._mark(path)
+        return os.path.isfile(path)
+
+    def has_sound_archive(self, sha256: Sha256) -> bool:
+        """Whether the archive is here with the right bytes, which are read for that once per process."""
+        if not self.has_archive(sha256):
+            return False
+        if sha256 not in self._hashed:
+            path = self.archive(sha256)
+            try:
+                if base.file_sha256(path) != sha256:
+                    return False
+            except OSError:
+                return False  # what cannot be read is fetched anew
+            _touch(path)
+            self._hashed.add(sha256)
+        return True
 
     def add_archive(self, pieces: Iterable[bytes], sha256: Sha256, name: str) -> Path:
         """Store an archive while it arrives and return its host path.
@@ -91,6 +117,7 @@ class Store:
         final = self.archive(sha256)
         digest = hashlib.sha256()
         with self._writing() as session:
+            self._mark(final)
             partial = session / secrets.token_hex(8)
             with partial.open("wb") as stream:
                 for piece in pieces:
@@ -103,16 +130,24 @@ class Store:
                     hint="the file was changed at its origin or on the way; nothing of it was kept",
                 )
             partial.chmod(0o644)
-            _publish(partial, final)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(final)
+        self._hashed.add(sha256)
         return final
 
     # ------------------------------------------------------------------ trees
     def tree(self, key: Sha256) -> Tree | None:
-        """The stored tree of that key, or None."""
-        folder = self.root / "trees" / key[:2] / key
-        return (
-            Tree(key, folder) if os.path.isfile(folder / "index") else None
-        )  # what we may not read is not there
+        """The stored tree of that key, or None when there is none that is whole; nobody removes it while this store is open."""
+        folder = self._tree_folder(key)
+        self._mark(folder)
+        try:
+            index = (folder / "index").read_bytes()
+        except OSError:
+            return None  # what we may not read is not there
+        if zlib.crc32(index[:-_CHECKSUM]) != int.from_bytes(index[-_CHECKSUM:]) or not index[:-_CHECKSUM]:
+            return None
+        _touch(folder / "index")
+        return Tree(key, folder)
 
     def make_tree(
         self,
@@ -133,10 +168,11 @@ class Store:
             try:
                 exceptions = fill(partial / "root")
                 entries = scan(partial / "root", exceptions, owner)
-                (partial / "index").write_bytes(msgspec.msgpack.encode(entries))
+                index = msgspec.msgpack.encode(entries)
+                (partial / "index").write_bytes(index + zlib.crc32(index).to_bytes(_CHECKSUM))
                 (partial / "index").chmod(0o644)
                 partial.chmod(0o755)
-                _publish(partial, self.root / "trees" / key[:2] / key)
+                self._place_tree(partial, key, session)
             finally:
                 remove_tree(partial)
         made = self.tree(key)
@@ -144,18 +180,35 @@ class Store:
             raise StoreError(f"the tree {key[:12]} vanished from the store {self.root} while it was made")
         return made
 
+    def _tree_folder(self, key: Sha256) -> Path:
+        return self.root / "trees" / key[:2] / key
+
+    def _place_tree(self, partial: Path, key: Sha256, session: Path) -> None:
+        """Give a tree its final name; when another process was first, its work stays."""
+        final = self._tree_folder(key)
+        self._mark(final)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.rename(final)
+        except OSError as error:
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR}:
+                raise
+            if self.tree(key) is None:  # what lies there is damaged, or was never a tree
+                final.rename(session / secrets.token_hex(8))
+                partial.rename(final)
+
     # ------------------------------------------------------------------ documents
     def get(self, kind: str, key: str, of: type[D]) -> D | None:
         """Return the stored document, or None when there is none or it was written by another version."""
         path = self.root / "documents" / kind / key
         try:
-            return base.decode(path.read_bytes(), of)
-        except FileNotFoundError:
-            return None
-        except msgspec.DecodeError:
+            found = base.decode(path.read_bytes(), of)
+        except (FileNotFoundError, msgspec.DecodeError):
             return None
         except OSError as error:
             raise _explained(error, self.root) from error
+        _touch(path)
+        return found
 
     def put(self, kind: str, key: str, document: object) -> None:
         """Store a document under a key, whole or not at all; an older one is replaced."""
@@ -179,85 +232,58 @@ class Store:
             finally:
                 remove_tree(folder)
 
+    def cache(self, name: str) -> Path:
+        """Host folder for the cache that another program keeps here under that name; nobody removes it while this store is open."""
+        folder = self.root / name
+        self._mark(folder)
+        _touch(folder)
+        return folder
+
+    def discard(self, path: Path) -> bool:
+        """Remove what lies at a path (host) of the store, in one step for who looks for it; False when a process uses it.
+
+        Raises StoreError.
+        """
+        with self._writing() as session:
+            aside = session / secrets.token_hex(8)
+            with self._marks.alone(self._name(path)) as alone:
+                if not alone:
+                    return False
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(aside)
+            remove_tree(aside)
+            with contextlib.suppress(OSError):
+                aside.unlink()
+        return True
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Path]:
         try:
-            yield self._open_session()
+            yield self._unfinished.folder()
         except OSError as error:
             raise _explained(error, self.root) from error
 
-    def _open_session(self) -> Path:
-        """Return this process's folder for unfinished work; sweep those of processes that are gone."""
-        with self._opening:
-            if self._session is None or not self._session.name.startswith(f"{os.getpid()}-"):
-                tmp = self.root / "tmp"
-                tmp.mkdir(parents=True, exist_ok=True)
-                for lock in tmp.glob("*.lock"):
-                    _sweep(lock)
-                self._session, self._held = _new_session(tmp)
-            return self._session
+    def _mark(self, path: Path) -> None:
+        self._marks.mark(self._name(path))
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
     def close(self) -> None:
-        """Remove this process's folder for unfinished work."""
-        if (
-            self._session is None
-            or self._held is None
-            or not self._session.name.startswith(f"{os.getpid()}-")
-        ):
-            return
-        remove_tree(self._session)
-        self._session.with_suffix(".lock").unlink(missing_ok=True)
-        os.close(self._held)
-        self._session = self._held = None
+        """Remove this process's folder for unfinished work, and let go of what it used."""
+        self._unfinished.close()
+        self._marks.close()
 
 
-def _new_session(tmp: Path) -> tuple[Path, int]:
-    """Return a new folder below `tmp` and the descriptor whose lock says that its owner lives."""
-    while True:
-        session = tmp / f"{os.getpid()}-{secrets.token_hex(6)}"
-        try:
-            held = _lock(session.with_suffix(".lock"))
-        except BlockingIOError:
-            continue  # another process swept it between its making and its locking
-        if os.fstat(held).st_nlink:
-            session.mkdir()
-            return session, held
-        os.close(held)
-
-
-def _lock(path: Path) -> int:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _sweep(lock: Path) -> None:
-    """Remove the session of a lock that nobody holds any more."""
-    try:
-        descriptor = _lock(lock)
-    except OSError:
-        return  # its owner lives, or it belongs to another user
-    remove_tree(lock.with_suffix(""))
-    lock.unlink(missing_ok=True)
-    os.close(descriptor)
-
-
-def _publish(partial: Path, final: Path) -> None:
-    """Give what was written its final name; when another process was first, its work stays."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        partial.rename(final)
-    except OSError as error:
-        if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-            raise
+def _touch(path: Path) -> None:
+    """Note that something was used, once a day; where that cannot be written it is not."""
+    with contextlib.suppress(OSError):
+        if abs(time.time() - path.stat().st_mtime) > _DAY:
+            os.utime(path)
 
 
 def _explained(error: OSError, root: Path) -> StoreError:
-    if error.errno == errno.ENOSPC:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StoreError(
             f"the disk of the store {root} is full", hint="free some space, or choose another --store"
         )

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -140,3 +141,121 @@ def test_two_makers_of_one_tree_agree(tmp_path):
     ]
     assert [maker.communicate()[0] for maker in makers] == [b"4\n"] * 3
     assert [maker.returncode for maker in makers] == [0, 0, 0]
+
+
+def keep(root):
+    """Fill a tree with one file."""
+    (root / "file").write_text("kept")
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x91", b"another"])
+def test_a_damaged_index_is_no_tree(tmp_path, damage):
+    """A tree whose index was cut short or changed counts as absent, and is made again in its place."""
+    store = Store(tmp_path)
+    index = store.make_tree(KEY, keep).folder / "index"
+    index.write_bytes(damage or index.read_bytes()[:-9])
+    assert store.tree(KEY) is None
+    again = store.make_tree(KEY, keep)
+    assert [entry.path for entry in again.entries] == [b"file"]
+    store.close()
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_what_was_never_a_tree_makes_way(tmp_path):
+    """A folder or file of another kind that lies where a tree belongs does not keep it from being made."""
+    for number, foreign in enumerate(("folder", "file")):
+        key = f"{number}{KEY[1:]}"
+        place = tmp_path / "trees" / key[:2] / key
+        place.parent.mkdir(parents=True)
+        if foreign == "folder":
+            (place / "root").mkdir(parents=True)
+        else:
+            place.write_text("mine")
+        assert Store(tmp_path).make_tree(key, keep).size == 4
+
+
+def test_a_file_where_a_folder_belongs_says_so(tmp_path):
+    """A store whose folders cannot be made is an error that names the path."""
+    (tmp_path / "trees").write_text("mine")
+    store = Store(tmp_path)
+    assert store.tree(KEY) is None
+    with pytest.raises(StoreError, match=r"(?s)failed: .*trees"):
+        store.make_tree(KEY, keep)
+    assert (tmp_path / "trees").read_text() == "mine"
+
+
+def test_a_damaged_archive_is_noticed_and_replaced(tmp_path):
+    """An archive with other bytes than its name says is not sound; fetching it again mends it."""
+    sha256 = hashlib.sha256(b"right").hexdigest()
+    Store(tmp_path).add_archive(iter([b"right"]), sha256, "x").write_bytes(b"wrong")
+    store = Store(tmp_path)
+    assert not store.has_sound_archive(sha256)
+    store.add_archive(iter([b"right"]), sha256, "x")
+    assert Store(tmp_path).has_sound_archive(sha256)
+
+
+def test_a_folder_without_its_lock_is_swept(tmp_path):
+    """What a program of a killed process wrote after the sweep is removed by the next one; other files stay."""
+    (tmp_path / "tmp" / "1-0123456789ab" / "root").mkdir(parents=True)
+    (tmp_path / "tmp" / "notes.txt").write_text("mine")
+    store = Store(tmp_path)
+    store.put("notes", "n", Note(text="x"))
+    store.close()
+    assert [path.name for path in (tmp_path / "tmp").iterdir()] == ["notes.txt"]
+
+
+def test_what_another_process_uses_is_not_discarded(tmp_path):
+    """A tree is removed only when no living process asked for it; after its end, however it ended, it is."""
+    maker = Store(tmp_path)
+    maker.make_tree(KEY, keep)
+    maker.close()
+    program = (
+        "import sys, time; from pathlib import Path; from reprolake_builder.store import Store\n"
+        f"s = Store(Path(sys.argv[1])); print(s.tree({KEY!r}).size, flush=True); time.sleep(60)"
+    )
+    user = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
+    assert user.stdout.readline() == b"4\n"
+    folder = tmp_path / "trees" / KEY[:2] / KEY
+    pruner = Store(tmp_path)
+    assert not pruner.discard(folder)
+    assert pruner.tree(KEY) is not None
+    user.kill()
+    user.wait()
+    user.stdout.close()
+    assert pruner.discard(folder)
+    assert pruner.tree(KEY) is None
+    assert list((tmp_path / "tmp").glob("*/*")) == []
+
+
+def test_using_and_discarding_at_once_never_leaves_half(tmp_path):
+    """Whoever gets a tree while another process discards and makes it over and over finds it whole."""
+    program = (
+        "import sys; from pathlib import Path; from reprolake_builder.store import Store\n"
+        "root, removed = Path(sys.argv[1]), 0\n"
+        "while removed < 20:\n"
+        f" store, tree = Store(root), root / 'trees' / {KEY[:2]!r} / {KEY!r}\n"
+        " removed += tree.exists() and store.discard(tree)\n"
+        " store.close()"
+    )
+    pruner = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    while pruner.poll() is None:
+        store = Store(tmp_path)
+        tree = store.make_tree(KEY, keep)
+        for _ in range(20):
+            assert (tree.root / "file").read_text() == "kept"
+        store.close()
+        time.sleep(0.002)
+    assert pruner.returncode == 0
+
+
+def test_the_last_use_is_noted_once_a_day(tmp_path):
+    """Using what was last used long ago sets its time to now; using it again the same day writes nothing."""
+    store = Store(tmp_path)
+    index = store.make_tree(KEY, keep).folder / "index"
+    os.utime(index, (1, 1))
+    store.tree(KEY)
+    noted = index.stat().st_mtime
+    assert noted > 1e9
+    os.utime(index, (noted - 3600, noted - 3600))
+    store.tree(KEY)
+    assert index.stat().st_mtime == noted - 3600
