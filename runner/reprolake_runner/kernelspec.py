@@ -19,14 +19,23 @@ from reprolake_runner.errors import NotebookError
 
 FOLDERS = tuple(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/usr/local", "/usr"))
 _PYTHON = "python3"
-# ipykernel_launcher's work, with three differences. A folder with types.py or random.py must not stand in for Python's own
+# ipykernel_launcher's work, with four differences. A folder with types.py or random.py must not stand in for Python's own
 # modules while the kernel is being imported, so it starts elsewhere (the folder gets its place on the path from IPython, as
-# in Jupyter). It prints no advice on how to connect to it. And it leaves its sockets to the end of the process: closing
+# in Jupyter). It drops no output when it is faster than the driver. It prints no
+# advice on how to connect to it. And it leaves its sockets to the end of the process: closing
 # them first locks up now and then, after all that the user's code wants to do at exit.
 _BOOT = """\
 import atexit, os, sys
 sys.path = [path for path in sys.path if path]
 os.chdir({folder!r})
+import zmq
+make = zmq.Context.socket
+def socket(self, kind, *rest, **options):
+    made = make(self, kind, *rest, **options)
+    if kind in (zmq.PUB, zmq.XPUB):
+        made.setsockopt(zmq.SNDHWM, 0)
+    return made
+zmq.Context.socket = socket
 from ipykernel.kernelapp import IPKernelApp
 class KernelApp(IPKernelApp):
     def log_connection_info(self):
