@@ -25,6 +25,7 @@ from reprolake_runner.processes import RunFolder, Start, kernel_spec
 
 pytestmark = pytest.mark.engine("bubblewrap")
 
+PROJECT = Path(__file__).parent.parent.parent
 PROBE = (Path(__file__).parent / "escape_probe.py").read_text()
 
 
@@ -277,6 +278,7 @@ def test_the_driver_is_confined_too(start, listeners):
         "import json, os, socket\n"
         "found = {'root': sorted(os.listdir('/')), 'etc': os.listdir('/etc'), 'tmp': os.listdir('/tmp'),\n"
         "         'interfaces': [name for _, name in socket.if_nameindex()], 'environment': sorted(os.environ)}\n"
+        f"found['project'] = os.listdir({str(PROJECT)!r}) if os.path.isdir({str(PROJECT)!r}) else []\n"
         f"for name, path in (('sockets', '/run/kernel/x'), ('own', '/run/driver/x'), ('root', {str(start.run.folder)!r})):\n"
         "    try:\n"
         "        open(path, 'w').close(); found['write ' + name] = 'written'\n"
@@ -292,7 +294,9 @@ def test_the_driver_is_confined_too(start, listeners):
     with open(read, "rb") as stream:
         found = json.loads(stream.read())
     assert running.wait(60) == 0
-    assert not {"home", "data", "out", "repo", "boot", "srv", "mnt"} & set(found["root"])
+    leading = {path.parts[1] for path in spec.root.paths}  # the project itself may lie in a home folder
+    assert not {"home", "data", "out", "repo", "boot", "srv", "mnt"} & set(found["root"]) - leading
+    assert set(found["project"]) <= {".venv", "builder", "runner"}
     assert set(found["etc"]) <= {"ld.so.cache"}
     assert found["tmp"] == []
     assert found["interfaces"] == ["lo"]
