@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,10 +74,12 @@ class Terminal(Progress):
 class _Bar:
     def __init__(self, update: object) -> None:
         self._update = update
+        self._drawing = threading.Lock()
 
     def advance(self, amount: int = 1) -> None:
-        if callable(self._update):
-            self._update(amount)
+        with self._drawing:  # downloads and layers report from threads of their own
+            if callable(self._update):
+                self._update(amount)
 
 
 def show_failure(error: ReprolakeError) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
-import sys
+import signal
 import traceback
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -69,6 +71,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     from reprolake.terminal import OutputError, show_failure
 
+    _stop_in_order()
     try:
         # click hands the code of a command that exited back as the value; our commands return nothing else.
         return cli.main(args=arguments, prog_name="reprolake", standalone_mode=False) or 0
@@ -102,3 +105,15 @@ def _drop_output() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(nowhere, stream)
+
+
+def _stop_in_order() -> None:
+    """Let the signals that end a process end it as Ctrl-C does: unfinished work is removed, the terminal left as it was."""
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) is signal.SIG_DFL:  # nohup has the second one ignored
+            signal.signal(ending, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise KeyboardInterrupt

@@ -26,7 +26,7 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("inspect", LONG), 2, "is not here"),
         (("build", PLAIN, "--store", f"/tmp/{LONG}"), 14, "--store DIR"),
         (("build", PLAIN, "--source-dir", "."), 2, "is no lock"),
-        (("build", PLAIN, "--name", "a:b"), 2, "add -o oci:DIR"),
+        (("build", PLAIN, "--name", "a:b"), 2, "--name is what the image is called in an output"),
         (("build", PLAIN, "--locked", "--relock"), 2, "--relock is there to resolve"),
         (("build", PLAIN, "-o", f"oci:{LONG}"), 15, "File name too long"),
         (("build", PLAIN, "-o", f"oci:{__file__}"), 15, "oci: wants a folder"),
@@ -101,6 +101,21 @@ def test_a_full_standard_output_is_told(reprolake):
     assert (
         done.stderr.splitlines()[-1] == b"error: standard output cannot be written: No space left on device"
     )
+
+
+def test_a_build_ended_from_outside_cleans_up(reprolake, tmp_path):
+    """SIGTERM, as a batch system sends it, ends a build like Ctrl-C: exit code 143, nothing unfinished stays."""
+    program = reprolake("--version").args[0]
+    command = [program, "build", PLAIN, "--store", tmp_path / "store"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as building:
+        for line in building.stderr:
+            if line.startswith("Resolving Python packages"):
+                break
+        building.terminate()
+        rest = building.stderr.read()
+    assert building.returncode == 143
+    assert rest.splitlines()[-1] == "stopped"
+    assert list((tmp_path / "store/tmp").iterdir()) == []
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
