@@ -58,7 +58,7 @@ def _sandbox(session: Session) -> Iterator[Check]:
         ok=not problem,
         found=found,
         remedy=problem and remedy,
-        needed_for="run, source builds",
+        needed_for="build, run",
     )
 
 

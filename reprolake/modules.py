@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zipfile
 
+from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, WheelLock
 from reprolake_builder.engines.packages import wheel_key
 from reprolake_builder.store import Store
@@ -39,7 +40,7 @@ def provided_modules(lock: EnvironmentLock, store: Store) -> set[str]:
 
 
 def _of_wheel(wheel: WheelLock | BuiltWheelLock, lock: EnvironmentLock, store: Store) -> set[str]:
-    tree = store.tree(wheel_key(wheel, lock.interpreter))
+    tree = store.tree(wheel_key(wheel, lock.interpreter, base_key(lock.debian.base), store))
     if tree is not None:
         inside = [
             entry.path.decode("utf-8", "replace").partition("/site-packages/")[2] for entry in tree.entries

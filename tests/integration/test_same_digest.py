@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reprolake.pipeline import Request, obtain_lock, write_lock
+from reprolake_builder.documents.environment import Asked
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.solvers.debian import solve_debian
 
@@ -70,9 +71,9 @@ def here(lock, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trixie(session, tmp_path_factory):
-    """A Debian 13 root with Python 3.13 and the built wheel of Reprolake in it."""
+    """A Debian 13 root with Python 3.13, bubblewrap and the built wheel of Reprolake in it."""
     tools = session.tools
-    debian = solve_debian("3.13", (), tools).debian
+    debian = solve_debian("3.13", (Asked(text="bubblewrap", origin="this test"),), tools).debian
     fetch_debian(debian, tools)
     root = tmp_path_factory.mktemp("trixie") / "root"
     root.mkdir(mode=0o755)

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from reprolake_builder.documents.lock import DebPackage, SignedRelease
 from reprolake_builder.download import Wanted
+from reprolake_builder.errors import FetchError
 from reprolake_builder.site import Site
 
 # The dated archive takes its picture some hours after a release, and a date leads to the picture before it.
 _PICTURE_TAKEN = timedelta(hours=6)
+_YEARS = range(1993, 9999)
 
 
 def archive_bases(archive: str, moment: datetime, site: Site) -> tuple[str, ...]:
@@ -22,10 +24,20 @@ def archive_bases(archive: str, moment: datetime, site: Site) -> tuple[str, ...]
 def wanted_debs(
     packages: Iterable[DebPackage], releases: Iterable[SignedRelease], site: Site
 ) -> tuple[Wanted, ...]:
-    """Return the packages as files to fetch: from the configured mirrors, then from the dated archive."""
+    """Return the packages as files to fetch: from the configured mirrors, then from the dated archive.
+
+    Raises FetchError for packages of an archive that no release is named of, as in a lock that was changed by hand.
+    """
     dates: dict[str, datetime] = {}
     for release in releases:
         dates[release.archive] = max(release.date, dates.get(release.archive, release.date))
+    packages = tuple(packages)
+    for package in packages:
+        if package.archive not in dates or dates[package.archive].year not in _YEARS:
+            raise FetchError(
+                f"the lock names no release of the archive {package.archive}, which {package.name} is from",
+                hint="the lock was changed by hand; make a new one with `reprolake lock`",
+            )
     return tuple(
         Wanted(
             f"the Debian package {package.name} {package.version}",

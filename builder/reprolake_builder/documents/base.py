@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+# Documents come from anybody. Where a pattern ends in "$(?!\n)": a "$" alone would let a line break follow.
 Sha256 = Annotated[
-    str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="SHA-256 in lower-case hexadecimal")
+    str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="SHA-256 in lower-case hexadecimal")
 ]
-Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$", description="OCI digest")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$(?!\n)", description="OCI digest")]
 CommitId = Annotated[
-    str, msgspec.Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="full git commit id")
+    str, msgspec.Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$(?!\n)", description="full git commit id")
 ]
-TreeHash = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$", description="git tree hash (SHA-1)")]
+TreeHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}$(?!\n)", description="git tree hash (SHA-1)")]
+Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 50, description="bytes")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True, description="a time with its offset from UTC")]
+FolderInside = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?:(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]+(?:/(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]+)*)?$(?!\n)",
+        description="folder relative to another one, which it does not lead out of",
+    ),
+]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from reprolake_builder.documents.base import Document, Sha256
+from msgspec import Meta
+
+from reprolake_builder.documents.base import Document, Moment, Sha256, Size
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.source import PinnedSource
 
 LAYOUT = 1
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
 
+# These end up in file names, URLs, command lines and the resolver's input.
+DebName = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]*$(?!\n)", description="name of a Debian package")
+]
+Architecture = Annotated[str, Meta(pattern=r"^(?:amd64|all)$(?!\n)", description="Debian's architecture")]
+PoolPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^pool(?:/[A-Za-z0-9_+~-][A-Za-z0-9._+~-]*)+\.deb$(?!\n)",
+        description="path of a Debian package below its mirror",
+    ),
+]
+PackageName = Annotated[
+    str, Meta(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$(?!\n)", description="normalised name of a Python package")
+]
+PackageVersion = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Za-z][0-9A-Za-z.!+_-]*$(?!\n)", description="version of a Python package (PEP 440)"
+    ),
+]
+WheelName = Annotated[
+    str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.!+_-]*\.whl$(?!\n)", description="file name of a wheel")
+]
+
 
 class DebPackage(Document, frozen=True, kw_only=True):
     """One Debian package; `path` is relative to the mirror named by the alias `archive`."""
 
-    name: str
+    name: DebName
     version: str
-    architecture: str
+    architecture: Architecture
     archive: Literal["debian", "debian-security"]
-    path: str
-    size: int
+    path: PoolPath
+    size: Size
     sha256: Sha256
 
 
@@ -30,7 +56,7 @@ class SignedRelease(Document, frozen=True, kw_only=True):
 
     archive: Literal["debian", "debian-security"]
     suite: str
-    date: datetime
+    date: Moment
     sha256: Sha256
     signed_by: tuple[str, ...]
 
@@ -52,19 +78,19 @@ class DebianLock(Document, frozen=True, kw_only=True):
 class InterpreterLock(Document, frozen=True, kw_only=True):
     """The Python of the image: `version` in full, `executable` as a path inside the image, `package` the deb that holds it."""
 
-    version: str
-    executable: str
-    package: str
+    version: Annotated[str, Meta(pattern=r"^3\.[0-9]{1,2}\.[0-9]{1,2}$(?!\n)")]
+    executable: Annotated[str, Meta(pattern=r"^/usr/bin/python3\.[0-9]{1,2}$(?!\n)")]
+    package: DebName
     sha256: Sha256  # of that deb
 
 
 class WheelLock(Document, frozen=True, kw_only=True):
     """One wheel. `index` is an alias: "default" is the index of the site's configuration. `requested` marks direct demands."""
 
-    name: str
-    version: str
-    filename: str
-    size: int
+    name: PackageName
+    version: PackageVersion
+    filename: WheelName
+    size: Size
     sha256: Sha256
     index: str = "default"
     requested: bool = False
@@ -73,10 +99,10 @@ class WheelLock(Document, frozen=True, kw_only=True):
 class BuiltWheelLock(Document, frozen=True, kw_only=True):
     """The repository's own package, built in the sandbox: the wheel and what made it."""
 
-    name: str
-    version: str
-    filename: str
-    size: int
+    name: PackageName
+    version: PackageVersion
+    filename: WheelName
+    size: Size
     sha256: Sha256
     project: str
     source_date_epoch: int
@@ -103,7 +129,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     platform: Literal["linux/amd64"] = "linux/amd64"
     source: PinnedSource
     environment: EnvironmentSpec
-    as_of: datetime
+    as_of: Moment
     as_of_is: str
     debian: DebianLock
     interpreter: InterpreterLock

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from reprolake_builder.documents.base import CommitId, Document, TreeHash
+from reprolake_builder.documents.base import CommitId, Document, FolderInside, Moment, TreeHash
 
 
 class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"):
@@ -18,9 +16,9 @@ class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"
     url: str
     commit: CommitId
     tree: TreeHash
-    date: datetime
+    date: Moment
     ref: str = ""
-    subdir: str = ""
+    subdir: FolderInside = ""
 
 
 class LocalSource(Document, frozen=True, kw_only=True, tag="local", tag_field="kind"):
@@ -34,11 +32,11 @@ class LocalSource(Document, frozen=True, kw_only=True, tag="local", tag_field="k
 
     path: str
     tree: TreeHash
-    date: datetime
+    date: Moment
     date_is: str  # "commit", "last commit" or "now"
     commit: CommitId | None = None
     dirty: bool = False
-    subdir: str = ""
+    subdir: FolderInside = ""
 
 
 PinnedSource = GitSource | LocalSource

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import os
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from reprolake_builder.errors import BuildError
-from reprolake_builder.process import Completed, printable, run
+from reprolake_builder.process import printable
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.interface import Bind, ImageRoot, Limits, SandboxSpec
 
 CHUNK = 200  # sources per process: part of the layout, see compile_tree
 _TIME_LIMIT = 900  # seconds per process; the process limits its own CPU time to less
 _SCRIPT = Path(__file__).with_name("compile_sources.py")
-_LIBRARIES = "usr/lib/x86_64-linux-gnu"
-
-
-def interpreter_argv(base_root: Path, python: str) -> tuple[str, ...]:
-    """Return the words that start the Python of an unpacked base (host path) on this host, with the base's own libraries.
-
-    It is started through the base's loader, since the program itself names the host's.
-    """
-    libraries = f"{base_root}/{_LIBRARIES}"
-    loader = f"{libraries}/ld-linux-x86-64.so.2"
-    program = f"{base_root}/usr/bin/python{python}"
-    return (loader, "--inhibit-cache", "--library-path", libraries, program)
+_TREE, _PROGRAM = "/mnt/tree", "/mnt/compile_sources.py"  # sandbox paths
+_LIMITS = Limits(processes=64, file_bytes=2 << 30, tmp_bytes=16 << 20)
+_LENGTH = 8  # bytes of the number before each piece of byte code
+_SHOWN = 4000
+_LONGEST_NAME = 255
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def compile_tree(
@@ -42,22 +41,32 @@ def compile_tree(
     what its process did before, so each process gets a fixed share of that list and nothing else varies: a fixed hash
     seed, no byte code read from anywhere (`pycache_prefix` leads nowhere), an environment of our own.
 
-    Sources are untrusted: they are read and compiled, never imported; the process limits its memory and time. The
-    interpreter may run outside a sandbox because it comes out of a Debian package whose hash a signed index vouches for.
-    Raises BuildError when a process dies or takes too long, naming the source.
+    Sources are untrusted: they are read and compiled, never imported. So is the interpreter, for a lock may come from
+    anybody and name any package as its Python: it runs in the sandbox, where it can write nothing but its answer.
+    Raises BuildError when a process dies or takes too long, naming the source, and SandboxError.
     """
     sources = sorted({source for folder in folders for source in _sources(tree_root, folder)})
     chunks = [sources[at : at + CHUNK] for at in range(0, len(sources), CHUNK)]
     if not chunks:
         return
+    if not os.path.lexists(base_root / f"usr/bin/python{python}"):
+        raise BuildError(f"the base holds no Python {python}", hint="the lock was changed by hand")
     # Not -I: that would ignore the hash seed. The environment is ours, so there is nothing else to be isolated from.
-    argv = (
-        *interpreter_argv(base_root, python),
-        *("-s", "-S", "-B", "-Xutf8", "-Xpycache_prefix=/nonexistent", "-Wignore"),
-        *(str(_SCRIPT), str(tree_root), prefix_in_image.rstrip("/")),
+    spec = SandboxSpec(
+        root=ImageRoot((base_root,)),
+        argv=(
+            f"/usr/bin/python{python}",
+            *("-s", "-S", "-B", "-Xutf8", "-Xpycache_prefix=/nonexistent", "-Wignore"),
+            *(_PROGRAM, _TREE, prefix_in_image.rstrip("/")),
+        ),
+        env={"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"},
+        binds=(Bind(tree_root, _TREE), Bind(_SCRIPT, _PROGRAM)),
+        limits=_LIMITS,
     )
+    sandbox = Bubblewrap()
+    suffix = f".cpython-{python.replace('.', '')}.pyc".encode()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        jobs = [pool.submit(_compile, argv, chunk) for chunk in chunks]
+        jobs = [pool.submit(_compile, sandbox, spec, tree_root, chunk, suffix) for chunk in chunks]
         try:
             for job in concurrent.futures.as_completed(jobs):
                 job.result()
@@ -67,16 +76,16 @@ def compile_tree(
 
 
 def _sources(tree_root: Path, folder: str) -> Iterator[bytes]:
-    """Yield the regular files that end in .py, relative to the tree; links are not followed."""
+    """Yield the regular files that end in .py, relative to the tree; links are not followed, not even on the way to it."""
     top = os.fsencode(tree_root)
-    pending = [os.fsencode(folder)]
+    start = os.fsencode(folder).strip(b"/")
+    parts = start.split(b"/") if start else []
+    if not all(_is_folder(top + b"/" + b"/".join(parts[: n + 1])) for n in range(len(parts))):
+        return
+    pending = [start]
     while pending:
         below = pending.pop()
-        try:
-            listing = list(os.scandir(top + b"/" + below))
-        except FileNotFoundError:
-            continue
-        for item in listing:
+        for item in list(os.scandir(top + b"/" + below)):
             path = below + b"/" + item.name if below else item.name
             mode = item.stat(follow_symlinks=False).st_mode
             if stat.S_ISDIR(mode):
@@ -85,26 +94,89 @@ def _sources(tree_root: Path, folder: str) -> Iterator[bytes]:
                 yield path
 
 
-def _compile(argv: tuple[str, ...], chunk: list[bytes]) -> None:
-    environment = {"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"}
-    names = b"".join(name + b"\0" for name in chunk)
+def _is_folder(path: bytes) -> bool:
     try:
-        done = run(argv, env=environment, cwd=Path("/"), stdin=names, timeout=_TIME_LIMIT)
-    except subprocess.TimeoutExpired as error:
-        raise BuildError(
-            f"compiling {_shown(chunk[0])} and the {len(chunk) - 1} sources after it took more than {_TIME_LIMIT} seconds"
-        ) from error
-    except OSError as error:
-        raise BuildError(f"the base's Python cannot be started: {error}") from error
-    if done.returncode != 0:
-        raise BuildError(_death(done, chunk), hint="the package holds a source that no Python can compile")
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
-def _death(done: Completed, chunk: list[bytes]) -> str:
-    last = done.stdout.split(b"\0")[:-1]
-    name = _shown(last[-1] if last else chunk[0])
-    how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"failed: {done.tail}"
-    return f"the compiler of Python sources {how} at {name}"
+def _compile(
+    sandbox: Bubblewrap, spec: SandboxSpec, tree_root: Path, chunk: list[bytes], suffix: bytes
+) -> None:
+    """Compile the sources in one process, and write what it answers to their places."""
+    beside = tree_root.parent  # on the store's disk, which has room
+    with (
+        tempfile.TemporaryFile(dir=beside) as names,
+        tempfile.TemporaryFile(dir=beside) as answer,
+        tempfile.TemporaryFile(dir=beside) as complaints,
+    ):
+        names.write(b"".join(name + b"\0" for name in chunk))
+        names.seek(0)
+        running = sandbox.start(spec, stdin=names, stdout=answer, stderr=complaints)
+        try:
+            status = running.wait(_TIME_LIMIT)
+        except subprocess.TimeoutExpired as error:
+            raise BuildError(
+                f"compiling {_shown(chunk[0])} and the {len(chunk) - 1} sources after it took more than {_TIME_LIMIT} seconds"
+            ) from error
+        finally:
+            running.kill()
+        answer.seek(0)
+        done = 0
+        for name, pyc in zip(chunk, _pieces(answer), strict=False):
+            _write(tree_root, name, suffix, pyc)
+            done += 1
+        if status != 0 or done != len(chunk):
+            at = chunk[min(done, len(chunk) - 1)]
+            raise BuildError(
+                _death(status, at, complaints), hint="the package holds a source that no Python can compile"
+            )
+
+
+def _pieces(answer: IO[bytes]) -> Iterator[bytes]:
+    """Yield the byte code of each source in turn, b"" where there is none; whoever wrote the answer is not trusted."""
+    while len(head := answer.read(_LENGTH)) == _LENGTH:
+        length = int.from_bytes(head, "little")
+        if length > _LIMITS.file_bytes or len(pyc := answer.read(length)) != length:
+            return
+        yield pyc
+
+
+def _write(tree_root: Path, source: bytes, suffix: bytes, pyc: bytes) -> None:
+    """Write byte code beside its source; a link in the place of `__pycache__` is left alone, a file that was there is replaced."""
+    if not pyc:
+        return
+    folder, _, name = source.rpartition(b"/")
+    cache = os.fsencode(tree_root) + b"/" + folder + b"/__pycache__"
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(cache, 0o755)
+    try:
+        # The folders above it are real ones: that is how the source was found, and nobody else writes to the tree.
+        descriptor = os.open(cache, _FOLDER)
+    except OSError:
+        return
+    try:
+        place = name[: -len(b".py")] + suffix
+        if len(place) > _LONGEST_NAME:
+            return
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            os.unlink(place, dir_fd=descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with (
+            contextlib.suppress(FileExistsError),  # a folder of that name
+            open(os.open(place, flags, 0o644, dir_fd=descriptor), "wb") as stream,
+        ):
+            stream.write(pyc)
+    finally:
+        os.close(descriptor)
+
+
+def _death(status: int, name: bytes, complaints: IO[bytes]) -> str:
+    complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _SHOWN))
+    said = printable(complaints.read().decode("utf-8", "replace").strip())
+    how = f"was ended by signal {status - 128}" if status > 128 else f"failed: {said or f'status {status}'}"
+    return f"the compiler of Python sources {how} at {_shown(name)}"
 
 
 def _shown(name: bytes) -> str:

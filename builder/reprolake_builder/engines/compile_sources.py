@@ -2,8 +2,9 @@
 
     python compile_sources.py ROOT PREFIX      names on standard input: relative to ROOT, each ended by a NUL
 
-It prints the name that it is about to compile, so that whoever started it can tell which source ended it. It reads and
-compiles; nothing of ROOT is imported or executed.
+For each of them, in turn, it writes to standard output the length of the byte code (8 bytes, little-endian; 0 where there is
+none) and the byte code, so that whoever started it can tell which source ended it. It reads and compiles; nothing of ROOT is
+imported or executed.
 """
 
 import sys
@@ -28,45 +29,36 @@ def _limit() -> None:
     for kind, most in (
         (resource.RLIMIT_AS, _MEMORY),
         (resource.RLIMIT_CPU, _CPU),
-        (resource.RLIMIT_FSIZE, _PYC),
-        (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (most, most))
 
 
-def _compile(root: bytes, prefix: bytes, name: bytes) -> None:
+def _compiled(root: bytes, prefix: bytes, name: bytes) -> bytes:
+    """Return the content of the .pyc file of a source, b"" where it gets none."""
     source_file = root + b"/" + name
     if os.lstat(source_file).st_size > _SOURCE:
-        return
+        return b""
     with open(os.open(source_file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
         source = stream.read()
     try:
         code = compile(source, os.fsdecode(prefix + b"/" + name), "exec", dont_inherit=True, optimize=0)
         body = marshal.dumps(code, _MARSHAL)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, LookupError):
-        return  # no Python of this version: importing it will say so
-    folder, _, stem = source_file[: -len(b".py")].rpartition(b"/")
-    cache = folder + b"/__pycache__"
-    if not os.path.lexists(cache):
-        os.mkdir(cache, 0o755)
-    elif os.path.islink(cache) or not os.path.isdir(cache):
-        return
-    pyc = cache + b"/" + stem + b"." + os.fsencode(sys.implementation.cache_tag or "") + b".pyc"
-    if os.path.lexists(pyc):
-        os.unlink(pyc)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with open(os.open(pyc, flags, 0o644), "wb") as stream:
-        stream.write(importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH)
-        stream.write(importlib.util.source_hash(source) + body)
+        return b""  # no Python of this version: importing it will say so
+    if len(body) > _PYC:
+        return b""
+    return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source) + body
 
 
 def main() -> None:
     """Compile every source named on standard input, in that order."""
     _limit()
     root, prefix = (os.fsencode(argument) for argument in sys.argv[1:])
-    for name in sys.stdin.buffer.read().split(b"\0")[:-1]:
-        os.write(1, name + b"\0")
-        _compile(root, prefix, name)
+    with open(1, "wb", closefd=False) as answer:
+        for name in sys.stdin.buffer.read().split(b"\0")[:-1]:
+            pyc = _compiled(root, prefix, name)
+            answer.write(len(pyc).to_bytes(8, "little") + pyc)
+            answer.flush()
 
 
 if __name__ == "__main__":

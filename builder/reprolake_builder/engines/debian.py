@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reprolake_builder.debs.archive import control_files
 from reprolake_builder.debs.mirror import wanted_debs
+from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.lock import LAYOUT, DebianLock, DebPackage
 from reprolake_builder.engines.bytecode import compile_tree
@@ -43,16 +44,12 @@ def make_debian_trees(lock: DebianLock, store: Store, progress: Progress) -> tup
     missing = [deb.name for deb in (*lock.base, *lock.extra) if not store.has_archive(deb.sha256)]
     if missing:
         raise BuildError(f"the store lacks the Debian packages {', '.join(missing)}")
-    base_key = content_hash({"layer": "debian base", "layout": LAYOUT, "packages": _named(lock.base)})
-    base = store.make_tree(base_key, lambda root: _fill_base(root, lock.base, store, progress))
+    below = base_key(lock.base)
+    base = store.make_tree(below, lambda root: _fill_base(root, lock.base, store, progress))
     key = content_hash(
-        {"layer": "debian system", "layout": LAYOUT, "base": base_key, "packages": _named(lock.extra)}
+        {"layer": "debian system", "layout": LAYOUT, "base": below, "extra": base_key(lock.extra)}
     )
     return base, store.make_tree(key, lambda root: _fill_system(root, lock, base, store, progress))
-
-
-def _named(packages: tuple[DebPackage, ...]) -> list[tuple[str, str]]:
-    return sorted((deb.name, deb.sha256) for deb in packages)
 
 
 def _fill_base(

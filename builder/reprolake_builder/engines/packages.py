@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
+from reprolake_builder.debs.signed_base import interpreter_identity
 from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.lock import LAYOUT, BuiltWheelLock, InterpreterLock, WheelLock
 from reprolake_builder.download import Wanted
@@ -33,14 +36,15 @@ def fetch_wheels(wheels: Sequence[WheelLock], tools: Tools) -> None:
     tools.downloader.fetch_all(wanted, tools.store, tools.progress, "Fetching Python packages")
 
 
-def wheel_key(wheel: Wheel, interpreter: InterpreterLock) -> Sha256:
-    """Return the key of the wheel's tree."""
+def wheel_key(wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: Store) -> Sha256:
+    """Return the key of the wheel's tree; `base` is the key of the tree that holds the interpreter."""
     return content_hash(
         {
             "layer": "wheel",
             "layout": LAYOUT,
             "archive": wheel.sha256,
-            "interpreter": interpreter.sha256,
+            "name": wheel.name,
+            "interpreter": interpreter_identity(interpreter, base, store),
             "prefix": PREFIX,
             "python": minor_of(interpreter),
         }
@@ -52,7 +56,7 @@ def make_packages(
 ) -> tuple[Part, ...]:
     """Return one part for each wheel; the archives must lie in the store, the interpreter in `base`."""
     layout = Layout(minor_of(interpreter))
-    keys = {wheel.name: wheel_key(wheel, interpreter) for wheel in wheels}
+    keys = {wheel.name: wheel_key(wheel, interpreter, base.key, tools.store) for wheel in wheels}
     missing = [wheel for wheel in wheels if tools.store.tree(keys[wheel.name]) is None]
     if missing:
         # Threads do: inflating and hashing happen outside the interpreter's lock, compiling in processes of its own.
@@ -87,6 +91,12 @@ def _known(store: Store, key: Sha256, wheel: Wheel) -> Tree:
 def _make(wheel: Wheel, key: Sha256, layout: Layout, base: Tree, store: Store) -> None:
     def fill(root: Path) -> None:
         installed = unpack_wheel(store.archive(wheel.sha256), wheel.filename, root, layout)
+        found = installed.info.rpartition("/")[2]
+        if not canonicalize_name(found).startswith(f"{canonicalize_name(wheel.name)}-"):
+            raise BuildError(
+                f"the lock says that {wheel.filename} is {wheel.name}, and it holds {found}",
+                hint="the lock was changed by hand; make a new one with `reprolake lock`",
+            )
         compile_tree(base.root, layout.minor, root, (layout.site,), "/")
         write_record(installed, layout)
 

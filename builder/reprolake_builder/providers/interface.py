@@ -43,7 +43,7 @@ class Provider(Protocol):
 def checked_subdir(text: str) -> str:
     """Return a folder inside a source in its normal form. Raises ResolveError when it leads out of the source."""
     path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or "\0" in text:
+    if path.is_absolute() or ".." in path.parts or not text.isprintable():
         raise ResolveError(
             f"the sub-folder {printable(text)!r} leads out of the repository",
             hint="give it relative to the repository's root, without ..",

@@ -42,6 +42,9 @@ def main() -> None:
 
 def _prepare(plan: Plan) -> None:
     _guard_parent(plan["parent"])
+    os.umask(
+        0o022
+    )  # the caller's could hide the mount points from the user that we become, and make runs differ
     try:  # noqa: SIM105  (contextlib takes 3 ms to import)
         mounts.join_own_keyring()
     except OSError:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from reprolake_builder.debs import signed_base
 from reprolake_builder.debs.archive import control_files
 from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.debs.scripts import read_postinst
@@ -64,6 +65,7 @@ def solve_debian(python: str, extra: tuple[Asked, ...], tools: Tools) -> SolvedD
         {"solver": SOLVER, "layout": LAYOUT, "releases": signed, "python": python, "extra": texts}
     )
     if (known := tools.store.get("debian", key, SolvedDebian)) is not None:
+        signed_base.remember(known.debian.base, known.interpreter, tools.store)
         return known
     catalogue = fetch_catalogue(releases, tools.site, tools.downloader, tools.store, tools.progress)
     base, added = resolve(catalogue, python, extra)
@@ -78,6 +80,7 @@ def solve_debian(python: str, extra: tuple[Asked, ...], tools: Tools) -> SolvedD
         interpreter=_interpreter(base, python),
     )
     tools.store.put("debian", key, solved)
+    signed_base.remember(base, solved.interpreter, tools.store)
     return solved
 
 

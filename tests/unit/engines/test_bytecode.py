@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from python_base import MINOR as PYTHON
+from python_base import python_base
 
 from reprolake_builder.engines import bytecode
 from reprolake_builder.errors import BuildError
 
-PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+pytestmark = pytest.mark.engine("bubblewrap")
+
 TAG = sys.implementation.cache_tag
 MODULE = 'NAMES = {"b", "a", "c"}\n\ndef has(name):\n    return name in {"x", "y", "z", "w"}\n'
 
@@ -20,12 +23,7 @@ MODULE = 'NAMES = {"b", "a", "c"}\n\ndef has(name):\n    return name in {"x", "y
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A base whose interpreter is the one that runs the tests."""
-    root = tmp_path_factory.mktemp("base")
-    (root / "usr/bin").mkdir(parents=True)
-    (root / "usr/lib").mkdir()
-    (root / "usr/lib/x86_64-linux-gnu").symlink_to("/usr/lib/x86_64-linux-gnu")
-    (root / f"usr/bin/python{PYTHON}").symlink_to(Path(sys.executable).resolve())
-    return root
+    return python_base(tmp_path_factory.mktemp("base"))
 
 
 def compiled(base: Path, root: Path, sources: dict[str, str]) -> dict[str, bytes]:
@@ -124,17 +122,17 @@ def test_an_endless_source_gets_no_byte_code(base, tmp_path):
 def test_a_source_that_kills_the_compiler_is_named(base, tmp_path, monkeypatch):
     """When the compiling process dies the build ends with the name of the source that it died of."""
     script = tmp_path / "script.py"
-    script.write_text("import os\nos.write(1, b'lib/bad.py\\0')\nos.abort()\n")
+    script.write_text("import os\nos.write(1, bytes(8))\nos.abort()\n")
     monkeypatch.setattr(bytecode, "_SCRIPT", script)
     with pytest.raises(BuildError, match=r"ended by signal 6 at lib/bad\.py"):
         compiled(base, tmp_path, {"lib/a.py": "", "lib/bad.py": ""})
 
 
 def test_a_base_without_python_is_an_error(tmp_path):
-    """An interpreter that cannot be started is reported as such."""
+    """A lock whose base has no interpreter is told so."""
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/a.py").write_text("a = 1\n")
-    with pytest.raises(BuildError, match="cannot be started"):
+    with pytest.raises(BuildError, match="holds no Python"):
         bytecode.compile_tree(tmp_path / "none", PYTHON, tmp_path, ("lib",), "/")
 
 

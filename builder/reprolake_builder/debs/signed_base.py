@@ -1,0 +1,34 @@
+"""Which sets of packages are known to be Debian's own, with the Python in them, and what that means for what is shared.
+
+The byte code in a wheel's tree comes from the interpreter that compiled it. A lock may come from anybody and call any
+package its Python, so a tree is shared between bases only when signed indexes vouched for every package of the base on this
+host; what the Python of any other base made is kept for that base alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reprolake_builder.documents.base import Sha256, content_hash
+from reprolake_builder.documents.lock import LAYOUT, DebPackage, InterpreterLock
+from reprolake_builder.store import Store
+
+_KIND = "signed-bases"
+
+
+def base_key(packages: Iterable[DebPackage]) -> Sha256:
+    """Return the key of the tree that holds these packages."""
+    named = sorted((deb.name, deb.architecture, deb.sha256) for deb in packages)
+    return content_hash({"layer": "debian base", "layout": LAYOUT, "packages": named})
+
+
+def remember(packages: Iterable[DebPackage], interpreter: InterpreterLock, store: Store) -> None:
+    """Note that signed indexes vouched for these packages, one of which is the interpreter."""
+    store.put(_KIND, base_key(packages), interpreter)
+
+
+def interpreter_identity(interpreter: InterpreterLock, base: Sha256, store: Store) -> Sha256:
+    """Return what names the interpreter in keys: its own hash where it is Debian's, else one that no other base shares."""
+    if store.get(_KIND, base, InterpreterLock) == interpreter:
+        return interpreter.sha256
+    return content_hash({"base": base, "interpreter": interpreter})
