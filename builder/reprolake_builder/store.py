@@ -282,6 +282,14 @@ def _touch(path: Path) -> None:
             os.utime(path)
 
 
+def disk_error(words: str) -> OSError | None:
+    """Return the error of the disk that a program's last words tell of, None when they tell of none."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if os.strerror(number) in words:
+            return OSError(number, os.strerror(number))
+    return None
+
+
 def _explained(error: OSError, root: Path) -> StoreError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StoreError(

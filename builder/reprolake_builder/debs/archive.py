@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -91,6 +92,8 @@ def open_part(deb: Path, part: str) -> Iterator[tarfile.TarFile]:
                     return
             raise ValueError(f"it has no {part}.tar")
     except (ValueError, EOFError, OSError, lzma.LZMAError, tarfile.TarError) as error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
+            raise  # of the place where the caller writes what it reads
         raise BuildError(f"the Debian package {deb.name} cannot be read: {error}") from error
 
 

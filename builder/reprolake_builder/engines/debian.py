@@ -9,7 +9,7 @@ from pathlib import Path
 from reprolake_builder.debs.archive import control_files
 from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.debs.signed_base import base_key
-from reprolake_builder.documents.base import content_hash
+from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.lock import LAYOUT, DebianLock, DebPackage
 from reprolake_builder.engines.bytecode import compile_tree
 from reprolake_builder.engines.debian_setup import (
@@ -31,7 +31,9 @@ _PYTHON = re.compile(r"python(3\.\d+)-minimal")
 
 
 def fetch_debian(lock: DebianLock, tools: Tools) -> None:
-    """Bring the lock's packages into the store. Raises FetchError."""
+    """Bring the lock's packages into the store, unless all that is made of them is there. Raises FetchError."""
+    if None not in (tools.store.tree(key) for key in _keys(lock)):
+        return
     wanted = wanted_debs((*lock.base, *lock.extra), lock.releases, tools.site)
     tools.downloader.fetch_all(wanted, tools.store, tools.progress, "Fetching Debian packages")
 
@@ -39,17 +41,34 @@ def fetch_debian(lock: DebianLock, tools: Tools) -> None:
 def make_debian_trees(lock: DebianLock, store: Store, progress: Progress) -> tuple[Tree, Tree]:
     """Return the base's tree and the tree to lie on it: the extra packages, and the files about the whole set.
 
-    Both are functions of the packages' hashes. The packages have to be in the store. Raises BuildError.
+    Both are functions of the packages' hashes. What is to be made needs the packages in the store. Raises BuildError.
     """
+    below, key = _keys(lock)
+
+    def fill_base(root: Path) -> Mapping[bytes, Owned]:
+        _refuse_missing(lock, store)
+        return _fill_base(root, lock.base, store, progress)
+
+    def fill_system(root: Path) -> Mapping[bytes, Owned]:
+        _refuse_missing(lock, store)
+        return _fill_system(root, lock, base, store, progress)
+
+    base = store.make_tree(below, fill_base)
+    return base, store.make_tree(key, fill_system)
+
+
+def _keys(lock: DebianLock) -> tuple[Sha256, Sha256]:
+    """Return the keys of the base's tree and of the one on it."""
+    base = base_key(lock.base)
+    return base, content_hash(
+        {"layer": "debian system", "layout": LAYOUT, "base": base, "extra": base_key(lock.extra)}
+    )
+
+
+def _refuse_missing(lock: DebianLock, store: Store) -> None:
     missing = [deb.name for deb in (*lock.base, *lock.extra) if not store.has_archive(deb.sha256)]
     if missing:
         raise BuildError(f"the store lacks the Debian packages {', '.join(missing)}")
-    below = base_key(lock.base)
-    base = store.make_tree(below, lambda root: _fill_base(root, lock.base, store, progress))
-    key = content_hash(
-        {"layer": "debian system", "layout": LAYOUT, "base": below, "extra": base_key(lock.extra)}
-    )
-    return base, store.make_tree(key, lambda root: _fill_system(root, lock, base, store, progress))
 
 
 def _fill_base(

@@ -16,7 +16,7 @@ from reprolake_builder.documents.source import GitSource, LocalSource
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
 from reprolake_builder.engines.layers import Part, conflicts, make_layers, order_packages
-from reprolake_builder.engines.packages import fetch_wheels, make_packages
+from reprolake_builder.engines.packages import make_packages
 from reprolake_builder.engines.project import ensure_project
 from reprolake_builder.image import HOME, LOCK_IN_IMAGE, PREFIX, REPOSITORY, USER, Image, ImageLayer
 from reprolake_builder.store import Store, Tree
@@ -54,7 +54,6 @@ class DirectEngine:
         self, lock: EnvironmentLock, repository: Tree, lock_tree: Tree, tools: Tools
     ) -> tuple[tuple[Part, ...], ...]:
         fetch_debian(lock.debian, tools)
-        fetch_wheels(lock.wheels, tools)
         base, system = make_debian_trees(lock.debian, tools.store, tools.progress)
         environment = make_environment(lock.interpreter, tools.store)
         packages = make_packages(lock.wheels, lock.interpreter, base, tools)

@@ -27,8 +27,8 @@ Wheel = WheelLock | BuiltWheelLock
 
 
 def fetch_wheels(wheels: Sequence[WheelLock], tools: Tools) -> None:
-    """Bring the wheels into the store."""
-    missing = [wheel for wheel in wheels if not tools.store.has_archive(wheel.sha256)]
+    """Bring the wheels into the store, unless they are there with the right bytes."""
+    missing = [wheel for wheel in wheels if not tools.store.has_sound_archive(wheel.sha256)]
     if not missing:
         return
     urls = wheel_urls(missing, tools.site, tools.store)
@@ -54,10 +54,11 @@ def wheel_key(wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: S
 def make_packages(
     wheels: Sequence[Wheel], interpreter: InterpreterLock, base: Tree, tools: Tools
 ) -> tuple[Part, ...]:
-    """Return one part for each wheel; the archives must lie in the store, the interpreter in `base`."""
+    """Return one part for each wheel, fetched if need be; a built one must lie in the store, the interpreter in `base`."""
     layout = Layout(minor_of(interpreter))
     keys = {wheel.name: wheel_key(wheel, interpreter, base.key, tools.store) for wheel in wheels}
     missing = [wheel for wheel in wheels if tools.store.tree(keys[wheel.name]) is None]
+    fetch_wheels([wheel for wheel in missing if isinstance(wheel, WheelLock)], tools)
     if missing:
         # Threads do: inflating and hashing happen outside the interpreter's lock, compiling in processes of its own.
         with (
@@ -90,6 +91,9 @@ def _known(store: Store, key: Sha256, wheel: Wheel) -> Tree:
 
 def _make(wheel: Wheel, key: Sha256, layout: Layout, base: Tree, store: Store) -> None:
     def fill(root: Path) -> None:
+        if not store.has_sound_archive(wheel.sha256):
+            store.discard(store.archive(wheel.sha256))
+            raise BuildError(f"{wheel.filename} in the store {store.root} was damaged", transient=True)
         installed = unpack_wheel(store.archive(wheel.sha256), wheel.filename, root, layout)
         found = installed.info.rpartition("/")[2]
         if not canonicalize_name(found).startswith(f"{canonicalize_name(wheel.name)}-"):

@@ -167,7 +167,7 @@ def opened(
     failure: type[ResolveError | FetchError],
 ) -> Iterator[GitCache]:
     """Yield the cache of the link's URL, alone: another process that wants the same URL waits."""
-    repository = store.root / "git" / hashlib.sha256(link.url.encode()).hexdigest()
+    repository = store.cache(f"git/{hashlib.sha256(link.url.encode()).hexdigest()}")
     try:
         repository.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(repository.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)

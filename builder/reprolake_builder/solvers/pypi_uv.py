@@ -25,7 +25,7 @@ from reprolake_builder.process import printable, run
 from reprolake_builder.site import Site
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_words import failure
-from reprolake_builder.store import Store
+from reprolake_builder.store import Store, disk_error
 
 _TIMEOUT = 900  # seconds; a cold resolution of a large set takes a few
 _NEWEST_GLIBC = 40  # of the platforms that uv 0.13 knows by name
@@ -154,7 +154,9 @@ class Uv:
                 raise LockError(
                     f"uv did not answer within {_TIMEOUT // 60} minutes", transient=True
                 ) from error
-        stderr = done.stderr.decode("utf-8", "replace")
+            stderr = done.stderr.decode("utf-8", "replace")
+            if done.returncode != 0 and (full := disk_error(stderr)) is not None:
+                raise full  # uv's cache lies in the store, which explains it
         if done.returncode != 0:
             raise failure(stderr, target.minor)
         return done.stdout.decode("utf-8", "replace"), stderr
@@ -166,7 +168,7 @@ class Uv:
             if not name.startswith("UV_") or name.startswith(_PLACES)
         }
         own = {
-            "UV_CACHE_DIR": str(self._store.root / "uv"),
+            "UV_CACHE_DIR": str(self._store.cache("uv")),
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_SYSTEM_CERTS": "true",  # two names of one setting: the second is that of uv before 0.10
             "UV_NATIVE_TLS": "true",
