@@ -16,7 +16,6 @@ from reprolake_builder.errors import BuildError
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Bind, ImageRoot, Limits, SandboxSpec
-from reprolake_builder.store import disk_error
 
 CHUNK = 200  # sources per process: part of the layout, see compile_tree
 _TIME_LIMIT = 900  # seconds per process; the process limits its own CPU time to less
@@ -44,8 +43,7 @@ def compile_tree(
 
     Sources are untrusted: they are read and compiled, never imported. So is the interpreter, for a lock may come from
     anybody and name any package as its Python: it runs in the sandbox, where it can write nothing but its answer.
-    Raises BuildError when a process dies or takes too long, naming the source, SandboxError, and
-    OSError when the disk is full.
+    Raises BuildError when a process dies or takes too long, naming the source, and SandboxError.
     """
     sources = sorted({source for folder in folders for source in _sources(tree_root, folder)})
     chunks = [sources[at : at + CHUNK] for at in range(0, len(sources), CHUNK)]
@@ -130,11 +128,9 @@ def _compile(
             _write(tree_root, name, suffix, pyc)
             done += 1
         if status != 0 or done != len(chunk):
-            if (full := disk_error(_said(complaints))) is not None:
-                raise full
             at = chunk[min(done, len(chunk) - 1)]
             raise BuildError(
-                _death(status, at, _said(complaints)), hint="the package holds a source that no Python can compile"
+                _death(status, at, complaints), hint="the package holds a source that no Python can compile"
             )
 
 
@@ -176,12 +172,9 @@ def _write(tree_root: Path, source: bytes, suffix: bytes, pyc: bytes) -> None:
         os.close(descriptor)
 
 
-def _said(complaints: IO[bytes]) -> str:
+def _death(status: int, name: bytes, complaints: IO[bytes]) -> str:
     complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _SHOWN))
-    return printable(complaints.read().decode("utf-8", "replace").strip())
-
-
-def _death(status: int, name: bytes, said: str) -> str:
+    said = printable(complaints.read().decode("utf-8", "replace").strip())
     how = f"was ended by signal {status - 128}" if status > 128 else f"failed: {said or f'status {status}'}"
     return f"the compiler of Python sources {how} at {_shown(name)}"
 
