@@ -47,6 +47,15 @@ _GIT_PASSED = (
     "LOGNAME",
     "USER",
 )
+_ENGINE_PASSED = (
+    *_UV_PASSED,
+    "SSH_AUTH_SOCK",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "LOGNAME",
+    "USER",
+    "TMPDIR",
+)
 
 
 class UsageError(ReprolakeError):
@@ -80,6 +89,7 @@ class Options:
     store: Path
     site: Site
     git_environment: Mapping[str, str]
+    engine_environment: Mapping[str, str]
     settings: Mapping[str, Setting]
 
 
@@ -107,6 +117,11 @@ def load_options(environment: Mapping[str, str], store: str = "") -> Options:
         site=_site({name: setting.value for name, setting in settings.items()}, environment),
         git_environment={
             name: environment[name] for name in (*_GIT_PASSED, *_PROXIES) if name in environment
+        },
+        engine_environment={
+            name: value
+            for name, value in environment.items()
+            if name in (*_ENGINE_PASSED, *_PROXIES) or name.startswith(("DOCKER_", "CONTAINER"))
         },
         settings=settings,
     )

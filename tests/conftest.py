@@ -28,16 +28,23 @@ def _bubblewrap() -> str:
     return Bubblewrap().problem()
 
 
-def _docker() -> str:
-    if shutil.which("docker") is None:
-        return "docker is not installed"
-    return "" if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0 else "no docker daemon answers"
+def _installed(program: str) -> str:
+    return "" if shutil.which(program) else f"{program} is not installed"
+
+
+def _answers(program: str) -> str:
+    if problem := _installed(program):
+        return problem
+    done = subprocess.run([program, "info"], capture_output=True, check=False)
+    return "" if done.returncode == 0 else f"{program} does not work here"
 
 
 ENGINES: dict[str, Callable[[], str]] = {
     "bubblewrap": _bubblewrap,
-    "docker": _docker,
-    "skopeo": lambda: "" if shutil.which("skopeo") else "skopeo is not installed",
+    "docker": lambda: _answers("docker"),
+    "podman": lambda: _answers("podman"),
+    "skopeo": lambda: _installed("skopeo"),
+    "umoci": lambda: _installed("umoci"),
 }
 
 

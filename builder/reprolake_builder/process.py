@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 _SHOWN = 4000
+_KEPT = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,33 @@ def run(
         check=False,
     )
     return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def feed(
+    argv: Sequence[str], write: Callable[[Callable[[bytes], object]], None], *, env: Mapping[str, str]
+) -> Completed:
+    """Run a program on what `write` writes to its standard input, and return what it left.
+
+    A program that stops reading has its reasons, which are in what it left. When `write` fails the program is killed.
+    Raises FileNotFoundError when the program is absent.
+    """
+    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
+        child = subprocess.Popen(list(argv), env=dict(env), stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+        if child.stdin is None:
+            raise AssertionError("it was asked for as a pipe")
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                write(child.stdin.write)
+                child.stdin.close()
+            child.wait()
+        finally:
+            child.kill()  # before its input is closed: half of what was to be written must not look whole
+            child.wait()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
+        stdout.seek(0)
+        stderr.seek(0)
+        return Completed(tuple(argv), child.returncode, stdout.read(_KEPT), stderr.read(_KEPT))
 
 
 @contextlib.contextmanager

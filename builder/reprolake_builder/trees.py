@@ -69,7 +69,7 @@ def scan(
     first_of: dict[tuple[int, int], bytes] = {}
     entries: list[Entry] = []
     base = os.fsencode(root)
-    for path, info in _walk(base, b""):
+    for path, info in walk(base):
         on_disk = base + b"/" + path
         executable = bool(info.st_mode & 0o100)
         rule = Owned(0o755 if stat.S_ISDIR(info.st_mode) or executable else 0o644, *owner)
@@ -93,10 +93,10 @@ def scan(
     return entries
 
 
-def _walk(base: bytes, prefix: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Yield paths below `base` in the order of their bytes, so that "a-b" stands before "a/b"."""
+def walk(base: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Yield paths below `base` (host path) in the order of their bytes, so that "a-b" stands before "a/b"."""
     found: list[tuple[bytes, os.stat_result]] = []
-    pending = [prefix]
+    pending = [b""]
     while pending:
         folder = pending.pop()
         with os.scandir(base + b"/" + folder if folder else base) as listing:
@@ -146,7 +146,7 @@ def write_tar(placed: Iterable[Placed], write: Callable[[bytes], object]) -> int
     """
     total = 0
     for item in placed:
-        header = _header(item.entry)
+        header = tar_header(item.entry)
         write(header)
         total += len(header)
         if item.entry.kind == "f" and item.entry.size:
@@ -171,7 +171,8 @@ def _write_content(item: Placed, write: Callable[[bytes], object]) -> int:
     return done + padding
 
 
-def _header(entry: Entry) -> bytes:
+def tar_header(entry: Entry) -> bytes:
+    """Return the blocks that stand before an entry's content in a tar stream."""
     name = entry.path + b"/" if entry.kind == "d" else entry.path
     extended = b""
     if len(name) > _NAME_LIMIT or not name.isascii():

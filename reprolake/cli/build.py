@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     "outputs",
-    metavar="SCHEME:PATH",
+    metavar="OUTPUT",
     multiple=True,
-    help="Write the image there, too: oci:DIR or docker-archive:FILE.",
+    help="Write the image there, too, and read it back: oci:DIR, docker-archive:FILE, dir:ROOTFS (unpacked), "
+    "docker:[NAME:TAG] or podman:[NAME:TAG] (load into that engine what it lacks).",
 )
 @click.option(
     "--name",
@@ -41,6 +42,7 @@ def command(
     \b
     Examples:
       reprolake build ./my-analysis
+      reprolake build reprolake.lock -o docker: --name lab/crab:1.0
       reprolake build reprolake.lock -o docker-archive:crab.tar && docker load -i crab.tar
     """
     from reprolake.describe import image_name
@@ -49,15 +51,15 @@ def command(
     from reprolake_builder.publish import check_destination, parse_destination, publish
 
     for text in outputs:
-        check_destination(parse_destination(text, name or "check:now"))
+        check_destination(parse_destination(text, name or "check:now", session.options.engine_environment))
     if name and not outputs:
         raise UsageError(
-            "--name is what the image is called in an output", hint="add -o oci:DIR or -o docker-archive:FILE"
+            "--name is what the image is called in an output", hint="add -o docker: or another --output"
         )
     obtained = obtain_lock(request_of(link, rest), session)
     image = obtain_image(obtained, session)
     called = name or image_name(obtained.lock)
-    destinations = [parse_destination(text, called) for text in outputs]
+    destinations = [parse_destination(text, called, session.options.engine_environment) for text in outputs]
     publications = tuple(
         publish(image, to, session.tools.store, session.tools.progress) for to in destinations
     )
@@ -65,7 +67,6 @@ def command(
         image=image.id, lock_sha256=image.lock_sha256, layers=len(image.layers), publications=publications
     )
     for publication in publications:
-        session.tools.progress.note(
-            f"wrote {publication.reference} as {called} (manifest {publication.manifest})"
-        )
+        named = f" as {called} (manifest {publication.manifest})" if publication.manifest else ""
+        session.tools.progress.note(f"wrote {publication.reference}{named}")
     show(session, result, as_json=as_json, text=image.id)

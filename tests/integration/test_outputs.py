@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tarfile
 
 import pytest
+from published import NAME, publish_to
 
+from reprolake_builder.compare import compare_root
 from reprolake_builder.errors import PublishError
-from reprolake_builder.publish import parse_destination, publish
+from reprolake_builder.publish import parse_destination
+from reprolake_builder.rootfs import flatten, layer_entries
 from reprolake_builder.trees import merge
 
-NAME = "reprolake-test/outputs:1"
+
+@pytest.mark.engine("umoci")
+def test_umoci_unpacks_what_the_image_is_made_of(built_image, session, layout, tmp_path):
+    """Unpacked by umoci, the root file system has every path, mode, owner, link, date and content of the image."""
+    root = os.geteuid() == 0
+    command = [
+        "umoci",
+        "unpack",
+        *([] if root else ["--rootless"]),
+        "--image",
+        f"{layout}:1",
+        tmp_path / "bundle",
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    items = flatten([layer_entries(built_image, layer, session.tools.store) for layer in built_image.layers])
+    assert compare_root(built_image, items, os.fsencode(tmp_path / "bundle/rootfs"), owners=root) is None
 
 
 def blobs(folder):
@@ -22,33 +41,21 @@ def blobs(folder):
 @pytest.fixture(scope="module")
 def layout(built_image, session, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "image"
-    publish(
-        built_image, parse_destination(f"oci:{folder}", NAME), session.tools.store, session.tools.progress
-    )
+    publish_to(f"oci:{folder}", built_image, session)
     return folder
 
 
 def test_writing_twice_gives_the_same_bytes(built_image, session, layout, tmp_path):
     """Two exports of one image are equal byte for byte."""
-    publish(
-        built_image,
-        parse_destination(f"oci:{tmp_path}/again", NAME),
-        session.tools.store,
-        session.tools.progress,
-    )
+    publish_to(f"oci:{tmp_path}/again", built_image, session)
     assert blobs(layout) == blobs(tmp_path / "again")
     assert (layout / "index.json").read_bytes() == (tmp_path / "again/index.json").read_bytes()
 
 
 def test_a_layout_keeps_its_other_images(built_image, session, tmp_path):
     """A second name in the same layout stands beside the first; the same name replaces it."""
-    for name in (NAME, NAME, "reprolake-test/outputs:2"):
-        publish(
-            built_image,
-            parse_destination(f"oci:{tmp_path}/o", name),
-            session.tools.store,
-            session.tools.progress,
-        )
+    for name in (NAME, NAME, "reprolake-test/archive:2"):
+        publish_to(f"oci:{tmp_path}/o", built_image, session, name)
     index = json.loads((tmp_path / "o/index.json").read_bytes())
     tags = [entry["annotations"]["org.opencontainers.image.ref.name"] for entry in index["manifests"]]
     assert tags == ["1", "2"]
@@ -58,20 +65,15 @@ def test_a_folder_with_other_things_is_left_alone(built_image, session, tmp_path
     """An output never mixes with files that are not an OCI layout."""
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(PublishError, match="other things"):
-        publish(
-            built_image,
-            parse_destination(f"oci:{tmp_path}", NAME),
-            session.tools.store,
-            session.tools.progress,
-        )
+        publish_to(f"oci:{tmp_path}", built_image, session)
 
 
-@pytest.mark.parametrize("text", ["oci:", "tar:x", "nothing", ":x"])
+@pytest.mark.parametrize("text", ["oci:", "tar:x", "nothing", ":x", "dir:", "docker"])
 def test_an_unknown_output_lists_the_known_ones(text):
     """A misspelt output is refused before any work, with what would be right."""
     with pytest.raises(PublishError) as caught:
-        parse_destination(text, NAME)
-    assert "docker-archive:PATH" in caught.value.hint
+        parse_destination(text, NAME, {})
+    assert "docker-archive:FILE" in caught.value.hint
 
 
 @pytest.mark.engine("skopeo")
@@ -100,8 +102,7 @@ def test_skopeo_decompresses_every_layer(built_image, layout, tmp_path):
 @pytest.fixture(scope="module")
 def loaded(built_image, session, tmp_path_factory):
     archive = tmp_path_factory.mktemp("archive") / "image.tar"
-    to = parse_destination(f"docker-archive:{archive}", NAME)
-    publish(built_image, to, session.tools.store, session.tools.progress)
+    publish_to(f"docker-archive:{archive}", built_image, session)
     done = subprocess.run(["docker", "load", "-i", str(archive)], capture_output=True, text=True, check=True)
     yield done.stdout
     subprocess.run(["docker", "image", "rm", "-f", NAME], capture_output=True, check=True)
@@ -158,8 +159,7 @@ def test_the_repository_is_the_last_layer_with_its_lock(built_image, session):
 
 def test_the_docker_archive_is_one_file_for_both_readers(built_image, session, tmp_path):
     """The archive is an OCI layout and carries Docker's older manifest over the same blobs."""
-    to = parse_destination(f"docker-archive:{tmp_path}/image.tar", NAME)
-    publish(built_image, to, session.tools.store, session.tools.progress)
+    publish_to(f"docker-archive:{tmp_path}/image.tar", built_image, session)
     with tarfile.open(tmp_path / "image.tar") as archive:
         names = archive.getnames()
         older = json.load(archive.extractfile("manifest.json"))

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import json
 import os
 import secrets
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
+from reprolake_builder.compare import compare_blobs
+from reprolake_builder.documents.base import Digest
 from reprolake_builder.errors import PublishError
 from reprolake_builder.image import Image
 from reprolake_builder.progress import Progress
+from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.interface import Destination, Publication
-from reprolake_builder.publishers.oci_layout import write_layout
+from reprolake_builder.publishers.oci_layout import faulty, write_blobs, write_index
 from reprolake_builder.store import Store
 from reprolake_builder.trees import Placed, scan, write_tar
 
@@ -32,34 +40,47 @@ class DockerArchive:
             )
 
     def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
-        """Write the archive beside its place and rename it."""
+        """Write the archive beside its place, read it back and rename it."""
         self.check(to)
         with store.scratch() as folder:
-            digest = write_layout(image, Destination("oci", folder, to.name), store, progress)
-            manifest = json.loads((folder / "blobs/sha256" / digest.removeprefix("sha256:")).read_bytes())
-            older = {
-                "Config": _blob(manifest["config"]["digest"]),
-                "RepoTags": [to.name],
-                "Layers": [_blob(layer["digest"]) for layer in manifest["layers"]],
-            }
-            (folder / "manifest.json").write_text(json.dumps([older], sort_keys=True))
-            _pack(folder, to.path)
+            manifest = write_blobs(image, folder, store, progress)
+            write_index(image, folder, manifest, to.name)
+            layers = [layer["digest"] for layer in json.loads(manifest)["layers"]]
+            (folder / "manifest.json").write_bytes(parts.older_manifest(image, to.name, layers))
+            digest = parts.digest_of(manifest)
+
+            def check(partial: Path) -> None:
+                difference = compare_blobs(image, digest, functools.partial(_blob, partial), store, progress)
+                if difference is not None:
+                    raise faulty(to.path, str(difference))
+
+            _pack(folder, to.path, check)
         return Publication(reference=f"docker-archive:{to.path}", image=image.id, manifest=digest)
 
 
-def _pack(folder: Path, path: Path) -> None:
-    """Write all that a folder holds to an archive, whole or not at all (host paths)."""
+@contextlib.contextmanager
+def _blob(archive: Path, digest: Digest) -> Iterator[IO[bytes]]:
+    """Yield a blob of a layout in a tar file (host path), opened. Raises FileNotFoundError."""
+    with tarfile.open(archive, "r:") as opened:
+        try:
+            stream = opened.extractfile(parts.blob_path(digest))
+        except KeyError:
+            stream = None
+        if stream is None:
+            raise FileNotFoundError(errno.ENOENT, "it is not in the archive", digest)
+        yield stream
+
+
+def _pack(folder: Path, path: Path, check: Callable[[Path], None]) -> None:
+    """Write all that a folder holds to an archive that passes the check, whole or not at all (host paths)."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with partial.open("wb") as stream:
             write_tar((Placed(entry, folder) for entry in scan(folder)), stream.write)
+        check(partial)
         partial.replace(path)
     except OSError as error:
         raise PublishError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-
-
-def _blob(digest: str) -> str:
-    return "blobs/sha256/" + digest.removeprefix("sha256:")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,19 +15,26 @@ from reprolake_builder.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A parsed `--output`: `scheme` chooses the publisher, `path` is a host path, `name` is `repository:tag`."""
+    """A parsed `--output`: `scheme` chooses the publisher, `path` is a host path, `name` is `repository:tag`.
+
+    A container engine has no path; `environment` is what its client program sees.
+    """
 
     scheme: str
     path: Path
     name: str
+    environment: Mapping[str, str]
 
 
 class Publication(Document, frozen=True, kw_only=True):
-    """Where an image was written: `reference` as other tools take it, `manifest` its manifest's digest."""
+    """Where an image was written: `reference` as other tools take it, `manifest` its manifest's digest.
+
+    None is for places that keep no manifest.
+    """
 
     reference: str
     image: Digest
-    manifest: Digest
+    manifest: Digest | None = None
 
 
 class Publisher(Protocol):

@@ -1,4 +1,4 @@
-"""An OCI image layout in a folder. Source: OCI image specification 1.1, image-layout.md and manifest.md."""
+"""An OCI image layout in a folder. Source: OCI image specification 1.1, image-layout.md."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from reprolake_builder.compare import compare_blobs
+from reprolake_builder.documents.base import Digest
 from reprolake_builder.errors import PublishError
 from reprolake_builder.image import Image, ImageLayer
 from reprolake_builder.progress import Progress
+from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.compress import GzipWriter
 from reprolake_builder.publishers.interface import Destination, Publication
 from reprolake_builder.store import Store
-from reprolake_builder.trees import merge, write_tar
-
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-_INDEX = "application/vnd.oci.image.index.v1+json"
-_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class OciLayout:
@@ -44,60 +40,59 @@ class OciLayout:
             )
 
     def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
-        """Write the image to the folder; index.json, written last, makes it visible."""
+        """Write the image to the folder; index.json, written when all else was read back, makes it visible."""
         self.check(to)
         try:
-            manifest = write_layout(image, to, store, progress)
+            manifest = write_blobs(image, to.path, store, progress)
+            digest = parts.digest_of(manifest)
+
+            def blob(digest: Digest) -> IO[bytes]:
+                return (to.path / parts.blob_path(digest)).open("rb", buffering=0)
+
+            difference = compare_blobs(image, digest, blob, store, progress)
+            if difference is not None:
+                raise faulty(to.path, str(difference))
+            write_index(image, to.path, manifest, to.name)
         except OSError as error:
-            raise PublishError(f"{to.path} cannot be written: {error.strerror}") from error
-        return Publication(reference=f"oci:{to.path}:{_tag(to.name)}", image=image.id, manifest=manifest)
+            raise PublishError(f"{to.path} cannot be written: {error.strerror or error}") from error
+        return Publication(
+            reference=f"oci:{to.path}:{parts.tag_of(to.name)}", image=image.id, manifest=digest
+        )
 
 
-def write_layout(image: Image, to: Destination, store: Store, progress: Progress) -> str:
-    """Write the layout to `to.path` (host folder) and return the manifest's digest."""
-    blobs = to.path / "blobs" / "sha256"
-    blobs.mkdir(parents=True, exist_ok=True)
+def faulty(path: Path, what: str) -> PublishError:
+    """Return the error for an output that was read back and is not what was written."""
+    return PublishError(
+        f"{path} is not what was written there: {what}",
+        hint="its disk is faulty, or another program writes there: choose another place",
+    )
+
+
+def write_blobs(image: Image, folder: Path, store: Store, progress: Progress) -> bytes:
+    """Write configuration, layers and manifest to a layout (host folder) and return the manifest."""
+    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
     with progress.step("Writing layers", sum(layer.size for layer in image.layers)) as step:
         layers = []
         for layer in image.layers:
-            layers.append(_write_layer(layer, image, blobs, store))
+            layers.append(_write_layer(layer, image, folder, store))
             step.advance(layer.size)
-    config = image.config.encode()
-    manifest = _json(
-        {
-            "schemaVersion": 2,
-            "mediaType": _MANIFEST,
-            "config": {"mediaType": _CONFIG, "digest": _write_blob(config, blobs), "size": len(config)},
-            "layers": layers,
-            "annotations": image.annotations,
-        }
-    )
-    digest = _write_blob(manifest, blobs)
-    entry = {
-        "mediaType": _MANIFEST,
-        "digest": digest,
-        "size": len(manifest),
-        "platform": {key: json.loads(image.config)[key] for key in ("architecture", "os")},
-        "annotations": {
-            "org.opencontainers.image.ref.name": _tag(to.name),
-            "io.containerd.image.name": f"docker.io/{to.name}",  # how Docker 25 and later name what they load
-        },
-    }
-    _replace(to.path / "oci-layout", _LAYOUT)
-    _replace(to.path / "index.json", _json(_index_with(to.path / "index.json", entry)))
-    return digest
+    manifest = parts.manifest(image, layers)
+    for blob in (image.config.encode(), manifest):
+        _replace(folder / parts.blob_path(parts.digest_of(blob)), blob)
+    return manifest
 
 
-def _write_layer(layer: ImageLayer, image: Image, blobs: Path, store: Store) -> dict[str, Any]:
-    """Compress one layer into its blob; what is written is checked against the image's promise on the way."""
-    partial = blobs.parent / f".{secrets.token_hex(8)}"
-    plain, packed, size = hashlib.sha256(), hashlib.sha256(), 0
-    trees = [tree for key in layer.trees if (tree := store.tree(key)) is not None]
-    if len(trees) != len(layer.trees):
-        raise PublishError(
-            f"the store {store.root} lacks trees of image {image.id[:19]}",
-            hint="build the image again: `reprolake build`",
-        )
+def write_index(image: Image, folder: Path, manifest: bytes, name: str) -> None:
+    """Add the image to the index of a layout (host folder); one of the same tag is replaced."""
+    entry = parts.index_entry(image, manifest, f"docker.io/{name}")
+    _replace(folder / "oci-layout", parts.LAYOUT)
+    _replace(folder / "index.json", parts.index([*_others(folder / "index.json", parts.tag_of(name)), entry]))
+
+
+def _write_layer(layer: ImageLayer, image: Image, folder: Path, store: Store) -> dict[str, Any]:
+    """Compress one layer into its blob and return its descriptor."""
+    partial = folder / "blobs" / f".{secrets.token_hex(8)}"
+    packed, size = hashlib.sha256(), 0
     try:
         with partial.open("wb") as stream:
 
@@ -107,29 +102,13 @@ def _write_layer(layer: ImageLayer, image: Image, blobs: Path, store: Store) -> 
                 size += stream.write(data)
 
             with GzipWriter(out) as gzip:
-
-                def take(data: bytes) -> None:
-                    plain.update(data)
-                    gzip.write(data)
-
-                write_tar(merge((tree.root, tree.entries) for tree in trees)[0], take)
-        if "sha256:" + plain.hexdigest() != layer.diff_id:
-            raise PublishError(
-                f"layer {layer.comment!r} no longer has the bytes it was built with: the store {store.root} was changed",
-                hint=f"remove {' '.join(str(tree.folder) for tree in trees[:3])} and build again",
-            )
+                parts.write_layer(image, layer, store, gzip.write)
         digest = "sha256:" + packed.hexdigest()
         partial.chmod(0o644)
-        partial.replace(blobs / digest.removeprefix("sha256:"))
+        partial.replace(folder / parts.blob_path(digest))
     finally:
         partial.unlink(missing_ok=True)
-    return {"mediaType": _LAYER, "digest": digest, "size": size}
-
-
-def _write_blob(data: bytes, blobs: Path) -> str:
-    name = hashlib.sha256(data).hexdigest()
-    _replace(blobs / name, data)
-    return "sha256:" + name
+    return parts.descriptor(parts.GZIP_LAYER, digest, size)
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -139,23 +118,11 @@ def _replace(path: Path, data: bytes) -> None:
     partial.replace(path)
 
 
-def _index_with(path: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """Return the layout's index with the entry in place of one of the same name."""
-    others: list[dict[str, Any]] = []
-    if path.is_file():
-        name = entry["annotations"]["org.opencontainers.image.ref.name"]
-        found = json.loads(path.read_bytes()).get("manifests", [])
-        others = [
-            old
-            for old in found
-            if old.get("annotations", {}).get("org.opencontainers.image.ref.name") != name
-        ]
-    return {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [*others, entry]}
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _tag(name: str) -> str:
-    return name.rpartition(":")[2]
+def _others(path: Path, tag: str) -> list[dict[str, Any]]:
+    """Return what an index has under other tags."""
+    if not path.is_file():
+        return []
+    found: list[dict[str, Any]] = json.loads(path.read_bytes()).get("manifests", [])
+    return [
+        old for old in found if old.get("annotations", {}).get("org.opencontainers.image.ref.name") != tag
+    ]

@@ -1,0 +1,111 @@
+"""What an image consists of, whatever it is written to: layers as tar streams, manifest, index.
+
+Source: OCI image specification 1.1, manifest.md and image-layout.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from reprolake_builder.documents.base import Digest
+from reprolake_builder.errors import PublishError
+from reprolake_builder.image import Image, ImageLayer
+from reprolake_builder.rootfs import layer_entries
+from reprolake_builder.store import Store
+from reprolake_builder.trees import write_tar
+
+GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+PLAIN_LAYER = "application/vnd.oci.image.layer.v1.tar"
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def write_layer(image: Image, layer: ImageLayer, store: Store, write: Callable[[bytes], object]) -> None:
+    """Write the layer's tar stream. Raises PublishError at its end when it is not what the image promises."""
+    plain = hashlib.sha256()
+
+    def take(data: bytes) -> None:
+        plain.update(data)
+        write(data)
+
+    try:
+        write_tar(layer_entries(image, layer, store), take)
+        same = "sha256:" + plain.hexdigest() == layer.diff_id
+    except (ValueError, FileNotFoundError):  # a file of another length, or none
+        same = False
+    if not same:
+        folders = [tree.folder for key in layer.trees[:3] if (tree := store.tree(key)) is not None]
+        raise PublishError(
+            f"layer {layer.comment!r} no longer has the bytes it was built with: the store {store.root} was changed",
+            hint=f"remove {' '.join(map(str, folders))} and build again",
+        )
+
+
+def descriptor(kind: str, digest: Digest, size: int) -> dict[str, Any]:
+    """Return what refers to a blob of `size` bytes."""
+    return {"mediaType": kind, "digest": digest, "size": size}
+
+
+def manifest(image: Image, layers: Sequence[dict[str, Any]]) -> bytes:
+    """Return the manifest over the descriptors of the image's layers."""
+    return canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "config": descriptor(_CONFIG, image.id, len(image.config.encode())),
+            "layers": layers,
+            "annotations": image.annotations,
+        }
+    )
+
+
+def index_entry(image: Image, written: bytes, name: str) -> dict[str, Any]:
+    """Return what an index says of the image with that manifest; `name` is `registry/repository:tag`."""
+    return {
+        **descriptor(_MANIFEST, digest_of(written), len(written)),
+        "platform": {key: json.loads(image.config)[key] for key in ("architecture", "os")},
+        "annotations": {
+            "org.opencontainers.image.ref.name": tag_of(name),
+            "io.containerd.image.name": name,  # how Docker 25 and later and podman name what they load
+        },
+    }
+
+
+def index(entries: Sequence[dict[str, Any]]) -> bytes:
+    """Return the index of a layout."""
+    return canonical({"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries})
+
+
+def older_manifest(image: Image, name: str, layers: Sequence[Digest]) -> bytes:
+    """Return Docker's own manifest.json over the blobs of a layout."""
+    older = {
+        "Config": blob_path(image.id),
+        "RepoTags": [name],
+        "Layers": [blob_path(layer) for layer in layers],
+    }
+    return canonical([older])
+
+
+def blob_path(digest: Digest) -> str:
+    """Return where a blob lies in a layout."""
+    return "blobs/sha256/" + digest.removeprefix("sha256:")
+
+
+def digest_of(data: bytes) -> Digest:
+    """Return the digest of a small blob."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def tag_of(name: str) -> str:
+    """Return the tag of `repository:tag`."""
+    return name.rpartition(":")[2]
+
+
+def canonical(value: object) -> bytes:
+    """Return JSON whose bytes follow from the value alone."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
