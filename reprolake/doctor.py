@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reprolake.pipeline import Session
 from reprolake_builder.documents.base import Document
-from reprolake_builder.errors import ReprolakeError
+from reprolake_builder.errors import ReprolakeError, without_logins
 from reprolake_builder.process import run
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
@@ -40,7 +40,8 @@ def examine(session: Session) -> Report:
     """Return what works on this host; nothing is changed, a small test file in the store excepted."""
     checks = tuple(check for examiner in _EXAMINERS for check in examiner(session))
     settings = {
-        name: f"{item.value or '-'} ({item.origin})" for name, item in session.options.settings.items()
+        name: f"{without_logins(item.value) or '-'} ({item.origin})"
+        for name, item in session.options.settings.items()
     }
     return Report(ok=all(check.ok for check in checks), checks=checks, settings=settings)
 

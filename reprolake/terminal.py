@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import click
 
-from reprolake_builder.errors import ReprolakeError
+from reprolake_builder.errors import ReprolakeError, without_logins
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress, Step
 
@@ -44,6 +44,7 @@ class Terminal(Progress):
     def step(self, label: str, total: int | None = None) -> Iterator[Step]:
         """Show a bar on a terminal, a line elsewhere."""
         started = time.monotonic()
+        label = printable(without_logins(label))
         if self._verbosity < 0:
             yield _Quiet()
         elif self._tty and total is not None and total >= _BAR_AFTER:
@@ -62,13 +63,15 @@ class Terminal(Progress):
         """Show a fact once."""
         if self._verbosity >= 0 and message not in self._said:
             self._said.add(message)
-            click.echo(printable(message), err=True)
+            click.echo(printable(without_logins(message)), err=True)
 
     def warn(self, message: str) -> None:
         """Show a warning once."""
         if self._verbosity >= 0 and message not in self._said:
             self._said.add(message)
-            click.echo(style("warning: ", fg="yellow", bold=True) + printable(message), err=True)
+            click.echo(
+                style("warning: ", fg="yellow", bold=True) + printable(without_logins(message)), err=True
+            )
 
 
 class _Bar:

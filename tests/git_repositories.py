@@ -62,6 +62,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     root: Path
     login: str
     environment: dict[str, str]
+    watched: set[bytes]
 
     def do_GET(self) -> None:
         self._answer()
@@ -70,6 +71,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
+        self.watched |= command_lines()
         expected = "Basic " + base64.b64encode(self.login.encode()).decode()
         if self.login and self.headers.get("Authorization") != expected:
             self.send_response(401)
@@ -99,11 +101,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         del arguments
 
 
+def command_lines() -> set[bytes]:
+    """Return the command lines of all processes, which every user of a host can read."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.add(path.read_bytes())
+    return found
+
+
 @contextlib.contextmanager
-def served(root: Path, login: str = "", *, version_2: bool = True) -> Iterator[str]:
-    """Yield the http:// address of a server for the repositories in `root`; `login` is USER:PASSWORD."""
+def served(
+    root: Path, login: str = "", *, version_2: bool = True, watched: set[bytes] | None = None
+) -> Iterator[str]:
+    """Yield the http:// address of a server for the repositories in `root`; `login` is USER:PASSWORD.
+
+    At each request the command lines of all processes are added to `watched`.
+    """
     environment = {**ENVIRONMENT, "V2": "1" if version_2 else "0"}
-    handler = type("Handler", (_Handler,), {"root": root, "login": login, "environment": environment})
+    handler = type("Handler", (_Handler,), {
+        "root": root, "login": login, "environment": environment, "watched": set() if watched is None else watched,
+    })  # fmt: skip
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

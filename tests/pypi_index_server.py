@@ -8,7 +8,7 @@ import json
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -72,6 +72,7 @@ class Index:
     sizes: bool = True
     asked: Counter[str] = field(default_factory=Counter)
     url: str = ""
+    watch: Callable[[], object] = lambda: None  # called at each request
 
     def add(self, *uploads: Upload) -> Index:
         self.uploads += uploads
@@ -124,6 +125,7 @@ def serving(index: Index) -> Iterator[Index]:
 
         def do_GET(self) -> None:
             index.asked[self.path] += 1
+            index.watch()
             _, kind, name = self.path.rstrip("/").split("/", 2)
             body = index.page(name) if kind == "simple" else index.file(name)
             if body is None or (kind == "simple" and b'"files": []' in body):

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_LOGIN = re.compile(
+    r"(?<=://)[^/@\s?#]*:[^/@\s?#]*@|(?<=http://)[^/@\s?#]*@|(?<=https://)[^/@\s?#]*@", re.IGNORECASE
+)
+_SIGNATURE = re.compile(
+    r"(?<=[?&])((?:[\w.-]*(?:token|secret|signature|credential|password|api_?key)|sig|key)=)[^&#\s]*",
+    re.IGNORECASE,
+)
+
+
+def without_logins(text: str) -> str:
+    """Return text without what stands in its URLs to open doors: USER:PASSWORD@ and signed queries."""
+    return _SIGNATURE.sub(r"\1***", _LOGIN.sub("***@", text))
 
 
 class ReprolakeError(Exception):
     """A failure that the user is told about: what failed and where, and what to do next.
 
-    `transient` says that the same call may go through later (the command line then exits 75).
+    `transient` says that the same call may go through later (the command line then exits 75). Logins in URLs are left out of
+    both texts, wherever they come from: failures end up in logs and in questions to others.
     """
 
     exit_code: ClassVar[int] = 70
 
     def __init__(self, message: str, *, hint: str = "", transient: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_logins(message)
+        self.hint = without_logins(hint)
+        super().__init__(self.message)
         self.transient = transient
 
 

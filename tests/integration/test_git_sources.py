@@ -243,11 +243,12 @@ def test_a_forged_pin_is_refused(repository, store):
 
 @pytest.mark.parametrize("version_2", [True, False])
 def test_http_with_credentials(repository, store, tmp_path, version_2):
-    """A private repository is reached with the link's login, which then stands in no document, file or message."""
+    """A private repository is reached with the link's login, which stands in no document, file, message or list of processes."""
     repository.commit(a="1")
     commit = repository.commit(a="2")
     repository.git("update-server-info")
-    with served(tmp_path, "jane:s3cret-word", version_2=version_2) as address:
+    watched: set[bytes] = set()
+    with served(tmp_path, "jane:s3cret-word", version_2=version_2, watched=watched) as address:
         url = f"{address}/origin/.git"
         with_login = url.replace("://", "://jane:s3cret-word@")
         source = pinned(store, with_login, "main")
@@ -256,6 +257,8 @@ def test_http_with_credentials(repository, store, tmp_path, version_2):
         with pytest.raises(ResolveError, match="asks who you are") as caught:
             pinned(store, url.replace("://", "://jane:wr0ng-word@"), "main")
         assert "wr0ng" not in caught.value.message
+    assert any(b"remote-http" in line for line in watched)
+    assert not [line for line in watched if b"s3cret" in line or b"wr0ng" in line]
     for folder, _, names in os.walk(store.root):
         for name in names:
             with open(os.path.join(folder, name), "rb") as stream:

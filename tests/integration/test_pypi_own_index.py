@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from git_repositories import command_lines
 from pypi_index_server import KERNEL, Index, Upload, serving
 
 from reprolake_builder.documents.environment import Asked
@@ -43,6 +44,16 @@ def tools(tmp_path, index):
     store = Store(tmp_path / "store")
     yield tools_for(index.url, store)
     store.close()
+
+
+def test_the_login_of_an_index_is_in_no_list_of_processes(tmp_path, index):
+    """An index that asks for a login is reached with it, and no other user of the host can read it meanwhile."""
+    watched: set[bytes] = set()
+    index.watch = lambda: watched.update(command_lines())
+    tools = tools_for(index.url.replace("://", "://jane:s3cret-word@"), Store(tmp_path / "store"))
+    assert chosen(tools, "wheel").solution.wheels
+    assert any(b"pip\0compile" in line for line in watched)
+    assert not [line for line in watched if b"s3cret" in line]
 
 
 def tools_for(url: str, store: Store, **environment: str) -> Tools:

@@ -62,7 +62,7 @@ class GitCache:
 
     def ask(self) -> Advertised:
         """Return what the server advertises."""
-        done = self.git.run("ls-remote", "--symref", "--quiet", "--", self.link.address, timeout=_ASKING)
+        done = self.git.run("ls-remote", "--symref", "--quiet", "--", self.link.url, timeout=_ASKING)
         if done.returncode:
             raise self._explained(done.tail)
         return parse_advertised(done.stdout)
@@ -117,7 +117,7 @@ class GitCache:
         done = self.git.run(
             *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
             *(["--update-shallow", depth] if depth else []),
-            *("--", self.link.address, refspec),
+            *("--", self.link.url, refspec),
             timeout=_FETCHING,
         )
         if not done.returncode:
@@ -182,7 +182,7 @@ def opened(
         except BlockingIOError:
             progress.note(f"Waiting for another process that fetches {link.url}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        git = git_on(repository, environment)
+        git = git_on(repository, environment, link)
         _make(repository, git)
         yield GitCache(git, link, progress, failure)
     finally:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote
 
 from reprolake_builder import process
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import Completed
+from reprolake_builder.providers.links import GitLink
 
 # What git and its helpers need to reach a server as the user would; everything else stays outside (GIT_DIR of a hook …).
 _PASSED = [
@@ -112,9 +115,26 @@ def git_in(work_tree: Path, given: Mapping[str, str]) -> Git:
     return Git(("-C", str(work_tree)), _environment(given, NO_TRANSPORT))
 
 
-def git_on(repository: Path, given: Mapping[str, str]) -> Git:
-    """Return git for a bare repository of our own, with the transports that links may use."""
-    return Git(("--git-dir", str(repository)), _environment(given, TRANSPORTS))
+def git_on(repository: Path, given: Mapping[str, str], link: GitLink) -> Git:
+    """Return git for a bare repository of our own, with the transports that links may use, and the login of one link."""
+    return Git(("--git-dir", str(repository)), {**_environment(given, TRANSPORTS), **_login(link)})
+
+
+def _login(link: GitLink) -> dict[str, str]:
+    """Return variables that carry a link's login: arguments, and so URLs, can be read by every user of this host.
+
+    Source: git-config(1), GIT_CONFIG_COUNT and http.<url>.extraHeader; RFC 7617.
+    """
+    if not link.login:
+        return {}
+    user, _, password = link.login.partition(":")
+    words = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    server = "/".join(link.url.split("/", 3)[:3])
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{server}/.extraHeader",
+        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {words}",
+    }
 
 
 def _environment(given: Mapping[str, str], transports: str) -> dict[str, str]:

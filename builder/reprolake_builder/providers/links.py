@@ -23,18 +23,18 @@ _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^/|/$|\.$|^-|^@$|(?
 class GitLink:
     """A git repository and what is wanted of it.
 
-    `url` carries no credentials and is what gets recorded and shown; `address` is what git is given.
+    `url` carries no credentials and is what gets recorded and shown. `login` is USER:PASSWORD as it stood in the link, ""
+    where none did: it goes to git in a way that other users of this host cannot see.
     """
 
     url: str
-    address: str = field(repr=False)
     ref: str = ""
     subdir: str = ""
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    login: str = field(default="", repr=False)
 
     def scrub(self, text: str) -> str:
         """Return a message of git without the credentials of the link and without control characters."""
-        for secret in self.secrets:
+        for secret in _secrets(self.login):
             text = text.replace(secret, "***")
         return printable(text)
 
@@ -67,10 +67,9 @@ def parse_git_link(text: str, ref: str = "", subdir: str = "") -> GitLink:
         raise ResolveError("the link is no git URL", hint="https://HOST/PATH@REF is one")
     return GitLink(
         url,
-        url.replace("://", f"://{userinfo}@", 1) if userinfo else url,
         check_ref(_one("ref", ref_in_link, ref, "--ref")),
         _one("sub-folder", checked_subdir(_parse_fragment(fragment)), checked_subdir(subdir), "--subdir"),
-        _secrets(userinfo),
+        userinfo,
     )
 
 

@@ -138,8 +138,6 @@ class Uv:
                 constraints = scratch / "constraints.txt"
                 constraints.write_text("".join(f"{line}\n" for line in question.constraints), "utf-8")
                 argv += ["--constraints", str(constraints)]
-            if self._site.index_url:
-                argv += ["--default-index", self._site.index_url]
             try:
                 done = run(
                     argv,
@@ -173,6 +171,10 @@ class Uv:
             "UV_SYSTEM_CERTS": "true",  # two names of one setting: the second is that of uv before 0.10
             "UV_NATIVE_TLS": "true",
         }
+        if self._site.index_url:
+            own["UV_DEFAULT_INDEX"] = (
+                self._site.index_url
+            )  # not an argument: those every user of this host can read
         bundle = {"SSL_CERT_FILE": self._site.ca_bundle} if self._site.ca_bundle else {}
         return given | own | bundle
 

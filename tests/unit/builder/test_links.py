@@ -101,10 +101,10 @@ def test_an_option_may_repeat_but_not_contradict():
 
 
 def test_credentials_reach_git_and_nothing_else():
-    """The address for git keeps user and password; URL, representation and scrubbed messages show neither."""
+    """The login is kept apart for git; URL, representation and scrubbed messages do not show it."""
     link = parse_git_link("https://jane:s3cr%40t@h.org/a.git@main")
-    assert link.address == "https://jane:s3cr%40t@h.org/a.git"
-    said = link.scrub(f"fatal: unable to access '{link.address}': s3cr@t jane\x1b[31m")
+    assert link.login == "jane:s3cr%40t"
+    said = link.scrub("fatal: unable to access 'https://jane:s3cr%40t@h.org/a.git': s3cr@t jane\x1b[31m")
     shown = repr(link) + said + link.url
     assert "s3cr" not in shown
     assert "jane" not in shown
@@ -134,6 +134,6 @@ def test_any_text_is_parsed_or_refused(text, ref, subdir):
         link = parse_git_link(text, ref, subdir)
     except ResolveError:
         return
-    assert not link.address.startswith("-")
+    assert not link.url.startswith("-")
     assert not link.ref.startswith("-")
     assert ".." not in link.subdir.split("/")
