@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,14 @@ import msgspec
 from reprolake.describe import date, lock_lines
 from reprolake.options import UsageError
 from reprolake.pipeline import Session, read_lock
-from reprolake_builder.documents.base import Document
+from reprolake_builder.documents.base import Digest, Document, Size
+from reprolake_builder.git_tree import shown
 from reprolake_builder.image import Image
+from reprolake_runner.collect import open_plain
 from reprolake_runner.staged import CheckedResult, read_result
 
 _SHORTEST_ID = 6
+_LARGEST_DOCUMENT = 64 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +102,34 @@ def _image(what: str, session: Session) -> Found:
     return Found(image, tuple(lines))
 
 
+class _Descriptor(msgspec.Struct):
+    """What names a blob. Source: OCI image specification 1.1, descriptor.md."""
+
+    digest: Digest
+    size: Size
+    annotations: dict[str, str] = {}
+
+
+class _Index(msgspec.Struct):
+    manifests: list[_Descriptor]
+
+
+class _Manifest(msgspec.Struct):
+    config: _Descriptor
+    layers: list[_Descriptor]
+    annotations: dict[str, str] = {}
+
+
 def _layout(path: Path) -> Found:
+    """Return what a layout holds; it may come from anybody, so nothing outside of it is opened and nothing that can wait."""
     blobs = path / "blobs" / "sha256"
     try:
-        index = json.loads((path / "index.json").read_bytes())
-        images = tuple(_layout_image(entry, blobs) for entry in index["manifests"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{path} is no sound OCI layout: {error!r}") from error
-    damaged = tuple(blob.name for blob in sorted(blobs.iterdir()) if _hash(blob) != blob.name)
+        index = msgspec.json.decode(_small(path / "index.json"), type=_Index)
+        images = tuple(_layout_image(entry, blobs) for entry in index.manifests)
+        names = sorted(os.listdir(blobs))
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is no sound OCI layout: {error}") from error
+    damaged = tuple(shown(os.fsencode(name)) for name in names if _hash(blobs / name) != name)
     lines = []
     for image in images:
         lines += [
@@ -122,21 +145,34 @@ def _layout(path: Path) -> Found:
     return Found(Layout(images=images, damaged=damaged), tuple(lines), sound=not damaged)
 
 
-def _layout_image(entry: dict[str, Any], blobs: Path) -> LayoutImage:
-    manifest = json.loads((blobs / entry["digest"].removeprefix("sha256:")).read_bytes())
+def _layout_image(entry: _Descriptor, blobs: Path) -> LayoutImage:
+    # The digest is of its form, and so no path that leads elsewhere.
+    manifest = msgspec.json.decode(_small(blobs / entry.digest.removeprefix("sha256:")), type=_Manifest)
     return LayoutImage(
-        name=entry.get("annotations", {}).get("org.opencontainers.image.ref.name", ""),
-        manifest=entry["digest"],
-        id=manifest["config"]["digest"],
-        size=sum(layer["size"] for layer in manifest["layers"]),
-        layers=len(manifest["layers"]),
-        annotations=manifest.get("annotations", {}),
+        name=entry.annotations.get("org.opencontainers.image.ref.name", ""),
+        manifest=entry.digest,
+        id=manifest.config.digest,
+        size=sum(layer.size for layer in manifest.layers),
+        layers=len(manifest.layers),
+        annotations=manifest.annotations,
     )
 
 
+def _small(path: Path) -> bytes:
+    """Return the content of a plain file. Raises OSError, also when it is too large for a document."""
+    with open(open_plain(path), "rb") as stream:
+        if os.fstat(stream.fileno()).st_size > _LARGEST_DOCUMENT:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return stream.read()
+
+
 def _hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Return the SHA-256 of a plain file, "" for anything else."""
+    try:
+        with open(open_plain(path), "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _result(checked: CheckedResult) -> Found:

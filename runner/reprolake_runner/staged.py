@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -16,6 +17,7 @@ import msgspec
 
 from reprolake_builder.documents.base import decode
 from reprolake_builder.process import printable
+from reprolake_runner.collect import open_plain
 from reprolake_runner.documents.run import Manifest, RunRecord
 from reprolake_runner.errors import StageOutError
 
@@ -29,6 +31,7 @@ _RUN_ID = re.compile(f"[{_ALPHABET}]{{26}}")
 _LIFETIME = re.compile(r"([1-9][0-9]{0,5})([hdw])")
 _LONGEST = timedelta(days=36525)
 _LARGEST_DOCUMENT = 256 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 D = TypeVar("D")
 
@@ -110,15 +113,16 @@ def read_result(folder: Path) -> CheckedResult:
 def _document(folder: Path, name: str, kind: type[D]) -> D:
     path = folder / name
     try:
-        if path.stat().st_size > _LARGEST_DOCUMENT:
-            raise StageOutError(f"{path} is larger than {_LARGEST_DOCUMENT} bytes, which none of ours is")
-        return decode(path.read_bytes(), kind)
+        with open(open_plain(path), "rb") as stream:
+            if os.fstat(stream.fileno()).st_size > _LARGEST_DOCUMENT:
+                raise StageOutError(f"{path} is larger than {_LARGEST_DOCUMENT} bytes, which none of ours is")
+            return decode(stream.read(_LARGEST_DOCUMENT), kind)
     except FileNotFoundError as error:
         raise StageOutError(
             f"{folder} is no staged result: it has no {name}",
             hint=_nearest(folder),
         ) from error
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise StageOutError(printable(f"{path} cannot be read: {error}")) from error
 
 
@@ -136,22 +140,32 @@ def _nearest(folder: Path) -> str:
 
 def _fingerprint(folder: Path, path: str) -> tuple[int, str] | None:
     """Return size and SHA-256 of a plain file below the folder; a manifest cannot make us read anything else."""
-    if path.startswith("/") or ".." in path.split("/"):
+    *folders, name = path.split("/")
+    if "\0" in path or {"", ".", ".."} & {*folders, name}:
         return None
-    try:
-        descriptor = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError):
-        return None
-    with open(descriptor, "rb", buffering=0) as stream:
-        info = os.fstat(stream.fileno())
-        if not stat.S_ISREG(info.st_mode):
+    with contextlib.ExitStack() as stack:
+        try:
+            at = os.open(folder, _FOLDER)
+            stack.callback(os.close, at)
+            for part in folders:
+                at = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+                stack.callback(os.close, at)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            stream = stack.enter_context(open(os.open(name, flags, dir_fd=at), "rb", buffering=0))
+            info = os.fstat(stream.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                return None
+            return info.st_size, hashlib.file_digest(stream, "sha256").hexdigest()
+        except (OSError, ValueError):  # a name of half a surrogate pair is no file's
             return None
-        return info.st_size, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _present(folder: Path) -> set[str]:
-    return {
-        os.path.relpath(os.path.join(where, name), folder)
-        for where, _, names in os.walk(folder)
-        for name in names
-    }
+    """Return the paths of all that is there and no folder, in printable form; links to folders are not followed."""
+    found = set()
+    for where, folders, names in os.walk(os.fsencode(folder)):
+        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        for name in (*names, *links):
+            path = os.path.relpath(os.path.join(where, name), os.fsencode(folder))
+            found.add(printable(path.decode("utf-8", "backslashreplace")))
+    return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import IO, Any
+
+import msgspec
 
 from reprolake_builder.compare import compare_blobs
 from reprolake_builder.documents.base import Digest
@@ -18,6 +20,8 @@ from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.compress import GzipWriter
 from reprolake_builder.publishers.interface import Destination, Publication
 from reprolake_builder.store import Store
+
+_LARGEST_INDEX = 64 << 20  # bytes
 
 
 class OciLayout:
@@ -70,7 +74,10 @@ def faulty(path: Path, what: str) -> PublishError:
 
 def write_blobs(image: Image, folder: Path, store: Store, progress: Progress) -> bytes:
     """Write configuration, layers and manifest to a layout (host folder) and return the manifest."""
-    (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    for blobs in (folder / "blobs", folder / "blobs" / "sha256"):
+        blobs.mkdir(parents=True, exist_ok=True)
+        if blobs.is_symlink():
+            raise PublishError(f"{blobs} is a link that leads elsewhere", hint="name a new folder")
     with progress.step("Writing layers", sum(layer.size for layer in image.layers)) as step:
         layers = []
         for layer in image.layers:
@@ -119,10 +126,24 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _others(path: Path, tag: str) -> list[dict[str, Any]]:
-    """Return what an index has under other tags."""
-    if not path.is_file():
+    """Return what an index has under other tags. Raises PublishError for what is no index: others may have made it."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode) or path.stat().st_size > _LARGEST_INDEX:
+            raise PublishError(f"{path} is no index of an OCI layout", hint="name a new folder")
+        found = msgspec.json.decode(path.read_bytes(), type=_Index).manifests
+    except FileNotFoundError:
         return []
-    found: list[dict[str, Any]] = json.loads(path.read_bytes()).get("manifests", [])
-    return [
-        old for old in found if old.get("annotations", {}).get("org.opencontainers.image.ref.name") != tag
-    ]
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PublishError(
+            f"{path} is no index of an OCI layout: {error}", hint="name a new folder"
+        ) from error
+    return [old for old in found if _tag(old) != tag]
+
+
+def _tag(entry: dict[str, Any]) -> object:
+    annotations = entry.get("annotations")
+    return annotations.get("org.opencontainers.image.ref.name") if isinstance(annotations, dict) else None
+
+
+class _Index(msgspec.Struct):
+    manifests: list[dict[str, Any]] = []
