@@ -280,3 +280,28 @@ def test_pipes_are_no_files(tmp_path, store):
     os.mkfifo(tmp_path / "plain/pipe")
     with pytest.raises(ResolveError, match="pipe is neither a file"):
         pinned(store, tmp_path / "plain")
+
+
+def test_a_lock_beside_what_it_pins_is_no_part_of_it(tmp_path, store):
+    """Writing reprolake.lock into a plain folder does not change the folder's tree."""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    (folder / "a.py").write_text("1")
+    before = pinned(store, folder)
+    (folder / "reprolake.lock").write_text("{}")
+    notes = Notes()
+    assert pinned(store, folder, notes).tree == before.tree
+    assert any("reprolake.lock" in note for note in notes.notes)
+    assert not (brought(store, before).folder / "reprolake.lock").exists()
+
+
+def test_a_committed_lock_leaves_the_work_tree_clean(repository, store):
+    """A lock that was committed with its repository still builds there: the tree stays, and the folder equals HEAD."""
+    repository.commit(a="1", sub___b="2")
+    before = pinned(store, repository.folder)
+    (repository.folder / "reprolake.lock").write_text("{}")
+    repository.git("add", "reprolake.lock")
+    repository.git("commit", "-q", "-m", "lock")
+    after = pinned(store, repository.folder)
+    assert after.tree == before.tree
+    assert (after.dirty, after.commit) == (False, repository.git("rev-parse", "HEAD"))

@@ -25,8 +25,8 @@ class LocalSource(Document, frozen=True, kw_only=True, tag="local", tag_field="k
     """A folder of this host, as its files were when the source was pinned.
 
     `path` (host path) says where it was; copies that leave this host carry "" there. `tree` is the git tree hash of
-    the files on disk (a git work tree: only the tracked ones). `commit` is set when the files equal that commit;
-    `dirty` when the folder is tracked by git and they do not. `date` (UTC) is that of the last commit touching the folder,
+    the files on disk (a git work tree: only the tracked ones), without a `reprolake.lock` at the top, which pins the
+    others. `commit` is set when the files equal that commit; `dirty` when the folder is tracked by git and they do not. `date` (UTC) is that of the last commit touching the folder,
     else the time of pinning, which `date_is` tells apart.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from reprolake_builder.git_tree import TreeError, TreeHasher, TreeWriter, shown
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir
-from reprolake_builder.providers.local_files import LocalFiles, WorkTree, list_files, read_files
+from reprolake_builder.providers.local_files import LOCK, LocalFiles, WorkTree, list_files, read_files
 from reprolake_builder.store import Store
 
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
@@ -104,8 +105,7 @@ def _in_history(found: LocalSource, work_tree: WorkTree) -> LocalSource:
     found = msgspec.structs.replace(found, dirty=True)
     if head.returncode:
         return found
-    committed = run("rev-parse", "--verify", "--quiet", "--end-of-options", f"HEAD:{work_tree.prefix}")
-    clean = committed.stdout.decode().strip() == found.tree
+    clean = _committed_tree(work_tree) == found.tree
     told = run("rev-list", "-1", "--format=%ct", "HEAD", "--", ".")
     seconds = told.stdout.decode("ascii", "replace").strip().rpartition("\n")[2]
     if not seconds.isdigit() or int(seconds) > _LAST_SECOND:
@@ -117,6 +117,18 @@ def _in_history(found: LocalSource, work_tree: WorkTree) -> LocalSource:
         commit=head.stdout.decode().strip() if clean else None,
         dirty=not clean,
     )
+
+
+def _committed_tree(work_tree: WorkTree) -> str:
+    """Return the hash of the folder's tree in HEAD, as it is without the lock. Source: git's tree object format."""
+    rows = work_tree.git.run("ls-tree", "--full-tree", "-z", f"HEAD:{work_tree.prefix}").stdout
+    content = b""
+    for row in filter(None, rows.split(b"\0")):
+        head, _, name = row.partition(b"\t")
+        mode, _, object_id = head.split()
+        if name != LOCK:
+            content += b"%s %s\0%s" % (mode.lstrip(b"0"), name, bytes.fromhex(object_id.decode()))
+    return hashlib.sha1(b"tree %d\0%s" % (len(content), content), usedforsecurity=False).hexdigest()
 
 
 def _check_subdir(listed: LocalFiles, subdir: str) -> None:

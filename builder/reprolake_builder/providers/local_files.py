@@ -15,6 +15,8 @@ from reprolake_builder.progress import Progress
 from reprolake_builder.providers.git_command import Git, git_in
 
 _RUN = re.compile(rb"(?:\.tmp-)?[0-9a-hjkmnp-tv-z]{26}")  # names of results, and of unfinished ones
+LOCK = b"reprolake.lock"
+"""A lock beside what it pins is no part of that: it could not hold its own hash."""
 VCS = frozenset({b".git", b".hg", b".svn", b".bzr"})
 
 
@@ -51,17 +53,25 @@ def list_files(folder: Path, progress: Progress, environment: Mapping[str, str])
     work_tree = _find_work_tree(folder, environment)
     if work_tree is not None:
         if tracked := _tracked(work_tree):
-            return LocalFiles(folder, tracked, work_tree)
+            return LocalFiles(folder, _without_lock(tracked, progress), work_tree)
         progress.note(f"git tracks nothing in {printable(str(folder))}: all of its files are taken")
     results: list[bytes] = []
     try:
-        found = LocalFiles(folder, tuple(_all_files(os.fsencode(folder), results)), None)
+        every = tuple(_all_files(os.fsencode(folder), results))
+        found = LocalFiles(folder, _without_lock(every, progress), None)
     except OSError as error:
         raise TreeError(f"{shown(os.fsencode(error.filename))} cannot be read: {error.strerror}") from error
     if results:
         places = sorted({shown(path.rpartition(b"/")[0] or b".") for path in results})
         progress.note(f"Not part of the source: results staged in {', '.join(places)}")
     return found
+
+
+def _without_lock(files: tuple[Listed, ...], progress: Progress) -> tuple[Listed, ...]:
+    kept = tuple(item for item in files if item.path != LOCK)
+    if len(kept) < len(files):
+        progress.note(f"Not part of the source: {LOCK.decode()}, which pins it")
+    return kept
 
 
 def read_files(listed: LocalFiles, into: TreeHasher) -> None:
