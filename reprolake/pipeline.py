@@ -16,6 +16,7 @@ from reprolake.options import Options, UsageError
 from reprolake_builder.build import build
 from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
+from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.documents.source import GitSource, LocalSource, PinnedSource
 from reprolake_builder.download import Downloader
@@ -133,16 +134,7 @@ def obtain_lock(request: Request, session: Session, *, fresh: bool = False) -> O
     source = pin(request, session)
     tree = _fetched(source, None, session)
     spec = detect(tree, request.ignore)
-    # A folder and a repository keep locks of their own even where the files are the same: a lock says where they are from.
-    asked = [
-        source.url if isinstance(source, GitSource) else "",
-        source.tree,
-        source.commit,
-        source.subdir,
-        request.as_of,
-        request.python,
-    ]
-    key = content_hash([msgspec.to_builtins(spec), *asked])
+    key = _lock_key(source, spec, request)
     kept = session.tools.store.get("locks", key, _KeptLock)
     if kept is not None and not fresh and not request.relock and _still_good(kept, request, session.now):
         return Obtained(
@@ -154,15 +146,36 @@ def obtain_lock(request: Request, session: Session, *, fresh: bool = False) -> O
             hint=f"make a lock first: reprolake lock {request.link} -o reprolake.lock, then use that file as the link",
         )
     refuse_unheard(spec)
+    made = _make(tree, spec, request, session)
+    session.tools.store.put("locks", key, _KeptLock(made=session.now, lock=made))
+    return Obtained(made, tree, "locked just now")
+
+
+def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> Sha256:
+    """Return what a remembered lock is found by: the files, what was asked for, and where the lock says they are from.
+
+    A folder and a repository keep locks of their own even where the files are the same.
+    """
+    url = source.url if isinstance(source, GitSource) else ""
+    asked = [url, source.tree, source.commit, source.subdir, request.as_of, request.python]
+    return content_hash([msgspec.to_builtins(spec), *asked])
+
+
+def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Session) -> EnvironmentLock:
+    """Return a new lock, and tell the user what may make its environment other than expected."""
     options = LockOptions(
         now=session.now,
         python=request.python,
         as_of=request.as_of,
         overrides=tuple(f"--ignore {path}" for path in request.ignore),
     )
-    made = lock(source, spec, options, _ProjectBuilder(tree, session.tools), session.tools)
-    session.tools.store.put("locks", key, _KeptLock(made=session.now, lock=made))
-    return Obtained(made, tree, "locked just now")
+    made = lock(tree.source, spec, options, _ProjectBuilder(tree, session.tools), session.tools)
+    for note in made.notes:
+        session.tools.progress.warn(note)
+    if made.debian.unconfigured:
+        names = ", ".join(made.debian.unconfigured)
+        session.tools.progress.warn(f"set-up scripts of these Debian packages are not run: {names}")
+    return made
 
 
 def obtain_image(obtained: Obtained, session: Session) -> Image:
