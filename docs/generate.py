@@ -50,9 +50,19 @@ def commands() -> str:
     for name in COMMANDS:
         command = cli.get_command(top, name)
         assert command is not None
-        context = click.Context(command, info_name=name, parent=top, max_content_width=100)
-        parts.append(f"## reprolake {name}\n\n```text\n{command.get_help(context)}\n```\n")
+        parts += _help(command, name, top)
     return "\n".join(parts)
+
+
+def _help(command: click.Command, name: str, parent: click.Context) -> list[str]:
+    """Return the help of a command and of those below it."""
+    context = click.Context(command, info_name=name, parent=parent, max_content_width=100)
+    parts = [f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"]
+    for below in command.list_commands(context) if isinstance(command, click.Group) else []:
+        found = command.get_command(context, below)
+        assert found is not None
+        parts += _help(found, below, context)
+    return parts
 
 
 def main() -> int:

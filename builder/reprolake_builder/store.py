@@ -239,18 +239,24 @@ class Store:
         _touch(folder)
         return folder
 
-    def discard(self, path: Path) -> bool:
-        """Remove what lies at a path (host) of the store, in one step for who looks for it; False when a process uses it.
+    def discard(self, path: Path, *, dry_run: bool = False) -> bool:
+        """Remove what lies at a path (host) of the store, in one step for who looks for it; whether it was removed.
 
-        Raises StoreError.
+        It stays when a process uses it or this user may not remove it; a dry run removes nothing. Raises StoreError.
         """
         with self._writing() as session:
             aside = session / secrets.token_hex(8)
             with self._marks.alone(self._name(path)) as alone:
-                if not alone:
+                if not alone or not os.access(path.parent, os.W_OK):
                     return False
-                with contextlib.suppress(FileNotFoundError):
+                if dry_run:
+                    return True
+                try:
                     path.rename(aside)
+                except FileNotFoundError:
+                    return True
+                except PermissionError:
+                    return False
             remove_tree(aside)
             with contextlib.suppress(OSError):
                 aside.unlink()

@@ -21,6 +21,7 @@ COMMANDS = {
     "lock": "Pin everything that a repository's environment needs.",
     "resolve": "Show what a link stands for: an exact commit or tree.",
     "inspect": "Show a lock, an image or a staged result.",
+    "cache": "Show what the store holds; remove what is not wanted any more.",
     "doctor": "Show what works on this host, what is missing, and the remedy.",
 }
 TEMPORARY = 75

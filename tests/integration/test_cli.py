@@ -13,7 +13,7 @@ SAMPLES = Path(__file__).parent.parent.parent / "sample-repos"
 PLAIN = SAMPLES / "no-parameters"
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "build", "lock", "resolve", "inspect", "doctor"])
+@pytest.mark.parametrize("command", ["run", "plan", "build", "lock", "resolve", "inspect", "cache", "doctor"])
 def test_every_command_has_help_with_an_example(reprolake, command):
     """`--help` of each command shows an example that begins with the command itself."""
     done = reprolake(command, "--help")

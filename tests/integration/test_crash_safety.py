@@ -20,24 +20,6 @@ PROGRAM = shutil.which("reprolake", path=str(ROOT / ".venv/bin")) or "reprolake"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 
 
-@pytest.fixture(scope="module")
-def lock(reprolake, tmp_path_factory) -> Path:
-    """A lock of the small sample."""
-    file = tmp_path_factory.mktemp("lock") / "a.lock"
-    done = reprolake("lock", PLAIN, "-o", file)
-    assert done.returncode == 0, done.stderr
-    return file
-
-
-@pytest.fixture(scope="module")
-def filled(reprolake, lock, tmp_path_factory) -> Path:
-    """A store with the image of the lock and nothing else."""
-    store = tmp_path_factory.mktemp("filled")
-    done = reprolake("build", lock, REPROLAKE_STORE=str(store))
-    assert done.returncode == 0, done.stderr
-    return store
-
-
 def kill_after(seconds: float, *arguments: str | Path, store: Path) -> bool:
     """Start the command and kill it after a time; whether it was still at work."""
     child = subprocess.Popen(
@@ -68,22 +50,22 @@ def mounted_anywhere(path: Path) -> list[str]:
 
 
 @pytest.mark.engine("bubblewrap")
-def test_killed_at_any_moment_the_next_call_works(reprolake, lock, tmp_path):
+def test_killed_at_any_moment_the_next_call_works(reprolake, small_lock, tmp_path):
     """Twelve calls are killed somewhere in lock, build, run and stage; then all goes well, with the same image."""
     store, stage, own = tmp_path / "store", tmp_path / "stage", tmp_path / "own.lock"
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # shown when the test fails
     chance = random.Random(seed)
-    run = ("run", lock, "sum.ipynb", "--stage", stage)
+    run = ("run", small_lock, "sum.ipynb", "--stage", stage)
     killed = 0
     for _ in range(3):
         killed += kill_after(chance.uniform(0.2, 2), "lock", PLAIN, "-o", own, store=store)
     assert reprolake("lock", PLAIN, "-o", own, REPROLAKE_STORE=str(store)).returncode == 0
     for _ in range(4):
-        killed += kill_after(chance.uniform(0.2, 5), "build", lock, store=store)
-    built = reprolake("build", lock, REPROLAKE_STORE=str(store))
+        killed += kill_after(chance.uniform(0.2, 5), "build", small_lock, store=store)
+    built = reprolake("build", small_lock, REPROLAKE_STORE=str(store))
     assert built.returncode == 0, built.stderr
-    assert built.stdout == reprolake("build", lock).stdout
+    assert built.stdout == reprolake("build", small_lock).stdout
     for _ in range(5):
         killed += kill_after(chance.uniform(0.2, 2.5), *run, store=store)
     assert killed >= 6
@@ -98,8 +80,10 @@ def test_killed_at_any_moment_the_next_call_works(reprolake, lock, tmp_path):
 
 
 @pytest.mark.engine("bubblewrap")
-def test_killed_runs_leave_no_process(filled, lock, tmp_path):
+def test_killed_runs_leave_no_process(small_store, tmp_path):
     """A run that is killed takes its sandboxes with it, and its unfinished result is no result."""
+    store = tmp_path / "store"
+    subprocess.run(["cp", "-a", small_store, store], check=True)
     notebook = PLAIN / "sum.ipynb"
     repository = tmp_path / "repository"
     shutil.copytree(PLAIN, repository)
@@ -107,19 +91,19 @@ def test_killed_runs_leave_no_process(filled, lock, tmp_path):
     (repository / "sum.ipynb").write_text(slow)
     child = subprocess.Popen(
         [PROGRAM, "run", str(repository), "sum.ipynb", "--stage", str(tmp_path / "stage")],
-        env={**os.environ, "REPROLAKE_STORE": str(filled)},
+        env={**os.environ, "REPROLAKE_STORE": str(store)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     until = time.monotonic() + 120
-    while not mounted_anywhere(filled / "trees"):
+    while not mounted_anywhere(store / "trees"):
         assert child.poll() is None
         assert time.monotonic() < until
         time.sleep(0.1)
     child.kill()
     child.wait()
     until = time.monotonic() + 20
-    while mounted_anywhere(filled):
+    while mounted_anywhere(store):
         assert time.monotonic() < until
         time.sleep(0.1)
     staged = tmp_path / "stage"
@@ -128,7 +112,7 @@ def test_killed_runs_leave_no_process(filled, lock, tmp_path):
 
 @needs_root
 @pytest.mark.parametrize("megabytes", [1, 20, 75, 120, 150, 200])
-def test_a_full_disk_is_told_whatever_fills_it(reprolake, lock, filled, tmp_path, megabytes):
+def test_a_full_disk_is_told_whatever_fills_it(reprolake, small_lock, small_store, tmp_path, megabytes):
     """Wherever room runs out, the command says that the disk is full, and with more room it goes on."""
     store = tmp_path / "store"
     store.mkdir()
@@ -136,16 +120,18 @@ def test_a_full_disk_is_told_whatever_fills_it(reprolake, lock, filled, tmp_path
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(store)], check=True)
     try:
         if megabytes > 60:
-            shutil.copytree(filled / "archives", store / "archives")  # what fills it is not always a download
-        done = reprolake("build", lock, REPROLAKE_STORE=str(store))
+            shutil.copytree(
+                small_store / "archives", store / "archives"
+            )  # what fills it is not always a download
+        done = reprolake("build", small_lock, REPROLAKE_STORE=str(store))
         assert done.returncode == 14, done.stderr
         assert f"error: the disk of the store {store} is full" in done.stderr
         assert "Traceback" not in done.stderr
         if megabytes == 150:
             subprocess.run(["mount", "-o", "remount,size=1g", str(store)], check=True)
-            again = reprolake("build", lock, REPROLAKE_STORE=str(store))
+            again = reprolake("build", small_lock, REPROLAKE_STORE=str(store))
             assert again.returncode == 0, again.stderr
-            assert again.stdout == reprolake("build", lock, REPROLAKE_STORE=str(filled)).stdout
+            assert again.stdout == reprolake("build", small_lock, REPROLAKE_STORE=str(small_store)).stdout
         assert list((store / "tmp").iterdir()) == []
     finally:
         subprocess.run(["umount", str(store)], check=True)
@@ -166,16 +152,18 @@ def test_locking_on_a_full_disk_says_so(reprolake, tmp_path):
 
 
 @needs_root
-def test_a_read_only_store_says_so_unless_it_holds_all(reprolake, lock, filled, tmp_path):
+def test_a_read_only_store_says_so_unless_it_holds_all(reprolake, small_lock, small_store, tmp_path):
     """What a read-only store holds is used; what would have to be written is a clear error."""
     store = tmp_path / "store"
     store.mkdir()
-    subprocess.run(["mount", "--bind", str(filled), str(store)], check=True)
+    subprocess.run(["mount", "--bind", str(small_store), str(store)], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", str(store)], check=True)
-        built = reprolake("build", lock, REPROLAKE_STORE=str(store))
+        built = reprolake("build", small_lock, REPROLAKE_STORE=str(store))
         assert built.returncode == 0, built.stderr
-        done = reprolake("run", lock, "sum.ipynb", "--stage", tmp_path / "stage", REPROLAKE_STORE=str(store))
+        done = reprolake(
+            "run", small_lock, "sum.ipynb", "--stage", tmp_path / "stage", REPROLAKE_STORE=str(store)
+        )
         assert done.returncode == 14
         assert "cannot be written: Read-only file system" in done.stderr
         assert "--store" in done.stderr
@@ -183,14 +171,14 @@ def test_a_read_only_store_says_so_unless_it_holds_all(reprolake, lock, filled, 
         subprocess.run(["umount", str(store)], check=True)
 
 
-def test_damage_behind_its_back_is_mended(reprolake, lock, filled, tmp_path):
+def test_damage_behind_its_back_is_mended(reprolake, small_lock, small_store, tmp_path):
     """Archives and indexes that were cut short or changed are noticed when they are needed, and made or fetched anew."""
     store = tmp_path / "store"
-    subprocess.run(["cp", "-a", filled, store], check=True)
-    wanted = reprolake("build", lock, REPROLAKE_STORE=str(store)).stdout
+    subprocess.run(["cp", "-a", small_store, store], check=True)
+    wanted = reprolake("build", small_lock, REPROLAKE_STORE=str(store)).stdout
     for number, index in enumerate(sorted(store.glob("trees/*/*/index"))):
         index.write_bytes(index.read_bytes()[: -1 - number])
-    locked = [path for path in store.glob("archives/*/*") if path.name in lock.read_text()]
+    locked = [path for path in store.glob("archives/*/*") if path.name in small_lock.read_text()]
     smallest = sorted(locked, key=lambda path: path.stat().st_size)
     for path in smallest[:3]:
         path.write_bytes(b"")
@@ -198,7 +186,7 @@ def test_damage_behind_its_back_is_mended(reprolake, lock, filled, tmp_path):
         stream.write(b"?")
     for path in store.glob("documents/*/*"):
         path.write_bytes(path.read_bytes()[:-3])
-    done = reprolake("build", lock, REPROLAKE_STORE=str(store))
+    done = reprolake("build", small_lock, REPROLAKE_STORE=str(store))
     assert done.returncode == 0, done.stderr
     assert done.stdout == wanted
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in locked] == [

@@ -33,6 +33,7 @@ class DirectEngine:
         lock_sha256 = hashlib.sha256(lock_text).hexdigest()
         key = content_hash({"image": lock_sha256, "layout": LAYOUT, "repository": repository.key})
         if (known := tools.store.get("images", key, Image)) is not None and _whole(known, tools.store):
+            tools.store.get("images-by-id", known.id.removeprefix("sha256:"), Image)  # it is in use, too
             return known
         groups = self._groups(lock, repository, _lock_tree(lock_text, tools.store), tools)
         for conflict in conflicts(groups):
