@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
-from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, RepositoryOrigin, SdistOrigin
 from reprolake_builder.documents.source import GitSource, PinnedSource
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def lock_lines(lock: EnvironmentLock) -> list[str]:
     ]
     if lock.project is not None:
         lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")
+    lines += [f"built       {wheel.name} {wheel.version} from {_origin(wheel)}" for wheel in lock.built]
     lines += [f"added       {text}" for text in lock.added]
     lines += [f"override    {text}" for text in lock.overrides]
     lines += [f"rejected    Python {item.version}: {item.reason}" for item in lock.rejected_pythons]
@@ -63,6 +64,16 @@ def lock_lines(lock: EnvironmentLock) -> list[str]:
         names = ", ".join(lock.debian.unconfigured)
         lines.append(f"note        set-up scripts of these Debian packages are not run: {names}")
     return lines
+
+
+def _origin(wheel: BuiltWheelLock) -> str:
+    """Return what a wheel was built from, in words."""
+    match wheel.origin:
+        case SdistOrigin():
+            return wheel.origin.filename
+        case RepositoryOrigin():
+            return f"./{wheel.origin.path}"
+    assert_never(wheel.origin)
 
 
 def image_name(lock: EnvironmentLock) -> str:

@@ -34,7 +34,7 @@ _CALLED = {
 def provided_modules(lock: EnvironmentLock, store: Store) -> set[str]:
     """Return the names of top-level modules of the environment and of the standard library."""
     found = set(sys.stdlib_module_names) | {"__main__"}
-    for wheel in (*lock.wheels, *((lock.project,) if lock.project else ())):
+    for wheel in (*lock.wheels, *lock.built, *((lock.project,) if lock.project else ())):
         found |= _of_wheel(wheel, lock, store)
     return found
 

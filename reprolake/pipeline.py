@@ -20,13 +20,10 @@ from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.documents.source import GitSource, LocalSource, PinnedSource
 from reprolake_builder.download import Downloader
-from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
-from reprolake_builder.engines.environment import make_environment
-from reprolake_builder.engines.project import ProjectInput, build_project
 from reprolake_builder.errors import LockError
 from reprolake_builder.fetch import fetch
 from reprolake_builder.image import Image
-from reprolake_builder.lock import BuiltProject, LockOptions, ProjectBase, lock
+from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest
@@ -169,7 +166,7 @@ def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Se
         as_of=request.as_of,
         overrides=tuple(f"--ignore {path}" for path in request.ignore),
     )
-    made = lock(tree.source, spec, options, _ProjectBuilder(tree, session.tools), session.tools)
+    made = lock(tree, spec, options, session.tools)
     for note in made.notes:
         session.tools.progress.warn(note)
     if made.debian.unconfigured:
@@ -237,26 +234,6 @@ def _fetched(source: PinnedSource, source_dir: Path | None, session: Session) ->
     tools = session.tools
     git = session.options.git_environment
     return fetch(source, tools.store, tools.progress, source_dir=source_dir, git_environment=git)
-
-
-@dataclass(frozen=True, slots=True)
-class _ProjectBuilder:
-    """Builds the repository's own package with the engine that builds images."""
-
-    tree: SourceTree
-    tools: Tools
-
-    def build(self, project: str, source: PinnedSource, base: ProjectBase) -> BuiltProject:
-        """Return the package; base, system and environment are made on the way."""
-        fetch_debian(base.debian, self.tools)
-        stack = make_debian_trees(base.debian, self.tools.store, self.tools.progress)
-        environment = make_environment(base.interpreter, self.tools.store)
-        epoch = int(source.date.timestamp())
-        given = ProjectInput(
-            project, epoch, base.interpreter, (*stack, environment), self.tree.tree, base.build_wheels
-        )
-        built = build_project(given, self.tools)
-        return BuiltProject(built.lock, built.requires)
 
 
 def _here(kept: EnvironmentLock, source: PinnedSource) -> EnvironmentLock:

@@ -117,7 +117,7 @@ def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
         source=lock.source,
         python=lock.interpreter.version,
         as_of=lock.as_of.isoformat().replace("+00:00", "Z"),
-        wheels=len(lock.wheels),
+        wheels=len(lock.wheels) + len(lock.built),
         debian_packages=len(lock.debian.base) + len(lock.debian.extra),
         to_fetch=sum(size for sha256, size in archives if not store.has_archive(sha256)),
         lock=obtained.origin,

@@ -69,6 +69,14 @@ class BuildError(BuilderError):
     exit_code = 14
 
 
+class SourceBuildError(BuildError):
+    """A wheel could not be built from its source; `log` is what the build backend said."""
+
+    def __init__(self, message: str, *, hint: str = "", log: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.log = log
+
+
 class StoreError(BuildError):
     """The local store cannot be read or written."""
 

@@ -6,26 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
-from typing import Protocol
 
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
-from reprolake_builder.documents.lock import (
-    BuiltWheelLock,
-    DebianLock,
-    EnvironmentLock,
-    InterpreterLock,
-    WheelLock,
-)
-from reprolake_builder.documents.source import PinnedSource
+from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.engines.built import build_wheel
+from reprolake_builder.engines.workshop import Build, Commission, Made, Workshop
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.as_of import AsOf, choose_as_of
-from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
-from reprolake_builder.solvers.pypi import Choice, asking, choose, solve_build
+from reprolake_builder.solvers.pypi import Choice, asking, choose
 from reprolake_builder.solvers.pypi_requirements import required_by_package
 from reprolake_builder.solvers.python_choice import candidates
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.tools import Tools
 
 
@@ -39,56 +33,28 @@ class LockOptions:
     overrides: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltProject:
-    """The repository's own package, built, and the `Requires-Dist` lines of its metadata."""
-
-    lock: BuiltWheelLock
-    requires: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ProjectBase:
-    """What the repository's own package is built with: the system, its Python, and the wheels of the build requirements."""
-
-    debian: DebianLock
-    interpreter: InterpreterLock
-    build_wheels: tuple[WheelLock, ...]
-
-
-class ProjectBuilder(Protocol):
-    """Builds the repository's own package in the sandbox."""
-
-    def build(self, project: str, source: PinnedSource, base: ProjectBase) -> BuiltProject:
-        """Return the package in the source's folder `project`, whose wheel lies in the store then. Raises BuildError."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Project:
-    """A built package with what its build made necessary to know."""
-
-    built: BuiltProject
-    notes: tuple[str, ...]
-
-
 def lock(
-    source: PinnedSource, spec: EnvironmentSpec, options: LockOptions, builder: ProjectBuilder, tools: Tools
+    tree: SourceTree, spec: EnvironmentSpec, options: LockOptions, tools: Tools, build: Build = build_wheel
 ) -> EnvironmentLock:
     """Return the lock: Python packages as of the source's date, on the newest signed state of the Python's Debian suite.
 
-    Raises LockError when no set of packages fits, BuildError when the repository's own package cannot be built, FetchError
-    when an index or mirror cannot be reached.
+    What has no wheel is built in the sandbox (by `build`). Raises LockError when no set of packages fits, SourceBuildError
+    when one cannot be built, FetchError when an index or mirror cannot be reached.
     """
+    source = tree.source
     as_of = choose_as_of(source, options.as_of, options.now)
-    stage = _Stage(source, spec, options, builder, tools, as_of)
-    choice, debian, project = stage.settle()
+    workshop = Workshop(Commission(tree, spec.apt, as_of), tools, build)
+    choice, project = _Stage(spec, options, workshop, tools, as_of).settle()
+    debian = workshop.base(choice.candidate.python.version)
     own = project.built.lock.name if project is not None else None
     wheels = tuple(wheel for wheel in choice.solution.wheels if wheel.name != own)
+    built = tuple(wheel for wheel in choice.solution.built if wheel.name != own)
     notes = [choice.candidate.note]
     notes += [f"{behind.sentence}: {behind.cause}" for behind in choice.solution.behind]
     notes += choice.solution.warnings
+    notes += workshop.notes(built, choice.candidate.target)
     notes += project.notes if project is not None else ()
-    if len(wheels) < len(choice.solution.wheels):
+    if len(wheels) + len(built) < len(choice.solution.wheels) + len(choice.solution.built):
         notes.append(f"the repository's own {own} takes the place of the index's")
     return EnvironmentLock(
         source=source,
@@ -98,6 +64,7 @@ def lock(
         debian=debian.debian,
         interpreter=debian.interpreter,
         wheels=wheels,
+        built=built,
         project=project.built.lock if project is not None else None,
         rejected_pythons=choice.rejected,
         added=choice.solution.added,
@@ -109,28 +76,26 @@ def lock(
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    source: PinnedSource
     spec: EnvironmentSpec
     options: LockOptions
-    builder: ProjectBuilder
+    workshop: Workshop
     tools: Tools
     as_of: AsOf
 
-    def settle(self) -> tuple[Choice, SolvedDebian, _Project | None]:
-        """Return choice, base and package, once what the built package requires is part of what was resolved."""
-        built: dict[str, _Project] = {}  # by Python
+    def settle(self) -> tuple[Choice, Made | None]:
+        """Return choice and package, once what the built package requires is part of what was resolved."""
+        made: dict[str, Made] = {}  # by Python
         required: tuple[str, ...] = ()
         known: tuple[Asked, ...] = ()
         for _ in (*PYTHONS_ON_OFFER, "until nothing changes"):
             choice = self._choose(known)
-            debian = self._debian(choice)
             if self.spec.project is None:
-                return choice, debian, None
+                return choice, None
             minor = choice.candidate.python.version
-            project = built.get(minor) or self._build(self.spec.project, choice, debian)
-            built[minor] = project
+            project = made.get(minor) or self._build(self.spec.project, choice)
+            made[minor] = project
             if not self.spec.project_dynamic or project.built.requires == required:
-                return choice, debian, project
+                return choice, project
             required = project.built.requires
             name = canonicalize_name(project.built.lock.name)
             known = required_by_package(required, name, self.spec.project_extras)
@@ -144,16 +109,10 @@ class _Stage:
         asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
         pythons = candidates(spec.python, self.options.python, self.as_of)
         with self.tools.progress.step("Resolving Python packages"):
-            return choose(asked, pythons, self.tools)
+            return choose(asked, pythons, self.tools, self.workshop)
 
-    def _debian(self, choice: Choice) -> SolvedDebian:
-        return solve_debian(choice.candidate.python.version, self.spec.apt, self.tools)
-
-    def _build(self, project: str, choice: Choice, debian: SolvedDebian) -> _Project:
-        target = choice.candidate.target
-        wheels, notes = solve_build(self.spec.build_requirements, target, self.as_of, self.tools)
-        base = ProjectBase(debian.debian, debian.interpreter, wheels)
-        return _Project(self.builder.build(project, self.source, base), notes)
+    def _build(self, project: str, choice: Choice) -> Made:
+        return self.workshop.project(project, self.spec.build_requirements, choice.candidate.target)
 
 
 def _overrides(options: LockOptions) -> tuple[str, ...]:

@@ -37,6 +37,22 @@ PackageVersion = Annotated[
 WheelName = Annotated[
     str, Meta(pattern=r"^[0-9A-Za-z][0-9A-Za-z.!+_-]*\.whl$(?!\n)", description="file name of a wheel")
 ]
+SdistName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9A-Za-z][0-9A-Za-z.!+_-]*\.(?:tar\.gz|tgz|tar\.bz2|tar\.xz|zip)$(?!\n)",
+        description="file name of a source distribution",
+    ),
+]
+VariableName = Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]*$(?!\n)", description="environment variable")]
+VariableValue = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+FolderPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!/)(?!(?:.*/)?\.\.(?:/|$))[^\x00-\x1f\x7f]*$(?!\n)",
+        description="path of a folder, without `..`",
+    ),
+]
 
 
 class DebPackage(Document, frozen=True, kw_only=True):
@@ -64,7 +80,8 @@ class SignedRelease(Document, frozen=True, kw_only=True):
 class DebianLock(Document, frozen=True, kw_only=True):
     """The base: Debian packages unpacked without running their maintainer scripts.
 
-    `base` makes the first layer, `extra` (from apt.txt) the second. `unconfigured` names packages among them whose
+    `base` makes the first layer, `extra` (from apt.txt) the second. `toolchain` is what lies beside them where wheels with
+    compiled parts are built, and is no part of the image. `unconfigured` names packages among `base` and `extra` whose
     maintainer script does something that is not emulated.
     """
 
@@ -72,6 +89,7 @@ class DebianLock(Document, frozen=True, kw_only=True):
     releases: tuple[SignedRelease, ...]
     base: tuple[DebPackage, ...]
     extra: tuple[DebPackage, ...] = ()
+    toolchain: tuple[DebPackage, ...] = ()
     unconfigured: tuple[str, ...] = ()
 
 
@@ -96,17 +114,43 @@ class WheelLock(Document, frozen=True, kw_only=True):
     requested: bool = False
 
 
+class RepositoryOrigin(Document, frozen=True, kw_only=True, tag="repository", tag_field="kind"):
+    """A package of the locked source itself, in the folder `path` relative to the source's root ("" for the root)."""
+
+    path: FolderPath
+
+
+class SdistOrigin(Document, frozen=True, kw_only=True, tag="sdist", tag_field="kind"):
+    """A source distribution of a package index; `size` in bytes, `index` an alias as in WheelLock."""
+
+    filename: SdistName
+    size: Size
+    sha256: Sha256
+    index: str = "default"
+
+
+Origin = RepositoryOrigin | SdistOrigin
+
+
 class BuiltWheelLock(Document, frozen=True, kw_only=True):
-    """The repository's own package, built in the sandbox: the wheel and what made it."""
+    """A wheel that was built in the sandbox, and what made it.
+
+    `build_requirements` are installed for the build, `toolchain` tells whether the Debian packages of that name are there
+    too, `variables` is the whole environment of the build. `files` holds the first 16 digits of the SHA-256 of each file in
+    the wheel: they explain how two builds differ, while `sha256` alone decides whether they do. `requested` marks direct demands.
+    """
 
     name: PackageName
     version: PackageVersion
     filename: WheelName
     size: Size
     sha256: Sha256
-    project: str
-    source_date_epoch: int
+    origin: Origin
     build_requirements: tuple[WheelLock, ...]
+    toolchain: bool = False
+    variables: dict[VariableName, VariableValue]
+    files: dict[str, str]
+    requested: bool = False
 
 
 class RejectedPython(Document, frozen=True, kw_only=True):
@@ -120,6 +164,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     """Everything that decides the image's bytes.
 
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
+    `wheels` come from a package index, `built` were built from source, `project` is the repository's own package.
     `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people, such as a
     resolution that had to go back to an old release.
     """
@@ -134,6 +179,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     debian: DebianLock
     interpreter: InterpreterLock
     wheels: tuple[WheelLock, ...]
+    built: tuple[BuiltWheelLock, ...] = ()
     project: BuiltWheelLock | None = None
     rejected_pythons: tuple[RejectedPython, ...] = ()
     added: tuple[str, ...] = ()

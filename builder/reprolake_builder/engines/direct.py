@@ -13,11 +13,11 @@ import msgspec
 from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
 from reprolake_builder.documents.source import GitSource, LocalSource
+from reprolake_builder.engines.built import ensure_built
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
 from reprolake_builder.engines.layers import Part, conflicts, make_layers, order_packages
 from reprolake_builder.engines.packages import make_packages
-from reprolake_builder.engines.project import ensure_project
 from reprolake_builder.image import HOME, LOCK_IN_IMAGE, PREFIX, REPOSITORY, USER, Image, ImageLayer
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
@@ -57,12 +57,11 @@ class DirectEngine:
         fetch_debian(lock.debian, tools)
         base, system = make_debian_trees(lock.debian, tools.store, tools.progress)
         environment = make_environment(lock.interpreter, tools.store)
-        packages = make_packages(lock.wheels, lock.interpreter, base, tools)
-        own: tuple[tuple[Part, ...], ...] = ()
-        if lock.project is not None:
-            stack = (base, system, environment)
-            ensure_project(lock.project, lock.interpreter, stack, repository, tools)
-            own = (make_packages((lock.project,), lock.interpreter, base, tools),)
+        project = (lock.project,) if lock.project is not None else ()
+        for wheel in (*lock.built, *project):
+            ensure_built(wheel, lock, repository, tools)
+        packages = make_packages((*lock.wheels, *lock.built), lock.interpreter, base, tools)
+        own = tuple(make_packages((wheel,), lock.interpreter, base, tools) for wheel in project)
         return (
             (Part(f"Debian {lock.debian.suite}", base),),
             (Part("Debian packages of apt.txt and system files", system),),

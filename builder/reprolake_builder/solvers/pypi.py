@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.environment import Asked
-from reprolake_builder.documents.lock import RejectedPython, WheelLock
+from reprolake_builder.documents.lock import BuiltWheelLock, RejectedPython, WheelLock
 from reprolake_builder.download import Wanted
-from reprolake_builder.errors import LockError
+from reprolake_builder.errors import BuilderError, LockError, SourceBuildError
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi_index import Behind, Resolved, find_behind
 from reprolake_builder.solvers.pypi_requirements import Demand, parse_all, places
+from reprolake_builder.solvers.pypi_supply import Lack, Supplier, WheelsOnly
 from reprolake_builder.solvers.pypi_target import Target, rank_of
 from reprolake_builder.solvers.pypi_urls import remember
 from reprolake_builder.solvers.pypi_uv import Answer, Found, Question, Uv, Wheel
@@ -26,10 +28,11 @@ from reprolake_builder.tools import Tools
 
 KERNEL = canonicalize_name("ipykernel")
 _LARGEST_WHEEL = 16 << 30  # bytes
-_WHEELS_ONLY = (
-    "packages come from wheels: relax the requirement, choose a later date with `--as-of DATE`, "
-    "or another Python with `--python X.Y`"
+_RELAX = (
+    "relax the requirement, choose a later date with `--as-of DATE`, or another Python with `--python X.Y`"
 )
+_MOST_BUILDS = 40  # wheels built for one Python
+OWN_PACKAGE = "the repository's package"
 _BUILD_TOOLS = ("setuptools", "wheel", "packaging")
 _CATCHING_UP = timedelta(days=365)
 
@@ -50,10 +53,11 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Python packages for a target. `behind` are those that are much older than they need be."""
+    """Python packages for a target: wheels of the index, and `built` ones. `behind` are those much older than they need be."""
 
     target: Target
     wheels: tuple[WheelLock, ...]
+    built: tuple[BuiltWheelLock, ...]
     added: tuple[str, ...]
     behind: tuple[Behind, ...]
     warnings: tuple[str, ...] = ()
@@ -73,16 +77,17 @@ def asking(requirements: Sequence[Asked], constraints: Sequence[Asked], as_of: A
     return Asking(parse_all(requirements), parse_all(constraints), as_of)
 
 
-def solve(asked: Asking, target: Target, tools: Tools) -> Solution:
+def solve(asked: Asking, target: Target, tools: Tools, built: tuple[BuiltWheelLock, ...] = ()) -> Solution:
     """Return the wheels for one target, with what `python -m venv` gave at the date and a kernel.
 
-    Raises UnsatisfiableError when no set of wheels fits; FetchError or LockError (transient) when the index cannot be reached.
+    `built` wheels lie in the store and are on offer beside those of the index. Raises UnsatisfiableError when no set of wheels fits; FetchError or LockError (transient) when the index cannot be reached.
     """
     uv = Uv(tools.site, tools.store)
     question = Question(
         tuple(demand.line for demand in asked.requirements),
         tuple(demand.line for demand in asked.constraints),
         asked.as_of.cutoff,
+        built=built,
     )
     whole = replace(question, requirements=(*question.requirements, *_additions(target)))
     try:
@@ -95,55 +100,102 @@ def solve(asked: Asking, target: Target, tools: Tools) -> Solution:
     direct = tuple(dict.fromkeys(d.name for d in asked.requirements if target.holds(d.requirement.marker)))
     resolved = Resolved(whole, answer, target, asked.demands, asked.as_of.date)
     watched = (*direct, KERNEL) if KERNEL in additions else direct
+    taken = _taken(answer, built, direct)
+    rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in taken}}
     return Solution(
         target,
-        _pin(answer, target, tools, direct),
+        _pin(rest, target, tools, direct),
+        taken,
         tuple(f"{name}: {_additions(target)[name]}" for name in additions),
         find_behind(resolved, watched, uv, tools.downloader),
         answer.warnings,
     )
 
 
-def choose(asked: Asking, candidates: Sequence[Candidate], tools: Tools) -> Choice:
+def choose(
+    asked: Asking, candidates: Sequence[Candidate], tools: Tools, supplier: Supplier | None = None
+) -> Choice:
     """Return the solution for the first candidate whose whole set resolves to wheels that are not much older than they need be.
 
     When every candidate that resolves has such old releases, the first of these is taken. `candidates` are in order of
-    preference. Raises LockError that says for each why it does not do.
+    preference. What has no wheel at all `supplier` builds; what has one for another candidate, only when no candidate does
+    without. Raises LockError that says for each why it does not do, SourceBuildError when a build failed.
     """
+    trial = _try_all(asked, candidates, tools, supplier or WheelsOnly(), patient=True)
+    if trial.choice is None and supplier is not None and len(candidates) > 1:
+        trial = _try_all(asked, candidates, tools, supplier, patient=False)
+    if trial.choice is None:
+        raise _nothing_fits(asked, trial.rejected, trial.failures)
+    return trial.choice
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What became of the candidates: a choice, or the reasons why there is none."""
+
+    choice: Choice | None
+    rejected: list[RejectedPython]
+    failures: list[BuilderError]
+
+
+def _try_all(
+    asked: Asking, candidates: Sequence[Candidate], tools: Tools, supplier: Supplier, *, patient: bool
+) -> _Trial:
     rejected: list[RejectedPython] = []
     old: list[tuple[Solution, Candidate]] = []
-    failures: list[UnsatisfiableError] = []
+    failures: list[BuilderError] = []
     for candidate in candidates:
         minor = candidate.python.version
+        others = tuple(other.python.version for other in candidates if other is not candidate)
         try:
-            solution = solve(asked, candidate.target, tools)
+            solution = _supplied(asked, candidate.target, tools, supplier, others if patient else ())
         except UnsatisfiableError as error:
             failures.append(error)
             reason = f"{error.refusal.reason} as of {asked.as_of.day}"
+        except SourceBuildError as error:
+            failures.append(error)
+            reason = error.message.partition("\n")[0].rstrip(":")
         else:
             certain = [behind for behind in solution.behind if behind.certain]
             if not certain:
-                return Choice(solution, candidate, _with_unreleased(rejected, minor, candidates, asked.as_of))
+                final = _with_unreleased(rejected, minor, candidates, asked.as_of)
+                return _Trial(Choice(solution, candidate, final), rejected, failures)
             old.append((solution, candidate))
             reason = f"{certain[0].sentence}: {certain[0].cause}"
         rejected.append(RejectedPython(version=minor, reason=reason))
     if not old:
-        raise _nothing_fits(asked, rejected, failures)
+        return _Trial(None, rejected, failures)
     taken, candidate = old[0]
     minor = candidate.python.version
-    others = [python for python in rejected if python.version != minor]
-    return Choice(taken, candidate, _with_unreleased(others, minor, candidates, asked.as_of))
+    final = _with_unreleased([p for p in rejected if p.version != minor], minor, candidates, asked.as_of)
+    return _Trial(Choice(taken, candidate, final), rejected, failures)
 
 
-def _explained(error: UnsatisfiableError, asked: Asking, minor: str) -> LockError:
+def _supplied(
+    asked: Asking, target: Target, tools: Tools, supplier: Supplier, elsewhere: tuple[str, ...]
+) -> Solution:
+    """Return the solution for one target, with wheels built as long as they help."""
+    for _ in range(_MOST_BUILDS):
+        try:
+            return solve(asked, target, tools, supplier.offered(target))
+        except UnsatisfiableError as error:
+            if not supplier.supply(Lack(error.refusal.whole, asked.demands, target, elsewhere)):
+                raise
+    raise LockError(
+        f"the set needs more than {_MOST_BUILDS} packages to be built from source for Python {target.minor}",
+        hint=_RELAX,
+    )
+
+
+def _explained(error: UnsatisfiableError, asked: Asking, minor: str) -> BuilderError:
     """Return the error for one Python: what does not fit as of which date, and where each demand stands."""
     return _nothing_fits(asked, [RejectedPython(version=minor, reason=error.refusal.reason)], [error])
 
 
 def solve_build(
-    requirements: Sequence[Asked], target: Target, as_of: AsOf, tools: Tools
+    requirements: Sequence[Asked], target: Target, as_of: AsOf, tools: Tools, what: str = OWN_PACKAGE
 ) -> tuple[tuple[WheelLock, ...], tuple[str, ...]]:
-    """Return the wheels that build the repository's own package, and notes.
+    """Return the wheels that build `what`, and notes.
 
     They are of the same date, but a Python that came later needs setuptools, wheel and packaging that know it: these may then
     be up to a year younger than that Python. Raises LockError.
@@ -160,25 +212,41 @@ def solve_build(
         until = released + _CATCHING_UP
         question = replace(question, later=tuple((name, until) for name in _BUILD_TOOLS))
         later = f"may be of {until:%Y-%m-%d}: Python {target.minor} came after {as_of.day}"
-        notes = (f"setuptools, wheel and packaging that build the repository's package {later}",)
+        notes = (f"setuptools, wheel and packaging that build {what} {later}",)
     try:
         answer = Uv(tools.site, tools.store).resolve(question, target)
     except UnsatisfiableError as error:
         raise LockError(
-            "what builds the repository's package cannot be had: "
-            + _explained(error, asked, target.minor).message,
-            hint=_WHEELS_ONLY,
+            f"what builds {what} cannot be had: " + _explained(error, asked, target.minor).message,
+            hint=_RELAX,
         ) from error
-    return _pin(answer, target, tools, ()), notes
+    return _pin(answer.packages, target, tools, ()), notes
+
+
+def _taken(
+    answer: Answer, built: Sequence[BuiltWheelLock], direct: Sequence[NormalizedName]
+) -> tuple[BuiltWheelLock, ...]:
+    """Return those of the built wheels that the answer holds, sorted by name."""
+    offered = {wheel.sha256: wheel for wheel in built}
+    found = [
+        msgspec.structs.replace(offered[item.sha256], requested=package.name in direct)
+        for package in answer.packages.values()
+        for item in package.wheels
+        if item.sha256 in offered
+    ]
+    return tuple(sorted(found, key=lambda wheel: wheel.name))
 
 
 def _pin(
-    answer: Answer, target: Target, tools: Tools, direct: Sequence[NormalizedName]
+    packages: Mapping[NormalizedName, Found],
+    target: Target,
+    tools: Tools,
+    direct: Sequence[NormalizedName],
 ) -> tuple[WheelLock, ...]:
     """Return the best wheel of each package, sorted by name, and keep their addresses for the build that may follow."""
     ranks = target.ranks()
     chosen: list[tuple[Found, Wheel]] = []
-    for found in answer.packages.values():
+    for found in packages.values():
         fitting = [wheel for wheel in found.wheels if rank_of(wheel.filename, ranks) is not None]
         if not fitting:
             reason = f"{found.name} {found.version} has no wheel for Python {target.minor}"
@@ -243,14 +311,17 @@ def _with_unreleased(
 
 
 def _nothing_fits(
-    asked: Asking, rejected: Sequence[RejectedPython], failures: Sequence[UnsatisfiableError]
-) -> LockError:
-    refusal = failures[0].refusal
+    asked: Asking, rejected: Sequence[RejectedPython], failures: Sequence[BuilderError]
+) -> BuilderError:
+    lines = "\n".join(f"  Python {python.version}: {python.reason}" for python in rejected)
+    if broken := next((error for error in failures if isinstance(error, SourceBuildError)), None):
+        others = f"\nno Python on offer has the whole set:\n{lines}" if len(rejected) > 1 else ""
+        return SourceBuildError(broken.message + others, hint=broken.hint, log=broken.log)
+    refusal = next(error.refusal for error in failures if isinstance(error, UnsatisfiableError))
     if len(rejected) == 1:
         head = f"no set of wheels fits Python {rejected[0].version} as of {asked.as_of.day}: {refusal.reason}"
     else:
-        lines = "\n".join(f"  Python {python.version}: {python.reason}" for python in rejected)
         head = f"no Python on offer has wheels for the whole set as of {asked.as_of.day}:\n{lines}"
     where = places(refusal.whole, asked.demands)
     parts = [head, where, f"uv says for Python {rejected[0].version}:", refusal.words]
-    return LockError("\n".join(part for part in parts if part), hint=_WHEELS_ONLY)
+    return LockError("\n".join(part for part in parts if part), hint=_RELAX)

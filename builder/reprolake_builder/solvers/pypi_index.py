@@ -1,35 +1,23 @@
-"""Whether a resolution had to go back to a much older release than was current, and what forced it.
-
-Source: the simple repository API (PEP 503, 691) with upload times (PEP 700).
-"""
+"""Whether a resolution had to go back to a much older release than was current, and what forced it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-import msgspec
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    NormalizedName,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
-from packaging.version import InvalidVersion, Version
+from packaging.utils import NormalizedName
+from packaging.version import Version
 
 from reprolake_builder.download import Downloader
-from reprolake_builder.errors import FetchError
+from reprolake_builder.solvers.pypi_pages import IndexFile, read_page
 from reprolake_builder.solvers.pypi_requirements import Demand, allowed_versions
 from reprolake_builder.solvers.pypi_target import Target, rank_of
 from reprolake_builder.solvers.pypi_uv import Answer, Found, Question, Uv
 from reprolake_builder.solvers.pypi_words import UnsatisfiableError, blamed_for
 
 MUCH_OLDER = timedelta(days=365)
-_JSON = "application/vnd.pypi.simple.v1+json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +43,11 @@ class Resolved:
     date: datetime
 
 
-class _File(msgspec.Struct, frozen=True, rename="kebab"):
-    filename: str
-    upload_time: datetime | None = None
-    yanked: bool | str = False
-    requires_python: str | None = None
-
-
-class _Page(msgspec.Struct, frozen=True):
-    files: list[_File]
-
-
 @dataclass(frozen=True, slots=True)
 class _Release:
     version: Version
     uploaded: datetime
-    files: tuple[_File, ...]
+    files: tuple[IndexFile, ...]
 
 
 def find_behind(
@@ -140,52 +117,26 @@ def _releases(
     name: NormalizedName, index: str, cutoff: datetime | None, downloader: Downloader
 ) -> dict[Version, _Release] | None:
     """Return the releases that are not withdrawn and were uploaded before the cut-off; None when the index does not tell."""
-    if not index.startswith(("https://", "http://")):
+    page = read_page(index, name, downloader)
+    if page is None:
         return None
-    try:
-        page = msgspec.json.decode(downloader.get(f"{index}/{name}/", accept=_JSON), type=_Page)
-    except msgspec.DecodeError:
-        return None
-    except FetchError as error:
-        if error.transient:
-            raise
-        return None
-    files: dict[Version, list[_File]] = {}
-    for file in page.files:
-        version = _version_of(file.filename)
-        if version is None or file.yanked or file.upload_time is None:
-            continue
-        if cutoff is None or _aware(file.upload_time) < cutoff:
-            files.setdefault(version, []).append(file)
+    files: dict[Version, list[IndexFile]] = {}
+    for file in page:
+        if file.version is not None and file.uploaded and (cutoff is None or file.uploaded < cutoff):
+            files.setdefault(file.version, []).append(file)
     return {
-        version: _Release(
-            version, min(_aware(file.upload_time) for file in group if file.upload_time), tuple(group)
-        )
+        version: _Release(version, min(file.uploaded for file in group if file.uploaded), tuple(group))
         for version, group in files.items()
     }
-
-
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _version_of(filename: str) -> Version | None:
-    """Return the version of a distribution file, or None for files of kinds that nobody installs any more."""
-    try:
-        if filename.endswith(".whl"):
-            return parse_wheel_filename(filename)[1]
-        return parse_sdist_filename(filename)[1]
-    except (InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
-        return None
 
 
 def _cause(name: NormalizedName, newest: _Release, resolved: Resolved, uv: Uv) -> str:
     """Return why the newest release was not taken, as far as is known."""
     minor = resolved.target.minor
-    wheels = [file for file in newest.files if file.filename.endswith(".whl")]
+    wheels = [file for file in newest.files if file.is_wheel]
     if not wheels:
         return f"{name} {newest.version} has no wheel at all"
-    if closed := next((file.requires_python for file in wheels if not _open(file, resolved.target)), None):
+    if closed := next((file.requires_python for file in wheels if not file.is_open(resolved.target)), None):
         return f"{name} {newest.version} is for Python {closed}"
     ranks: dict[Tag, int] = resolved.target.ranks()
     if all(rank_of(file.filename, ranks) is None for file in wheels):
@@ -200,10 +151,3 @@ def _cause(name: NormalizedName, newest: _Release, resolved: Resolved, uv: Uv) -
         holders = [other for other in blamed_for(error.refusal.whole, name) if other != name]
         return f"held back by {' and '.join(holders)}" if holders else error.refusal.reason
     return "with it other packages would have to be older"
-
-
-def _open(file: _File, target: Target) -> bool:
-    try:
-        return file.requires_python is None or SpecifierSet(file.requires_python).contains(target.version)
-    except InvalidSpecifier:
-        return True

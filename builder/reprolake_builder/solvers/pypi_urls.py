@@ -22,9 +22,7 @@ def wheel_urls(wheels: Sequence[WheelLock], site: Site, store: Store) -> dict[Sh
     Raises FetchError when the index no longer has one of them, transient when it cannot be reached.
     """
     urls = {
-        wheel.sha256: url
-        for wheel in wheels
-        if (url := store.get(_KIND, _key(wheel.sha256, site), str)) is not None
+        wheel.sha256: url for wheel in wheels if (url := remembered(wheel.sha256, site, store)) is not None
     }
     missing = [wheel for wheel in wheels if wheel.sha256 not in urls]
     if missing:
@@ -39,6 +37,11 @@ def remember(wheels: Iterable[Wheel], site: Site, store: Store) -> None:
     for wheel in wheels:
         if "@" not in urlsplit(wheel.url).netloc:
             store.put(_KIND, _key(wheel.sha256, site), wheel.url)
+
+
+def remembered(sha256: Sha256, site: Site, store: Store) -> str | None:
+    """Return the URL that is kept for an archive of that hash, if one is."""
+    return store.get(_KIND, _key(sha256, site), str)
 
 
 def _key(sha256: Sha256, site: Site) -> Sha256:

@@ -20,11 +20,12 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.base import Sha256
+from reprolake_builder.documents.lock import BuiltWheelLock
 from reprolake_builder.errors import LockError
 from reprolake_builder.process import printable, run
 from reprolake_builder.site import Site
 from reprolake_builder.solvers.pypi_target import Target
-from reprolake_builder.solvers.pypi_words import failure
+from reprolake_builder.solvers.pypi_words import UnsatisfiableError, failure
 from reprolake_builder.store import Store, disk_error
 
 _TIMEOUT = 900  # seconds; a cold resolution of a large set takes a few
@@ -56,7 +57,8 @@ class Question:
     """What is to be resolved: PEP 508 lines that went through pypi_requirements.
 
     `cutoff` (UTC) hides later uploads, None hides nothing; `later` are other cut-offs for single packages.
-    `dependencies` tells whether what the packages require belongs to the answer.
+    `dependencies` tells whether what the packages require belongs to the answer. `built` are wheels of the store that are
+    on offer beside those of the index.
     """
 
     requirements: tuple[str, ...]
@@ -64,6 +66,7 @@ class Question:
     cutoff: datetime | None = None
     later: tuple[tuple[str, datetime], ...] = ()
     dependencies: bool = True
+    built: tuple[BuiltWheelLock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,14 @@ class Uv:
         stdout, _ = self._compile_again(Question(lines, dependencies=False), target, "requirements.txt")
         return {canonicalize_name(name): url.rstrip("/") for name, url in _FROM.findall(stdout)}
 
+    def index_of(self, name: NormalizedName, target: Target) -> str:
+        """Return the URL of the index that has the package, without a slash at its end; "" when none has."""
+        try:
+            found = self._compile_again(Question((name,), dependencies=False), target, "requirements.txt")
+        except UnsatisfiableError:
+            return ""
+        return next((url.rstrip("/") for _, url in _FROM.findall(found[0])), "")
+
     def _compile_again(self, question: Question, target: Target, form: Form) -> tuple[str, str]:
         """Compile from uv's cache, whose pages the index may have declared stale at once; else from the index."""
         with contextlib.suppress(LockError):  # whatever is wrong, the index gives the answer or the reason
@@ -138,6 +149,8 @@ class Uv:
                 constraints = scratch / "constraints.txt"
                 constraints.write_text("".join(f"{line}\n" for line in question.constraints), "utf-8")
                 argv += ["--constraints", str(constraints)]
+            if question.built:
+                argv += ["--find-links", str(self._links(question, scratch))]
             try:
                 done = run(
                     argv,
@@ -158,6 +171,14 @@ class Uv:
         if done.returncode != 0:
             raise failure(stderr, target.minor)
         return done.stdout.decode("utf-8", "replace"), stderr
+
+    def _links(self, question: Question, scratch: Path) -> Path:
+        """Return a folder in which the built wheels lie under their names."""
+        folder = scratch / "built"
+        folder.mkdir()
+        for wheel in question.built:
+            (folder / wheel.filename).symlink_to(self._store.archive(wheel.sha256))
+        return folder
 
     def _environment(self) -> dict[str, str]:
         given = {

@@ -59,6 +59,13 @@ def failure(stderr: str, minor: str) -> LockError:
     return LockError(f"uv could not resolve the packages:\n{_shortened(text)}")
 
 
+def wheelless(words: str) -> tuple[str, ...]:
+    """Return the names of the packages that, in uv's words, have no wheel that can be used."""
+    flat = " ".join(words.split())
+    found = [*_WHEELLESS.findall(flat), *_ABI.findall(flat), *_ELSEWHERE.findall(flat)]
+    return tuple(dict.fromkeys(found))
+
+
 def blamed_for(words: str, held: str) -> tuple[str, ...]:
     """Return the names of the packages that, in uv's words, depend on certain versions of `held`."""
     pattern = _BLAMED.format(held=re.escape(held))

@@ -1,0 +1,77 @@
+"""What a wheel is built from, as files in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from reprolake_builder.documents.lock import BuiltWheelLock, RepositoryOrigin, SdistOrigin
+from reprolake_builder.engines.backend import Workplace
+from reprolake_builder.engines.sdist import BUILD, fetch_sdist, sdist_tree
+from reprolake_builder.image import REPOSITORY
+from reprolake_builder.solvers.pypi_sdists import sdist_url
+from reprolake_builder.store import Tree
+from reprolake_builder.tools import Tools
+
+_COMPILED = (
+    *(".c", ".cc", ".cpp", ".cxx", ".c++", ".cu", ".pyx", ".pxi", ".m", ".mm", ".s"),
+    *(".f", ".for", ".ftn", ".f77", ".f90", ".f95", ".f03", ".f08", ".pyf"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Files to build from: `top` is the tree's folder that the build sees as /TOP, `folder` the package's folder inside of it."""
+
+    what: str
+    tree: Tree
+    top: str
+    folder: str = ""
+
+    @property
+    def path(self) -> str:
+        """The package's folder, relative to the tree's root."""
+        return "/".join(filter(None, [self.top, self.folder]))
+
+    @property
+    def workplace(self) -> Workplace:
+        """Where a backend works on it."""
+        return Workplace(self.tree.root / self.top, f"/{self.top}", self.folder)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether there is something in the package's folder that a compiler makes machine code of."""
+        start = self.path.encode() + b"/"
+        return any(
+            entry.kind == "f"
+            and entry.path.startswith(start)
+            and entry.path.decode("utf-8", "replace").lower().endswith(_COMPILED)
+            for entry in self.tree.entries
+        )
+
+
+def repository_source(origin: RepositoryOrigin, repository: Tree) -> Source:
+    """Return a package of the locked source itself."""
+    what = f"the package in {origin.path}/" if origin.path else "the repository's package"
+    return Source(what, repository, REPOSITORY.lstrip("/"), origin.path)
+
+
+def sdist_source(origin: SdistOrigin, url: str, tools: Tools) -> Source:
+    """Return a source distribution, fetched from there and unpacked if it is missing. Raises FetchError, BuildError."""
+    fetch_sdist(origin, url, tools)
+    return Source(origin.filename, sdist_tree(origin, tools.store), BUILD)
+
+
+def find_source(wheel: BuiltWheelLock, repository: Tree, tools: Tools) -> Source:
+    """Return what a locked wheel was built from. Raises FetchError when it cannot be had any more."""
+    match wheel.origin:
+        case RepositoryOrigin():
+            return repository_source(wheel.origin, repository)
+        case SdistOrigin():
+            url = (
+                ""
+                if tools.store.has_sound_archive(wheel.origin.sha256)
+                else sdist_url(wheel.name, wheel.origin, tools)
+            )
+            return sdist_source(wheel.origin, url, tools)
+    assert_never(wheel.origin)

@@ -1,0 +1,187 @@
+"""Builds, for one lock, what has no wheel: packages of an index that come as source only, and the repository's own package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
+
+from reprolake_builder.documents.environment import Asked
+from reprolake_builder.documents.lock import BuiltWheelLock, Origin, RepositoryOrigin
+from reprolake_builder.engines.backend import MoreAskedError, build_system, environment
+from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
+from reprolake_builder.engines.remedies import find_remedy
+from reprolake_builder.engines.sources import Source, repository_source, sdist_source
+from reprolake_builder.errors import SourceBuildError
+from reprolake_builder.process import printable
+from reprolake_builder.solvers.as_of import AsOf
+from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
+from reprolake_builder.solvers.pypi import solve_build
+from reprolake_builder.solvers.pypi_requirements import Demand, allowed_versions
+from reprolake_builder.solvers.pypi_sdists import Sdist, Search, find_sdist, keep_url
+from reprolake_builder.solvers.pypi_supply import Lack
+from reprolake_builder.solvers.pypi_target import Target
+from reprolake_builder.solvers.pypi_words import wheelless
+from reprolake_builder.source_tree import SourceTree
+from reprolake_builder.tools import Tools
+from reprolake_builder.trees import MTIME
+
+Build = Callable[[BuildOrder, Tools], BuiltWheel]
+_ATTEMPTS = 6  # builds of one package, each with more of what the one before lacked
+_MOST_VERSIONS = 4  # of one package that are built in search of one that fits
+
+
+@dataclass(frozen=True, slots=True)
+class Commission:
+    """What a workshop works for: the source, its Debian packages, and the cut-off of what builds."""
+
+    tree: SourceTree
+    apt: tuple[Asked, ...]
+    as_of: AsOf
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A wheel that was built, and what is to be known about it."""
+
+    built: BuiltWheel
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A wheel to be built: `epoch` is SOURCE_DATE_EPOCH in seconds, `demands` are those of the whole set."""
+
+    origin: Origin
+    source: Source
+    requirements: tuple[Asked, ...]
+    epoch: int
+    demands: tuple[Demand, ...] = ()
+
+
+@dataclass(slots=True)
+class Workshop:
+    """A Supplier of wheels; `build` makes one wheel."""
+
+    commission: Commission
+    tools: Tools
+    build: Build = build_wheel
+    _made: dict[str, dict[NormalizedName, dict[Version, Made]]] = field(default_factory=dict)
+    _bases: dict[str, SolvedDebian] = field(default_factory=dict)
+
+    def base(self, python: str) -> SolvedDebian:
+        """Return the Debian packages for a Python ("3.11"), the same at every call."""
+        if python not in self._bases:
+            self._bases[python] = solve_debian(python, self.commission.apt, self.tools)
+        return self._bases[python]
+
+    def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
+        """Return the wheels that were built for the target so far."""
+        made = self._made.get(target.minor, {}).values()
+        return tuple(item.built.lock for versions in made for item in versions.values())
+
+    def notes(self, wheels: tuple[BuiltWheelLock, ...], target: Target) -> tuple[str, ...]:
+        """Return what is to be known about built wheels."""
+        made = self._made.get(target.minor, {})
+        found = [made[canonicalize_name(wheel.name)][Version(wheel.version)].notes for wheel in wheels]
+        return tuple(dict.fromkeys(note for notes in found for note in notes))
+
+    def supply(self, lack: Lack) -> bool:
+        """Build what lacks a wheel from its source distribution, and return whether there was one."""
+        supplied = False
+        for text in wheelless(lack.words):
+            name = canonicalize_name(text)
+            made = self._made.setdefault(lack.target.minor, {}).setdefault(name, {})
+            search = Search(
+                name, lack.target, self.commission.as_of.cutoff, lack.demands, lack.words, frozenset(made)
+            )
+            sdist = find_sdist(search, self.tools) if len(made) < _MOST_VERSIONS else None
+            if sdist is not None and not set(sdist.elsewhere) & set(lack.elsewhere):
+                made[sdist.version] = self._from_sdist(sdist, lack)
+                supplied = True
+        return supplied
+
+    def project(self, path: str, requirements: tuple[Asked, ...], target: Target) -> Made:
+        """Return the package in the folder `path` of the repository, built with these requirements."""
+        origin = RepositoryOrigin(path=path)
+        source = repository_source(origin, self.commission.tree.tree)
+        epoch = int(self.commission.tree.source.date.timestamp())
+        return self._make(_Job(origin, source, requirements, epoch), target)
+
+    def _from_sdist(self, sdist: Sdist, lack: Lack) -> Made:
+        tools = self.tools
+        source = sdist_source(sdist.origin, sdist.url, tools)
+        keep_url(sdist, tools)
+        size = tools.store.archive(sdist.origin.sha256).stat().st_size
+        origin = msgspec.structs.replace(sdist.origin, size=size)
+        file = f"pyproject.toml of {origin.filename}"
+        requires = build_system(source.tree, source.path)["requires"]
+        asked = tuple(Asked(text=text, origin=file) for text in requires)
+        epoch = MTIME if sdist.uploaded is None else int(sdist.uploaded.timestamp())
+        made = self._make(_Job(origin, source, asked, epoch, lack.demands), lack.target)
+        pin = made.built.lock
+        if (pin.name, Version(pin.version)) != (sdist.name, sdist.version):
+            raise SourceBuildError(
+                f"{origin.filename} was built to {printable(pin.name)} {printable(pin.version)}, which is another package"
+            )
+        return made
+
+    def _make(self, job: _Job, target: Target) -> Made:
+        """Return the wheel, built with more and more requirements as long as its build asks for them."""
+        solved = self.base(target.minor)
+        asked = list(job.requirements)
+        met: tuple[str, ...] = ()
+        added: list[str] = []
+        while True:
+            wheels, notes = solve_build(asked, target, self.commission.as_of, self.tools, job.source.what)
+            order = BuildOrder(
+                origin=job.origin,
+                source=job.source,
+                debian=solved.debian,
+                interpreter=solved.interpreter,
+                build_wheels=wheels,
+                variables=environment(job.epoch, {}),
+                met=met,
+            )
+            try:
+                return Made(self.build(order, self.tools), (*notes, *added))
+            except MoreAskedError as error:
+                more = _holding(error.asked, job.source.what, target)
+                met += error.asked
+                failure: SourceBuildError = error
+            except SourceBuildError as error:
+                remedy = find_remedy(error.log)
+                if remedy is None or remedy.demand in {item.text for item in asked}:
+                    raise
+                more = [Asked(text=_narrowed(remedy.demand, job.demands, target), origin=job.source.what)]
+                added.append(f"{more[0].text} was added to what builds {job.source.what}: {remedy.reason}")
+                failure = error
+            asked += more
+            if len(met) + len(added) > _ATTEMPTS:
+                raise failure
+
+
+def _holding(texts: tuple[str, ...], what: str, target: Target) -> list[Asked]:
+    """Return those of a backend's demands that hold on the target."""
+    found = []
+    for text in texts:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as error:
+            raise SourceBuildError(
+                f"{what} asks its backend for {printable(text)[:100]!r}, which is no requirement"
+            ) from error
+        if target.holds(requirement.marker):
+            found.append(Asked(text=text, origin=f"the backend of {what}"))
+    return found
+
+
+def _narrowed(demand: str, demands: tuple[Demand, ...], target: Target) -> str:
+    """Return the demand with what the whole set asks of that package: what is compiled against it has to work with it."""
+    requirement = Requirement(demand)
+    requirement.specifier &= allowed_versions(canonicalize_name(requirement.name), demands, target)
+    return str(requirement)
