@@ -48,6 +48,11 @@ class Image(Document, frozen=True, kw_only=True):
         return tuple(key for layer in self.layers for key in layer.trees)
 
     @property
+    def diff_ids(self) -> tuple[Digest, ...]:
+        """Digests of the layers' tar streams, lowest first."""
+        return tuple(layer.diff_id for layer in self.layers)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The configuration's `config` object: Env, WorkingDir, User, Entrypoint, Labels."""
         settings: dict[str, Any] = json.loads(self.config)["config"]

@@ -18,6 +18,7 @@ from reprolake.pipeline import Request, obtain_image, obtain_lock
 from reprolake_builder.errors import PublishError
 from reprolake_builder.progress import SILENT
 from reprolake_builder.publish import parse_destination, publish
+from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.engine import _chain_ids
 from reprolake_builder.store import Store
 
@@ -119,6 +120,8 @@ elif word == ["image", "inspect"] and sys.argv[-1] in state["images"]:
     print(*(json.dumps(state["images"][name]) for name in sys.argv[5:]), sep="\\n")
 elif word == ["image", "inspect"]:
     print(state["answer"]["id"], json.dumps(state["answer"]["layers"]))
+elif word[0] == "info":
+    print(json.dumps([["driver-type", state["driver"]]]))
 elif word[0] == "load":
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|") as archive:
         names = [member.name for member in archive]
@@ -135,8 +138,13 @@ class FakeEngine:
 
     def __init__(self, folder, image):
         self.folder, self.image = folder, image
-        self.diff_ids = [layer.diff_id for layer in image.layers]
-        self.state = {"images": {}, "needs": [], "answer": {"id": image.id, "layers": self.diff_ids}}
+        self.diff_ids = list(image.diff_ids)
+        self.state = {
+            "driver": "",
+            "images": {},
+            "needs": [],
+            "answer": {"id": image.id, "layers": self.diff_ids},
+        }
         (folder / "docker").write_text(FAKE.format(python=sys.executable, state=str(folder / "state")))
         (folder / "docker").chmod(0o755)
 
@@ -144,6 +152,13 @@ class FakeEngine:
         (self.folder / "state").write_text(json.dumps(self.state))
         to = parse_destination("docker:lab/x:1", "", {"PATH": str(self.folder)})
         return publish(self.image, to, store, SILENT)
+
+    @property
+    def manifest(self):
+        layers = [
+            parts.descriptor(parts.PLAIN_LAYER, layer.diff_id, layer.size) for layer in self.image.layers
+        ]
+        return parts.digest_of(parts.manifest(self.image, layers))
 
     @property
     def loads(self):
@@ -169,6 +184,22 @@ def test_layers_on_another_stack_are_sent_again(fake, store):
     fake.state["needs"] = fake.diff_ids[1:]
     fake.load(store)
     assert fake.loads == [1]
+
+
+def test_containerd_is_sent_all_but_what_we_sent_before(fake, store):
+    """Docker over containerd has other images' layers in another form; our own, under our manifest, need not be sent again."""
+    fake.state |= {"driver": "io.containerd.snapshotter.v1", "images": {"sha256:1": fake.diff_ids}}
+    fake.load(store)
+    assert fake.loads == [2]
+    fake.state["images"] = {fake.manifest: fake.diff_ids}
+    fake.load(store)
+    assert fake.loads == [2, 0]
+
+
+def test_containerd_may_answer_with_the_manifest(fake, store):
+    """Docker over containerd names an image by its manifest, which holds our id."""
+    fake.state["answer"]["id"] = fake.manifest
+    assert fake.load(store).image == fake.image.id
 
 
 def test_layers_that_vanish_meanwhile_are_sent_after_all(fake, store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from reprolake_builder.compare import compare_diff_ids
-from reprolake_builder.documents.base import Digest
+from reprolake_builder.documents.base import Digest, Document, Sha256
 from reprolake_builder.errors import PublishError
 from reprolake_builder.image import Image, ImageLayer
 from reprolake_builder.process import Completed, feed, printable, run
@@ -32,6 +33,12 @@ class _Load:
     manifest: bytes
 
 
+class _Loaded(Document, frozen=True, kw_only=True):
+    """The diff_ids of an image, lowest first, that an engine once confirmed; its key follows from our manifest."""
+
+    layers: tuple[Digest, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerEngine:
     """Loads into the engine of the client `program`: `docker:` or `podman:`, with a name of its own or the image's.
@@ -47,24 +54,17 @@ class ContainerEngine:
 
     def check(self, to: Destination) -> None:
         """Raise PublishError when the engine is not there or does not answer."""
-        self._layers_there(to)
+        self._images(to)
 
     def publish(self, image: Image, to: Destination, store: Store, progress: Progress) -> Publication:
         """Load the image and return its name once the engine confirms id and layers."""
         started = time.monotonic()
         layers = [parts.descriptor(parts.PLAIN_LAYER, layer.diff_id, layer.size) for layer in image.layers]
         load = _Load(image, self.registry + to.name, parts.manifest(image, layers))
-        there = self._layers_there(to)
-        keys = (
-            _chain_ids([layer.diff_id for layer in image.layers])
-            if self.whole_chains
-            else [layer.diff_id for layer in image.layers]
-        )
-        lacking = [layer for layer, key in zip(image.layers, keys, strict=True) if key not in there]
+        lacking = self._lacking(image, to, store)
         done = self._load(load, lacking, to, store, progress)
         if done.returncode and len(lacking) < len(image.layers):
-            # What was there a moment ago was removed, or is kept in a form that cannot be shared.
-            lacking = list(image.layers)
+            lacking = image.layers  # what was there a moment ago was removed
             done = self._load(load, lacking, to, store, progress)
         if done.returncode:
             raise PublishError(
@@ -72,27 +72,50 @@ class ContainerEngine:
                 hint=f"does {self.program} have room on its disk? A file for later is -o docker-archive:FILE",
             )
         self._confirm(load, to)
+        store.put("loaded", _key(parts.digest_of(load.manifest)), _Loaded(layers=image.diff_ids))
         progress.note(
             f"{self.program} was sent {len(lacking)} of {len(image.layers)} layers"
             f" ({sum(layer.size for layer in lacking) / 1e6:.1f} MB) in {time.monotonic() - started:.1f} s"
         )
         return Publication(reference=f"{self.program}:{to.name}", image=image.id)
 
-    def _layers_there(self, to: Destination) -> set[Digest]:
-        """Return the chain ids or diff_ids of all layers that the engine has."""
+    def _lacking(self, image: Image, to: Destination, store: Store) -> Sequence[ImageLayer]:
+        """Return the layers that the engine has to be sent."""
+        ids = self._images(to)
+        if not ids:
+            return image.layers
+        keys: Callable[[Sequence[Digest]], Sequence[Digest]] = tuple
+        if self._in_containerd(to):
+            # It wants the very blobs, and has those of images from elsewhere in compressed form only: what we sent counts.
+            sent = (store.get("loaded", _key(name), _Loaded) for name in ids)
+            stacks = [record.layers for record in sent if record is not None]
+        else:
+            keys = _chain_ids if self.whole_chains else tuple
+            # An image that is removed between the two questions is missing from the answer, and that is all.
+            shown = self._ask(to, "image", "inspect", "--format", "{{json .RootFS.Layers}}", *ids)
+            stacks = [json.loads(line) or () for line in shown.stdout.splitlines()]
+        there = {key for stack in stacks for key in keys(stack)}
+        return [
+            layer for layer, key in zip(image.layers, keys(image.diff_ids), strict=True) if key not in there
+        ]
+
+    def _images(self, to: Destination) -> list[str]:
+        """Return the ids of all images that the engine has."""
         images = self._ask(to, "image", "ls", "--all", "--quiet", "--no-trunc")
         if images.returncode:
             raise PublishError(
                 f"{self.program} does not answer: {_told(images)}",
                 hint=f"`{self.program} info` must work for you; a file for later is -o docker-archive:FILE",
             )
-        ids = sorted(set(images.stdout.decode().split()))
-        if not ids:
-            return set()
-        # An image that is removed between the two questions is missing from the answer, and that is all.
-        shown = self._ask(to, "image", "inspect", "--format", "{{json .RootFS.Layers}}", *ids)
-        stacks = [json.loads(line) or [] for line in shown.stdout.splitlines()]
-        return {key for stack in stacks for key in (_chain_ids(stack) if self.whole_chains else stack)}
+        return sorted(set(images.stdout.decode().split()))
+
+    def _in_containerd(self, to: Destination) -> bool:
+        """Whether Docker keeps its images in containerd, as it can from version 23 on."""
+        return (
+            self.whole_chains
+            and b"io.containerd.snapshotter"
+            in self._ask(to, "info", "--format", "{{json .DriverStatus}}").stdout
+        )
 
     def _load(
         self, load: _Load, layers: Sequence[ImageLayer], to: Destination, store: Store, progress: Progress
@@ -164,6 +187,11 @@ def _write_archive(
         parts.write_layer(image, layer, store, write)
         yield layer
     write(bytes(2 * _BLOCK))
+
+
+def _key(image: str) -> Sha256:
+    """Return a key of the store for what an engine calls an image."""
+    return hashlib.sha256(image.encode()).hexdigest()
 
 
 def _told(done: Completed) -> str:
