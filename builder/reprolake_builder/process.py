@@ -69,7 +69,9 @@ def feed(
     Raises FileNotFoundError when the program is absent.
     """
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        child = subprocess.Popen(list(argv), env=dict(env), stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+        child = subprocess.Popen(
+            list(argv), env=dict(env), stdin=subprocess.PIPE, stdout=stdout, stderr=stderr
+        )
         if child.stdin is None:
             raise AssertionError("it was asked for as a pipe")
         try:
