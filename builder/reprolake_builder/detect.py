@@ -16,7 +16,7 @@ from reprolake_builder.detect_heard import Given, Heard, join
 from reprolake_builder.detect_lines import read_apt, read_python_version, read_runtime
 from reprolake_builder.detect_pyproject import Pyproject, build_requirements, read_project, read_pyproject
 from reprolake_builder.detect_requirements import read_requirements
-from reprolake_builder.detect_unheard import KINDS, find_unheard
+from reprolake_builder.detect_unheard import KINDS, PROJECT_FILES, declares_package, find_unheard
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec, SpokenFile, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
@@ -123,42 +123,66 @@ def _own_package(given: Given, folder: str, heard: Heard) -> Heard:
     pyproject = read_pyproject(given)
     if heard.own:
         return _asked_for(given, pyproject, heard)
-    if pyproject is None or folder != given.base:
+    if folder != given.base:
         return Heard()
-    if not pyproject.has_project:
-        return Heard(unheard=(_unread(given, pyproject),))
+    declaring = _declaring(given, pyproject)
+    if not declaring:
+        return Heard(unheard=(_unread(pyproject),)) if pyproject is not None else Heard()
     if any(path.endswith(_CONDA) for path in heard.files):
         reason = (
             "environment.yml describes the environment without this package: add `- -e .` to its pip packages"
         )
-        return Heard(unheard=(UnheardFile(path=pyproject.path, reason=reason, matters=True),))
-    return read_project(pyproject, frozenset(), named=False)
+        return Heard(unheard=(UnheardFile(path=declaring[0], reason=reason, matters=True),))
+    if pyproject is not None and pyproject.has_project:
+        return read_project(pyproject, frozenset(), named=False)
+    beside = Heard()
+    if pyproject is not None and not pyproject.has_build_system:
+        beside = Heard(unheard=(_unread(pyproject),))
+    return beside + _scripted(declaring, pyproject, Asked(text="", origin=declaring[0]))
 
 
 def _asked_for(given: Given, pyproject: Pyproject | None, heard: Heard) -> Heard:
     """Return what the package asks for that requirements.txt or environment.yml names as `-e .`."""
     if pyproject is not None and pyproject.has_project:
         return read_project(pyproject, frozenset(_extras(heard)), named=True)
-    scripts = [
-        path for name in ("setup.py", "setup.cfg") if given.tree.is_file(path := join(given.base, name))
-    ]
-    if scripts or (pyproject is not None and pyproject.has_build_system):
-        files = (pyproject.path,) if pyproject is not None and pyproject.has_build_system else (scripts[0],)
-        return Heard(files=files, build_requirements=build_requirements(pyproject), dynamic=True)
+    declaring = _declaring(given, pyproject)
+    if declaring or (pyproject is not None and pyproject.has_build_system):
+        return _scripted(declaring, pyproject)
     raise DetectError(
         f"{heard.own[0].origin} asks for the repository's own package, and nothing declares one",
-        hint="a package is declared by a [project] table in pyproject.toml",
+        hint="a package is declared by a [project] table in pyproject.toml, or by a setup.py",
     )
 
 
-def _unread(given: Given, pyproject: Pyproject) -> UnheardFile:
+def _declaring(given: Given, pyproject: Pyproject | None) -> tuple[str, ...]:
+    """Return the files that declare the repository's own package."""
+    if pyproject is not None and pyproject.has_project:
+        return (pyproject.path,)
+    script, settings = join(given.base, "setup.py"), join(given.base, "setup.cfg")
+    found = [script] if given.has(script) else []
+    if given.has(settings) and (found or declares_package(given.read(settings) or "")):
+        found.append(settings)
+    return tuple(found)
+
+
+def _scripted(declaring: tuple[str, ...], pyproject: Pyproject | None, *own: Asked) -> Heard:
+    """Return what is known of a package that only its build describes in full."""
+    system = (pyproject.path,) if pyproject is not None and pyproject.has_build_system else ()
+    return Heard(
+        files=(*system, *declaring),
+        own=own,
+        build_requirements=build_requirements(pyproject),
+        dynamic=True,
+    )
+
+
+def _unread(pyproject: Pyproject) -> UnheardFile:
     if pyproject.is_poetry:
         reason = "packages that only [tool.poetry] declares come in a later version, unless requirements.txt asks for `-e .`"
         return UnheardFile(path=pyproject.path, reason=reason, matters=True)
     if "pixi" in pyproject.tool:
         return UnheardFile(path=pyproject.path, reason="pixi comes in a later version", matters=True)
-    has_script = any(given.tree.is_file(join(given.base, name)) for name in ("setup.py", "setup.cfg"))
-    if pyproject.has_build_system and not has_script:
+    if pyproject.has_build_system:
         return UnheardFile(
             path=pyproject.path, reason="it says how to build a package, and none is declared", matters=True
         )
@@ -172,7 +196,7 @@ def _extras(heard: Heard) -> set[str]:
 
 def _left_out(given: Given, folder: str) -> Heard:
     """Return the files that would have been understood, had the user not ignored them."""
-    places = [(folder, name) for name in KINDS] + [(given.base, "pyproject.toml")]
+    places = [(folder, name) for name in KINDS] + [(given.base, name) for name in PROJECT_FILES]
     return Heard(
         unheard=tuple(
             UnheardFile(path=path, reason="it describes the environment", matters=False)

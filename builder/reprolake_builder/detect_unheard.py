@@ -117,18 +117,17 @@ def _named(given: Given, folder: str) -> Iterator[tuple[str, Weight, str]]:
                 break
 
 
+def declares_package(setup_cfg: str) -> bool:
+    """Whether the text of a setup.cfg declares a package; most hold settings of tools only."""
+    return _SETUP.search(setup_cfg) is not None
+
+
 def _setup_files(given: Given, heard: Heard) -> Iterator[UnheardFile]:
-    """Yield setup.py and setup.cfg: they matter when they alone declare a package, which then is not installed."""
-    script, settings = join(given.base, "setup.py"), join(given.base, "setup.cfg")
-    declared = bool(heard.own)
-    later = "packages that only setup.py or setup.cfg declare come in a later version, unless requirements.txt asks for `-e .`"
-    if given.tree.is_file(script):
-        reason = "it takes part in the build of the repository's package" if declared else later
-        yield UnheardFile(path=script, reason=reason, matters=not declared)
-    elif (
-        not declared and given.tree.is_file(settings) and _SETUP.search(given.tree.read_text(settings) or "")
-    ):
-        yield UnheardFile(path=settings, reason=later, matters=True)
+    """Yield a setup.py beside a pyproject.toml that declares the package."""
+    script = join(given.base, "setup.py")
+    if heard.own and given.has(script) and script not in heard.files:
+        reason = "it takes part in the build of the repository's package"
+        yield UnheardFile(path=script, reason=reason, matters=False)
 
 
 def _outside(given: Given, folder: str, heard: Heard) -> Iterator[UnheardFile]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
@@ -87,13 +88,18 @@ class _Stage:
         made: dict[str, Made] = {}  # by Python
         required: tuple[str, ...] = ()
         known: tuple[Asked, ...] = ()
-        for _ in (*PYTHONS_ON_OFFER, "until nothing changes"):
-            choice = self._choose(known)
+        pythons: tuple[Asked, ...] = ()
+        for _ in range(2 * len(PYTHONS_ON_OFFER) + 2):
+            choice = self._choose(known, pythons)
             if self.spec.project is None:
                 return choice, None
             minor = choice.candidate.python.version
             project = made.get(minor) or self._build(self.spec.project, choice)
             made[minor] = project
+            wanted = _wanted_python(project)
+            if wanted not in pythons and not _holds(wanted, choice):
+                pythons += (wanted,)
+                continue
             if not self.spec.project_dynamic or project.built.requires == required:
                 return choice, project
             required = project.built.requires
@@ -104,15 +110,28 @@ class _Stage:
             hint="choose one Python with `--python 3.11`",
         )
 
-    def _choose(self, known: Sequence[Asked]) -> Choice:
+    def _choose(self, known: Sequence[Asked], pythons: Sequence[Asked]) -> Choice:
         spec = self.spec
         asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
-        pythons = candidates(spec.python, self.options.python, self.as_of)
+        allowed = candidates((*spec.python, *pythons), self.options.python, self.as_of)
         with self.tools.progress.step("Resolving Python packages"):
-            return choose(asked, pythons, self.tools, self.workshop)
+            return choose(asked, allowed, self.tools, self.workshop)
 
     def _build(self, project: str, choice: Choice) -> Made:
         return self.workshop.project(project, self.spec.build_requirements, choice.candidate.target)
+
+
+def _wanted_python(project: Made) -> Asked:
+    """Return what the built package's metadata says of Python."""
+    built = project.built
+    return Asked(text=built.requires_python, origin=f"the metadata of {built.lock.name}")
+
+
+def _holds(wanted: Asked, choice: Choice) -> bool:
+    try:
+        return SpecifierSet(wanted.text).contains(choice.candidate.target.version)
+    except InvalidSpecifier:
+        return True  # as installers have it: what cannot be read demands nothing
 
 
 def _overrides(options: LockOptions) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True):
     in_messages: list[str] = []
     python: str = ""
     locked: dict[str, str] = {}
+    built: dict[str, str] = {}
     apt: list[str] = []
     project: str = ""
 
@@ -106,6 +107,7 @@ def test_the_sample_does_what_it_promises(name, reprolake, session, tmp_path):
     versions = {wheel.name: wheel.version for wheel in lock.wheels}
     assert lock.interpreter.version.startswith(want.python)
     assert {name: versions.get(name) for name in want.locked} == want.locked
+    assert {wheel.name: wheel.version for wheel in lock.built} == want.built
     assert set(want.apt) <= {deb.name for deb in lock.debian.extra}
     assert (lock.project.name if lock.project else "") == want.project
 

@@ -222,3 +222,30 @@ def test_the_repositorys_own_package_is_pinned_in_the_same_way(tmp_path, here):
     assert made.project is not None
     assert made.project.origin == RepositoryOrigin(path="")
     assert "mine.py" in made.project.files
+
+
+# ---------------------------------------------------------------------- packages of the repository
+def test_a_setup_py_is_all_that_a_package_needs(tmp_path, here, index):
+    """Its name, its version and what it requires are learnt from its build, sources without wheels included."""
+    index.sdists |= sdist("rl-one", "1.0", setup__py=setup_py("rl-one", "1.0"))
+    index.sdists |= sdist("rl-two", "1.0", setup__py=setup_py("rl-two", "1.0"))
+    more = "py_modules=['mine'], install_requires=['rl-one']"
+    made = locked(
+        folder(
+            tmp_path / "r", requirements__txt="rl-two\n", setup__py=setup_py("mine", "2.0", more), mine__py=""
+        ),
+        here,
+    )
+    assert made.project is not None
+    assert (made.project.name, made.project.version) == ("mine", "2.0")
+    assert built(made) == {"rl-one": "1.0", "rl-two": "1.0"}
+
+
+def test_a_setup_py_can_rule_a_python_out(tmp_path, here):
+    """Where the metadata of the built package wants another Python, that one is taken."""
+    text = setup_py("mine", "1.0", "python_requires='>=3.8,<3.10'")
+    made = locked(folder(tmp_path / "r", setup__py=text), here, python="")
+    assert made.interpreter.version.startswith("3.9.")
+    assert made.project is not None
+    made = locked(folder(tmp_path / "r", setup__py=text), here, python="3.11")
+    assert any("`--python 3.11` took its place" in note for note in made.notes)

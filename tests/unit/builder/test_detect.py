@@ -292,7 +292,7 @@ def test_a_sub_folder_is_the_base(tmp_path):
     [
         "Dockerfile", "postBuild", "start", "Pipfile", "Pipfile.lock", "uv.lock", "poetry.lock", "pdm.lock", "pylock.toml",
         "pylock.dev.toml", "conda-lock.yml", "pixi.toml", "pixi.lock", "renv.lock", "install.R", "DESCRIPTION",
-        "Project.toml", "Manifest.toml", "REQUIRE", "default.nix", "setup.py", "spack.yaml", "uv.toml",
+        "Project.toml", "Manifest.toml", "REQUIRE", "default.nix", "spack.yaml", "uv.toml",
     ],
 )  # fmt: skip
 def test_files_that_would_change_the_result_stop_the_build(tmp_path, name):
@@ -326,21 +326,42 @@ def test_kinds_of_pyproject(tmp_path):
     assert matter(found(tmp_path, {"pyproject.toml": "[build-system]\nrequires = []\n"})) == [
         "pyproject.toml"
     ]
-    assert matter(found(tmp_path, {"pyproject.toml": "[build-system]\nrequires = []\n", "setup.py": ""})) == [
-        "setup.py"
-    ]
     settings = found(tmp_path, {"pyproject.toml": "[tool.ruff]\nline-length = 100\n"})
     assert (matter(settings), [item.path for item in settings.unheard]) == ([], ["pyproject.toml"])
     sources = '[project]\nname = "a"\n[tool.uv.sources]\nb = { git = "https://h.org/b" }\n'
     assert matter(found(tmp_path, {"pyproject.toml": sources})) == ["pyproject.toml#tool.uv.sources"]
 
 
-def test_setup_cfg_counts_when_it_declares_a_package(tmp_path):
-    """setup.cfg with settings of tools only is no package."""
-    assert matter(found(tmp_path, {"setup.cfg": "[metadata]\nname = a\n"})) == ["setup.cfg"]
-    assert found(tmp_path, {"setup.cfg": "[flake8]\n"}).unheard == ()
+def test_packages_of_setup_py_and_setup_cfg(tmp_path):
+    """Either declares a package that is built; setup.cfg with settings of tools only does not."""
+    for files, heard in (
+        ({"setup.py": ""}, {"setup.py"}),
+        ({"setup.cfg": "[metadata]\nname = a\n"}, {"setup.cfg"}),
+        ({"setup.py": "", "setup.cfg": "[flake8]\n"}, {"setup.py", "setup.cfg"}),
+        ({"setup.py": "", "requirements.txt": "numpy"}, {"setup.py", "requirements.txt"}),
+        (
+            {"setup.py": "", "pyproject.toml": "[build-system]\nrequires = ['a']\n"},
+            {"setup.py", "pyproject.toml"},
+        ),
+    ):
+        spec = found(tmp_path, files)
+        assert {file.path for file in spec.files} == heard
+        assert (spec.project, spec.project_dynamic, matter(spec)) == ("", True, [])
+    assert texts(spec.build_requirements) == ["a"]
+    spec = found(tmp_path, {"setup.cfg": "[flake8]\n"})
+    assert (spec.project, spec.unheard) == (None, ())
+
+
+def test_setup_py_beside_other_descriptions(tmp_path):
+    """It takes part in the build of [project], is not installed when ignored, and environment.yml has to name it."""
     spec = found(tmp_path, {"setup.py": "", "pyproject.toml": PROJECT})
     assert (matter(spec), [item.path for item in spec.unheard]) == ([], ["setup.py"])
+    spec = found(tmp_path, {"setup.py": "", "requirements.txt": "numpy"}, ("setup.py",))
+    assert (spec.project, matter(spec), [item.path for item in spec.unheard]) == (None, [], ["setup.py"])
+    spec = found(tmp_path, {"setup.py": "", "environment.yml": "dependencies: [python=3.11]\n"})
+    assert (spec.project, matter(spec)) == (None, ["setup.py"])
+    spec = found(tmp_path, {"setup.py": "", "pyproject.toml": "[tool.ruff]\n"})
+    assert (spec.project, [item.path for item in spec.unheard]) == ("", ["pyproject.toml"])
 
 
 def test_missing_content_is_named(tmp_path):
