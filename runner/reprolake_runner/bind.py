@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from reprolake_builder.process import printable
 from reprolake_runner.declared import DeclaredParameter
 from reprolake_runner.documents.basket import Basket, BasketItem
-from reprolake_runner.documents.run import Parameter, ParameterSet
+from reprolake_runner.documents.run import Parameter, ParameterSet, cell_name
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.imports import assigned_in
 from reprolake_runner.mapping import Mapped, map_items
@@ -142,7 +142,7 @@ def _known(
     raise NotebookError(
         f"{origin}: {notebook.path} has no parameter {shown}"
         + (f"; did you mean {near[0]}?" if near else ""),
-        hint=f"parameters of the notebook: {there} (cell {notebook.parameters_cell}, tagged parameters)",
+        hint=f"parameters of the notebook: {there} ({cell_name(notebook.parameters_cell)}, tagged parameters)",
     )
 
 
@@ -155,7 +155,7 @@ def _notices(notebook: Notebook, found: Mapping[str, Parameter]) -> tuple[str, .
     ]
     for name, cell in assigned_in(notebook, found).items():
         notices.append(
-            f"cell {cell} of {notebook.path} assigns {name} itself, so the value given for it has no effect there; "
+            f"{cell_name(cell)} of {notebook.path} assigns {name} itself, so the value given for it has no effect there; "
             'tag that cell "parameters"'
         )
     return tuple(notices)

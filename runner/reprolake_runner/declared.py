@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from reprolake_builder.process import printable
+from reprolake_runner.documents.run import cell_name
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.json_value import NotPlain, plain
 
@@ -59,18 +60,17 @@ class _Declaration:
 def declared_parameters(text: str, path: str, cell: int) -> tuple[DeclaredParameter, ...]:
     """Return the parameters that the top level of a cell assigns, in order of first appearance; the last value counts.
 
-    `path` and `cell` are for messages. Raises NotebookError when the cell is no Python.
+    `path` and `cell` (counted from 0) are for messages. Raises NotebookError when the cell is no Python.
     """
+    where = f"{path}, {cell_name(cell)} (tagged parameters)"
     try:
         found = {one.name: _parameter(one) for one in _declarations(parse_cell(text))}
     except SyntaxError as error:
         raise NotebookError(
-            printable(
-                f"{path}, cell {cell} (tagged parameters), line {error.lineno}: no valid Python: {error.msg}"
-            )
+            printable(f"{where}, line {error.lineno}: no valid Python: {error.msg}")
         ) from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise NotebookError(f"{path}, cell {cell} (tagged parameters) cannot be parsed") from error
+        raise NotebookError(f"{where} cannot be parsed") from error
     return tuple(found.values())
 
 

@@ -179,6 +179,7 @@ def _record(plan: RunPlan, given: Start, outcome: _Outcome, sandbox: Sandbox) ->
         kernel=given.kernel.name,
         kernel_info=ready.info if ready else {},
         cells=tuple(cell for _, cell in sorted(outcome.account.cells.items())),
+        warnings=tuple(outcome.account.warnings),
         sandbox=dict(sandbox.promises()),
         host={"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()},
         versions=outcome.versions,

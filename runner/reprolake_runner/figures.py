@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from reprolake_runner.documents.run import cell_name
+
 MAX_NOTEBOOK = 128 << 20
 MAX_FIGURES = 200
 MAX_FIGURE = 32 << 20
@@ -20,17 +22,17 @@ _TYPES = {"image/png": (b"\x89PNG\r\n\x1a\n", "png"), "image/jpeg": (b"\xff\xd8\
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """An image that a cell (counted from 0) showed: `path` is relative to the result."""
+    """An image that a cell showed, by its name for people: `path` is relative to the result."""
 
-    cell: int
+    cell: str
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception in a cell: its name and message in one line, the source of the cell, the traceback as plain text."""
+    """An exception in a cell, by its name for people: what was raised in one line, the source, the traceback as plain text."""
 
-    cell: int
+    cell: str
     message: str
     source: str
     traceback: str
@@ -56,6 +58,7 @@ class _Output(msgspec.Struct):
 class _Cell(msgspec.Struct):
     source: str | list[str] = ""
     outputs: list[_Output] = []
+    execution_count: int | None = None
 
 
 class _Notebook(msgspec.Struct):
@@ -75,23 +78,23 @@ def extract(notebook: Path, folder: Path) -> Shown:
         return Shown(note="figures are not shown: the executed notebook is not valid")
     failures = tuple(_failures(parsed))
     figures: list[Figure] = []
-    for cell, suffix, data in _images(parsed):
+    for index, cell, suffix, data in _images(parsed):
         if len(figures) == MAX_FIGURES:
             return Shown(tuple(figures), failures, f"only the first {MAX_FIGURES} figures are shown")
         (folder / "figures").mkdir(exist_ok=True)
-        path = f"figures/cell-{cell:03}-{len(figures) + 1:03}.{suffix}"
+        path = f"figures/cell-{index + 1:03}-{len(figures) + 1:03}.{suffix}"
         (folder / path).write_bytes(data)
-        figures.append(Figure(cell, path))
+        figures.append(Figure(cell_name(index, cell.execution_count), path))
     return Shown(tuple(figures), failures)
 
 
-def _images(notebook: _Notebook) -> Iterator[tuple[int, str, bytes]]:
+def _images(notebook: _Notebook) -> Iterator[tuple[int, _Cell, str, bytes]]:
     for index, cell in enumerate(notebook.cells):
         for output in cell.outputs:
             for kind, (magic, suffix) in _TYPES.items():
                 data = _decoded(output.data.get(kind))
                 if data.startswith(magic) and len(data) <= MAX_FIGURE:
-                    yield index, suffix, data
+                    yield index, cell, suffix, data
                     break
 
 
@@ -111,7 +114,12 @@ def _failures(notebook: _Notebook) -> Iterator[Failure]:
             if output.output_type == "error":
                 source = cell.source if isinstance(cell.source, str) else "".join(cell.source)
                 message = plain_text(f"{output.ename}: {output.evalue}").split("\n")[0]
-                yield Failure(index, message, source, plain_text("\n".join(output.traceback)))
+                yield Failure(
+                    cell_name(index, cell.execution_count),
+                    message,
+                    source,
+                    plain_text("\n".join(output.traceback)),
+                )
 
 
 def plain_text(text: str) -> str:

@@ -7,6 +7,7 @@ as done, the kernel seen alive after the last one, the notebook saved as reporte
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from typing import Any
 import msgspec
 
 from reprolake_builder.process import printable
-from reprolake_runner.documents.run import CellRecord, Status
+from reprolake_runner.documents.run import CellRecord, Status, cell_name
 from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
 
 EXIT_CODES: Mapping[Status, int] = {
@@ -82,6 +83,7 @@ class Account:
     failed: Failed | None = None
     saved: str = ""
     ended: Verdict | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def begin(self, ready: KernelReady) -> None:
         """Note that the kernel answered, and which cells there are."""
@@ -106,7 +108,10 @@ class Account:
             state=event.state,
             seconds=event.seconds,
             error=printable(event.error)[:_MESSAGE],
+            execution_count=event.execution_count,
         )
+        if event.warning:
+            self.warnings.append(f"{self.cells[event.index].name}: {printable(event.warning)[:_MESSAGE]}")
         return True
 
     @property
@@ -127,7 +132,7 @@ class Account:
             return "before the kernel answered"
         running = self.running
         if running is not None:
-            return f"in cell {running}"
+            return f"in {cell_name(running)}"
         return (
             "before the first cell"
             if all(c.state == "pending" for c in self.cells.values())
@@ -142,7 +147,7 @@ class Account:
             return self._given_up(self.failed)
         bad = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
         if bad is not None:
-            return Verdict("failed", f"cell {bad.index} raised {bad.error or 'an error'}")
+            return Verdict("failed", f"{bad.name} raised {bad.error or 'an error'}")
         if self.driver_status != 0:
             return Verdict("broken", f"the driver ended with status {self.driver_status} {self.place}")
         if not self.all_done or not self.saved:
@@ -164,7 +169,7 @@ def died(status: int, place: str, last_words: str) -> Verdict:
     """Return the verdict on a kernel whose process ended with `status` when nobody had asked it to."""
     if status > 128:
         how = f"was killed by signal {status - 128}"
-        why = " (the system may have run out of memory)" if status == 128 + 9 else ""
+        why = ", perhaps because memory ran out" if status == 128 + signal.SIGKILL else ""
     else:
         how, why = f"ended by itself with status {status}", ""
     said = f"; its last words: {last_words}" if last_words else ""

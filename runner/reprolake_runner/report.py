@@ -100,7 +100,7 @@ def _summary(contents: Contents) -> str:
 
 def _failure(failure: Failure) -> str:
     return (
-        f'<section class="failure"><h2>What went wrong</h2><p>Cell {failure.cell}: <strong>{_e(failure.message)}</strong></p>'
+        f'<section class="failure"><h2>What went wrong in {_e(failure.cell)}</h2><p><strong>{_e(failure.message)}</strong></p>'
         f"<pre>{_e(failure.source)}</pre><details open><summary>Traceback</summary><pre>{_e(failure.traceback)}</pre></details></section>"
     )
 
@@ -125,7 +125,7 @@ def _parameters(contents: Contents) -> str:
 
 
 def _figures(contents: Contents, pictures: frozenset[str]) -> str:
-    of_cells = {figure.path: f"cell {figure.cell}" for figure in contents.shown.figures}
+    of_cells = {figure.path: figure.cell for figure in contents.shown.figures}
     seen: set[str] = set()
     shown = []
     for kept in (*contents.of("output", "created", "changed"), *contents.of("figure")):

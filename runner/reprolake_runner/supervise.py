@@ -255,10 +255,7 @@ class Supervisor:
                 return account.start(event.index)
             case CellEnded():
                 self._deadlines.pop("cell", None)
-                facts = {
-                    name: getattr(event, name) for name in ("index", "state", "seconds", "error", "outputs")
-                }
-                log.write("cell-ended", **facts)
+                log.write("cell-ended", **msgspec.structs.asdict(event))
                 self._step.advance()
                 return account.end(event)
             case CellsDone():

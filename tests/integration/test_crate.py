@@ -78,7 +78,7 @@ def staged(tmp_path, **changes):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"status": "failed", "message": "cell 0 raised ValueError"}], ids=["ok", "failed"]
+    "changes", [{}, {"status": "failed", "message": "cell In [1] raised ValueError"}], ids=["ok", "failed"]
 )
 def test_a_staged_result_is_a_valid_workflow_run_crate(tmp_path, cache, changes):
     """Results of runs that went well and of those that did not pass every required check of Workflow Run Crate 0.5."""

@@ -20,6 +20,7 @@ from reprolake_builder.errors import BuildError, SandboxError
 from reprolake_builder.sandboxes.interface import Limits
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.execute import execute
+from reprolake_runner.figures import plain_text
 
 pytestmark = pytest.mark.engine("bubblewrap")
 
@@ -75,7 +76,9 @@ def test_a_cell_that_raises_ends_the_run(run):
     """The first failing cell is named with its error, later ones never run, the notebook says so."""
     done = run("1", "1/0", "open('never', 'w')")
     assert (done.record.status, done.record.exit_code) == ("failed", 1)
-    assert done.record.message == "cell 1 raised ZeroDivisionError: division by zero"
+    assert done.record.message == "cell In [2] raised ZeroDivisionError: division by zero"
+    assert "Cell In[2]" in plain_text("".join(done.notebook["cells"][1]["outputs"][0]["traceback"]))
+    assert [(one.index, one.execution_count) for one in done.record.cells] == [(0, 1), (1, 2), (2, None)]
     assert done.states == ["succeeded", "failed", "pending"]
     assert done.notebook["metadata"]["papermill"]["exception"] is True
     assert done.notebook["cells"][2]["metadata"]["papermill"]["status"] == "pending"
@@ -93,7 +96,10 @@ def test_tags_of_cells_are_honoured(run):
     ("source", "words"),
     [
         ("import os; os._exit(0)", "ended by itself with status 0"),
-        ("import os; os.kill(os.getpid(), 9)", "killed by signal 9"),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "killed by signal 9 in cell 2, perhaps because memory ran out",
+        ),
         (
             "import threading, os; threading.Timer(0, os._exit, [3]).start(); import time; time.sleep(5)",
             "status 3",
@@ -107,7 +113,7 @@ def test_the_kernels_death_is_never_a_success(run, source, words):
     done = run("1", source, "2")
     assert (done.record.status, done.record.exit_code) == ("kernel-died", 25)
     assert words in done.record.message
-    assert "in cell 1" in done.record.message
+    assert "in cell 2" in done.record.message
     assert done.states == ["succeeded", "running", "pending"]
     assert done.notebook["metadata"]["papermill"]["end_time"] is None
 
@@ -135,7 +141,7 @@ def test_a_cell_that_takes_too_long_is_interrupted(run):
     """The limit per cell interrupts the cell, whose traceback is kept, and ends the run with 24."""
     done = run("import time\ntime.sleep(60)", "1", execution_timeout=1)
     assert (done.record.status, done.record.exit_code) == ("timed-out", 24)
-    assert "cell 0 took longer than 1 s" in done.record.message
+    assert "cell In [1] took longer than 1 s" in done.record.message
     assert done.states == ["failed", "pending"]
     assert done.notebook["cells"][0]["outputs"][0]["ename"] == "KeyboardInterrupt"
 
@@ -168,6 +174,41 @@ def test_a_giant_message_ends_the_run_with_a_limit(run):
     done = run("print('x' * 150_000_000)")
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26)
     assert "128 MB" in done.record.message
+
+
+def test_outputs_that_no_notebook_can_hold_do_not_end_the_run(run):
+    """Outputs in forms that Jupyter does not know are kept as text, the run goes on, and the record warns of them."""
+    done = run(
+        "display({'application/x-foo': 5}, raw=True)\ndisplay({'text/plain': {'a': [1]}, 'image/png': b'x'}, raw=True)",
+        "kernel = get_ipython().kernel\n"
+        "def send(kind, **content):\n"
+        "    kernel.session.send(kernel.iopub_socket, kind, content, parent=kernel.get_parent())\n"
+        "send('display_data', data=5, metadata=None)\n"
+        "send('display_data', data={'application/json': [[float('nan')]]}, metadata={}, transient=[1])\n"
+        "send('stream', name='stdlog', text=['a', 1])\n"
+        "send('error', ename=1, evalue=None, traceback='up there')\n"
+        "send('execute_input', execution_count=-1)\n"
+        "send('comm_open', comm_id=[], data={})\n",
+        "print('after')",
+    )
+    assert done.record.status == "succeeded", done.record.message
+    nbformat.validate(nbformat.from_dict(done.notebook))
+    shown = done.notebook["cells"][0]["outputs"]
+    assert shown[0]["data"] == {"application/x-foo": "5"}
+    assert shown[1]["data"]["text/plain"] == ['{"a": [1]}']
+    assert [one["output_type"] for one in done.notebook["cells"][1]["outputs"][:4]] == [
+        "display_data", "display_data", "stream", "error"
+    ]  # fmt: skip
+    assert done.text(2) == "after\n"
+    assert [text.partition(":")[0] for text in done.record.warnings] == ["cell In [1]", "cell In [2]"]
+    assert "application/x-foo was no text" in done.record.warnings[0]
+
+
+def test_outputs_of_an_earlier_run_are_not_shown(run):
+    """What the notebook's author left in cells that do not run is not taken for this run's."""
+    old = {"output_type": "error", "ename": "Old", "evalue": "", "traceback": []}
+    done = run("1/0", cell("2") | {"outputs": [old], "execution_count": 1})
+    assert (done.notebook["cells"][1]["outputs"], done.notebook["cells"][1]["execution_count"]) == ([], None)
 
 
 def test_files_of_the_repository_do_not_break_the_kernel(run):
@@ -320,4 +361,4 @@ def test_limits_on_files_hold(run):
         "f = open(os.environ['REPROLAKE_OUTPUT'] + '/big', 'wb'); f.truncate(2 << 20)",
         limits=Limits(file_bytes=1 << 20),
     )
-    assert done.record.message.startswith("cell 0 raised OSError: [Errno 27]")
+    assert done.record.message.startswith("cell In [1] raised OSError: [Errno 27]")

@@ -59,13 +59,30 @@ Status = Literal["succeeded", "failed", "timed-out", "kernel-died", "limit-excee
 our driver failed. Nothing but "succeeded" is a success."""
 
 
+def cell_name(index: int, execution_count: int | None = None) -> str:
+    """Return what people call a cell: the prompt that Jupyter shows beside it, else its number among all cells, from 1.
+
+    `index` counts from 0, as documents do.
+    """
+    return f"cell {index + 1}" if execution_count is None else f"cell In [{execution_count}]"
+
+
 class CellRecord(Document, frozen=True, kw_only=True):
-    """What became of one code cell; `index` counts all cells of the executed notebook from 0. Times in seconds."""
+    """What became of one code cell; `index` counts all cells of the executed notebook from 0. Times in seconds.
+
+    `execution_count` is what Jupyter shows as `In [n]`, None for a cell that did not end.
+    """
 
     index: int
     state: Literal["pending", "running", "succeeded", "failed", "allowed-failure", "skipped"]
     seconds: float | None = None
     error: str = ""
+    execution_count: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What people call the cell."""
+        return cell_name(self.index, self.execution_count)
 
 
 class RunRecord(Document, frozen=True, kw_only=True):
@@ -73,7 +90,6 @@ class RunRecord(Document, frozen=True, kw_only=True):
 
     `key` is the content hash of the RunSpec, `id` the random name of this run. `exit_code` is the command's.
     `message` says in one sentence what ended the run. `sandbox` lists what isolated it and each promise that was kept.
-    `code_sha256` is that of the executed notebook's cells without outputs.
     """
 
     version: Literal[1] = 1

@@ -10,6 +10,7 @@ from typing import Any
 from nbformat.notebooknode import NotebookNode
 
 from reprolake_builder.process import printable
+from reprolake_runner.documents.run import cell_name
 from reprolake_runner.driver.channels import Channel, Channels, Message, TooMuchError
 from reprolake_runner.driver.inject import tags
 from reprolake_runner.driver.notebook_file import NotebookFile, mark
@@ -25,6 +26,7 @@ from reprolake_runner.driver.protocol import (
     KernelReady,
     Stop,
 )
+from reprolake_runner.driver.repair import execution_count, language_info
 
 _TICK = 0.5
 _HELLO_AGAIN = 0.2
@@ -90,8 +92,7 @@ class Cells:
                     again = time.monotonic() + _HELLO_AGAIN
                 elif channel == "iopub":
                     heard = True
-        language = info.get("language_info")
-        if isinstance(language, dict):
+        if language := language_info(info.get("language_info")):
             self._file.notebook.metadata["language_info"] = language
         self._tell(KernelReady(info=_described(info), cells=tuple(index for index, _ in self.code)))
 
@@ -141,8 +142,8 @@ class Cells:
         failed = reply.get("status") != "ok"
         allowed = failed and "raises-exception" in tags(cell)
         state: Ended = "allowed-failure" if allowed else "failed" if failed else "succeeded"
-        count = reply.get("execution_count")
-        if isinstance(count, int):
+        count = execution_count(reply.get("execution_count"))
+        if count is not None:
             cell.execution_count = count
         mark(cell, "failed" if state == "failed" else "completed", started, failed=failed)
         self._tell(self._ended(index, cell, state, begun, _error(reply) if failed else ""))
@@ -150,8 +151,15 @@ class Cells:
 
     def _ended(self, index: int, cell: NotebookNode, state: Ended, begun: float, error: str) -> CellEnded:
         self._outputs.settle()
-        seconds = round(time.monotonic() - begun, 6)
-        return CellEnded(index=index, state=state, seconds=seconds, error=error, outputs=digest(cell.outputs))
+        return CellEnded(
+            index=index,
+            state=state,
+            seconds=round(time.monotonic() - begun, 6),
+            error=error,
+            warning=self._outputs.warning,
+            execution_count=cell.execution_count,
+            outputs=digest(cell.outputs),
+        )
 
     def _converse(self, index: int, cell: NotebookNode) -> dict[str, Any]:
         """Send the cell, apply what comes back, and return the content of the reply."""
@@ -181,10 +189,10 @@ class Cells:
                     idle = self._outputs.apply(message, cell, index) or idle
             now = time.monotonic()
             if reply is not None and not idle and now - heard > _SILENCE:
-                raise SilentError(f"the kernel did not say that it is done with cell {index}")
+                raise SilentError(f"the kernel did not say that it is done with {_name(index, cell)}")
             if deadline is not None and reply is None and now > deadline:
                 self._interrupt(sent, index, cell)
-                raise TimeUpError(f"cell {index} took longer than {limit:g} s")
+                raise TimeUpError(f"{_name(index, cell)} took longer than {limit:g} s")
             if self._file.due and heard > self._file.saved:
                 self._outputs.settle()
                 self._file.save()
@@ -225,6 +233,10 @@ class Cells:
                 f"outputs were lost: the kernel broke the connection or sent a message of more than {megabytes} MB"
             )
         yield from self._channels.received()
+
+
+def _name(index: int, cell: NotebookNode) -> str:
+    return cell_name(index, cell.execution_count)
 
 
 def _described(info: dict[str, Any]) -> dict[str, str]:

@@ -105,9 +105,12 @@ class Channels:
         try:
             _, parts = self.session.feed_identities(frames)
             message: Message = self.session.deserialize(parts)
-            if not isinstance(message["content"], dict) or not isinstance(message["parent_header"], dict):
+            parent = message["parent_header"]
+            whole = isinstance(message["content"], dict) and isinstance(parent, dict)
+            if not whole or not isinstance(parent.get("msg_id", ""), str):
                 return None
-            str(message["msg_type"])
+            if not isinstance(message["msg_type"], str):
+                return None
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
             return None
         return message

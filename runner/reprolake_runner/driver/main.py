@@ -54,8 +54,9 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
     file = NotebookFile(Path(plan.notebook), Path(plan.executed), plan.written_by)
     for cell in file.notebook.cells:
         if cell.cell_type == "code":
-            cell.setdefault("outputs", [])
-            cell.setdefault("execution_count", None)
+            # as papermill does: what an earlier run showed is not taken for what this one did
+            cell["outputs"] = []
+            cell["execution_count"] = None
     inject(file.notebook, plan.parameters, plan.language)
     file.begin(plan.name, plan.parameters)
     cells = Cells(plan, file, notices, _tell)

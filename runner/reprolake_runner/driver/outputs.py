@@ -12,7 +12,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionComplete
 from nbformat.notebooknode import NotebookNode
 
+from reprolake_builder.process import printable
 from reprolake_runner.driver.channels import Channels, Message
+from reprolake_runner.driver.repair import Repair
 
 
 class _Sender:
@@ -35,6 +37,8 @@ class Outputs:
         self._client.kc = sender
         self._text: list[str] = []
         self._stream: NotebookNode | None = None
+        self._changed = 0
+        self._reason = ""
 
     def start(self, cell: NotebookNode) -> None:
         """Begin a cell: what it showed before is gone."""
@@ -42,20 +46,36 @@ class Outputs:
         cell.outputs = []
         cell.execution_count = None
         self._client.clear_before_next_output = False
+        self._changed = 0
+        self._reason = ""
+
+    @property
+    def warning(self) -> str:
+        """What was wrong with the outputs of the cell that was started last, "" when nothing was."""
+        if not self._changed:
+            return ""
+        what = "1 message was" if self._changed == 1 else f"{self._changed} messages were"
+        return f"{what} not what a notebook can hold and had to be changed or left out: {self._reason}"
 
     def apply(self, message: Message, cell: NotebookNode, index: int) -> bool:
         """Apply one message to the cell and return whether it says that the cell is done.
 
-        A message that lacks what its type promises changes nothing.
+        What a notebook cannot hold is changed, what nobody understands left out; `warning` tells of both.
         """
-        if not _plausible(message):
-            return False
+        repair = Repair()
+        added = None
         try:
-            added = self._client.process_message(message, cell, index)
+            content = repair.content(message)
+            added = self._client.process_message({**message, "content": content}, cell, index)
         except CellExecutionComplete:
             return True
-        except (KeyError, TypeError, ValueError, AttributeError, AssertionError, IndexError):
-            return False
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  (the message is a stranger's: what our libraries make of it is no fault of ours)
+            repair.reasons.append(f"a message {printable(message['msg_type'])[:60]} was not understood")
+        if repair.reasons:
+            self._changed += 1
+            self._reason = self._reason or repair.reasons[0]
         if added is not None and added.output_type == "stream":
             self._merge(cell.outputs, added)
         return False
@@ -82,28 +102,6 @@ class Outputs:
         """Keep the state of the widgets in the notebook's metadata, unless the kernel made nonsense of it."""
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
             self._client.set_widgets_metadata()
-
-
-def _plausible(message: Message) -> bool:
-    """Whether an output holds what its type promises; other types change no outputs. Source: nbformat 4 schema, "output"."""
-    content = message["content"]
-    if not isinstance(content.get("execution_count", 0), int):
-        return False
-    match message["msg_type"]:
-        case "stream":
-            return isinstance(content.get("text"), str) and content.get("name") in {"stdout", "stderr"}
-        case "display_data" | "update_display_data" | "execute_result":
-            return isinstance(content.get("data"), dict) and isinstance(content.get("metadata"), dict)
-        case "error":
-            traceback = content.get("traceback")
-            texts = [
-                content.get("ename"),
-                content.get("evalue"),
-                *(traceback if isinstance(traceback, list) else [None]),
-            ]
-            return all(isinstance(text, str) for text in texts)
-        case _:
-            return True
 
 
 def digest(outputs: list[Any]) -> str:

@@ -75,12 +75,17 @@ class CellStarted(Document, frozen=True, kw_only=True, tag="cell-started", tag_f
 
 
 class CellEnded(Document, frozen=True, kw_only=True, tag="cell-ended", tag_field="event"):
-    """What became of a cell. `outputs` is the SHA-256 of its outputs as JSON, `error` one line; time in seconds."""
+    """What became of a cell. `outputs` is the SHA-256 of its outputs as JSON; time in seconds.
+
+    `error` and `warning` are one line each, the latter about outputs; `execution_count` is what Jupyter shows as `In [n]`.
+    """
 
     index: int
     state: Ended
     seconds: float = 0
     error: str = ""
+    warning: str = ""
+    execution_count: int | None = None
     outputs: Sha256
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from jupyter_client.session import Session
 
 from reprolake_runner.driver.outputs import Outputs, digest
+from reprolake_runner.driver.repair import language_info
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3),
     max_leaves=8,
 )
@@ -63,7 +64,7 @@ def collected():
 
     def apply(*messages):
         found = notebook()
-        outputs = Outputs(found, Nobody())
+        apply.outputs = outputs = Outputs(found, Nobody())
         outputs.start(found.cells[0])
         for one in messages:
             outputs.apply(one, found.cells[0], 0)
@@ -123,7 +124,109 @@ def test_any_content_leaves_a_notebook_that_can_be_saved(messages):
     outputs.settle()
     outputs.finish()
     digest(found.cells[0].outputs)
-    nbformat.v4.reads(nbformat.v4.writes(found))
+    written = nbformat.v4.writes(found)
+    json.loads(written, parse_constant=pytest.fail)
+    nbformat.validate(nbformat.v4.reads(written))
+
+
+def nested(depth):
+    """A list in a list in a list."""
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def display(data, **content):
+    return message("display_data", **({"data": data, "metadata": {}, "transient": {}} | content))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept", "why"),
+    [
+        (display({"application/x-foo": 5}), {"data": {"application/x-foo": "5"}}, "application/x-foo was no text"),
+        (display({"text/plain": {"a": [1, None]}}), {"data": {"text/plain": '{"a": [1, null]}'}}, "text/plain"),
+        (display({"text/plain": [1]}), {"data": {"text/plain": "[1]"}}, "text/plain was no text"),
+        (display({"x\x1b": True}), {"data": {"x\x1b": "true"}}, "x\N{REPLACEMENT CHARACTER} was no text"),
+        (display({"text/html": ["<b>", "</b>"]}), {"data": {"text/html": "<b></b>"}}, ""),
+        (display({"application/x+json": {"a": 1}}), {"data": {"application/x+json": {"a": 1}}}, ""),
+        (display({"application/json": [float("nan"), float("-inf"), 1.5]}), {"data": {"application/json": [None, None, 1.5]}},
+         "the number nan is not JSON"),
+        (display({"application/json": 1 << 2000}), {"data": {"application/json": str(1 << 2000)}}, "1000 bits"),
+        (display({"application/json": {"\ud800": 1}}), {"data": {"application/json": {"\N{REPLACEMENT CHARACTER}": 1}}},
+         "surrogate"),
+        (display(5), {"data": {"text/plain": "5"}}, "text/plain was no text"),
+        (display({}, metadata=[1]), {"metadata": {}}, "metadata were no object"),
+        (display({}, metadata={"a": float("nan")}), {"metadata": {"a": None}}, "the number nan is not JSON"),
+        (display({}, transient=[1]), {"data": {}}, ""),
+        (display({}, transient={"display_id": [1]}), {"data": {}}, ""),
+        (message("execute_result", data={}, metadata={}, execution_count="1"), {"execution_count": None}, ""),
+        (message("stream", name="log", text=["a", "b"]), {"name": "stdout", "text": "ab"}, "neither stdout nor stderr"),
+        (message("stream", name="stdout", text=7), {"text": "7"}, "text was no text"),
+        (message("stream", name="stdout", text="a\ud800b"), {"text": "a\N{REPLACEMENT CHARACTER}b"}, "surrogate"),
+        (message("error", ename=1, evalue={}, traceback="up"), {"ename": "1", "evalue": "{}", "traceback": ["up"]},
+         "ename was no text"),
+        (message("error", ename="E", evalue="v", traceback=["a", 1]), {"traceback": ["a", "1"]}, "traceback"),
+    ],
+)  # fmt: skip
+def test_what_a_notebook_cannot_hold_is_kept_as_what_it_can(collected, sent, kept, why):
+    """An output in a form that the schema forbids becomes a valid one, with a warning that says what was wrong."""
+    found = collected(sent)
+    nbformat.validate(found)
+    (output,) = found.cells[0].outputs
+    assert {name: output[name] for name in kept} == kept
+    json.loads(nbformat.v4.writes(found), parse_constant=pytest.fail)
+    assert why in collected.outputs.warning
+    assert bool(why) == bool(collected.outputs.warning)
+
+
+@pytest.mark.parametrize("depth", [99, 101, 500, 900])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/x-foo"])
+def test_bottomless_values_are_cut(collected, depth, kind):
+    """However deep a value is nested, the notebook with it can be copied and written."""
+    found = collected(display({kind: nested(depth)}, metadata={"a": nested(depth)}))
+    nbformat.validate(found)
+    nbformat.v4.writes(found)
+    assert ("nested" in collected.outputs.warning or "no text" in collected.outputs.warning) == (
+        depth > 99 or kind != "application/json"
+    )
+
+
+def comm(name, **state):
+    data = {"state": {"_model_name": "M", "_model_module": "m", **state}, "buffer_paths": []}
+    return message("comm_open", comm_id=name, target_name="jupyter.widget", data=data)
+
+
+def test_widgets_that_cannot_be_saved_are_left_out(collected):
+    """Widgets with odd names or states do not keep the others, or the notebook, from being saved."""
+    odd = message("comm_open", comm_id="c", target_name="jupyter.widget", data={"state": [[1, 2]]})
+    found = collected(comm("a", value=float("inf")), comm(5), comm(None), odd)
+    nbformat.v4.writes(found)
+    state = found.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"]
+    assert list(state) == ["a"]
+    assert state["a"]["state"]["value"] is None
+    assert collected.outputs.warning.startswith("4 messages were not what a notebook can hold")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (None, {}),
+        ({"version": "3"}, {}),
+        ({"name": 3}, {}),
+        (
+            {"name": "python", "version": 3, "file_extension": ".py"},
+            {"name": "python", "file_extension": ".py"},
+        ),
+        ({"name": "python", "codemirror_mode": {"name": "ipython", "version": 3}}, None),
+    ],
+)
+def test_a_kernels_language_is_kept_as_far_as_it_is_valid(said, kept):
+    """What a kernel says of its language goes into the notebook's metadata without what the schema forbids."""
+    found = language_info(said)
+    assert found == (said if kept is None else kept)
+    if found:
+        nbformat.validate(notebook() | {"metadata": {"language_info": found}})
 
 
 def test_digests_depend_on_content_only():

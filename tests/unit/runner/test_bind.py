@@ -199,7 +199,7 @@ def test_a_notebook_without_parameters_cell_works_and_says_how_to_tag():
     found = bind(notebook("bins = 3", tagged=False), None, BindOptions(values=(("bins", "20"), ("new", "x"))))
     assert values(found) == {"bins": 20, "new": "x"}
     assert 'tag the cell that sets the defaults with "parameters"' in found.notices[0]
-    assert "cell 0 of n.ipynb assigns bins itself" in found.notices[1]
+    assert "cell 1 of n.ipynb assigns bins itself" in found.notices[1]
 
 
 def test_parameters_without_default_have_to_be_filled():

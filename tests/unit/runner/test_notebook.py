@@ -125,7 +125,7 @@ def test_ipython_lines_do_not_hide_parameters():
 
 def test_a_cell_that_is_no_python_is_refused_with_its_line():
     """A syntax error is told with cell and line."""
-    with pytest.raises(NotebookError, match=r"n\.ipynb, cell 2 \(tagged parameters\), line 2"):
+    with pytest.raises(NotebookError, match=r"n\.ipynb, cell 3 \(tagged parameters\), line 2"):
         declared_parameters("a = 1\nprint 'x'", "n.ipynb", 2)
 
 

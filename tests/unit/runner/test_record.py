@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reprolake_runner.documents.run import cell_name
 from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
 from reprolake_runner.record import EXIT_CODES, Account, EventLog, Verdict, died
 
@@ -101,9 +102,23 @@ def test_nonsense_of_the_driver_is_not_noted():
 def test_messages_cannot_drive_a_terminal():
     """What a notebook raised is shown without control characters."""
     made = account("running", "pending")
-    made.end(CellEnded(index=0, state="failed", error="E: \x1b]52;c;evil\x07", outputs=HASH))
+    made.end(
+        CellEnded(index=0, state="failed", error="E: \x1b]52;c;evil\x07", execution_count=7, outputs=HASH)
+    )
     assert "\x1b" not in made.verdict().message
-    assert "cell 0 raised E:" in made.verdict().message
+    assert "cell In [7] raised E:" in made.verdict().message
+
+
+def test_warnings_name_the_cell():
+    """What was wrong with a cell's outputs is told with the cell's name for people, without control characters."""
+    made = account("running")
+    made.end(CellEnded(index=0, state="succeeded", warning="odd\x1b", execution_count=3, outputs=HASH))
+    assert made.warnings == ["cell In [3]: odd\N{REPLACEMENT CHARACTER}"]
+
+
+def test_people_count_cells_from_one():
+    """A cell without a prompt is named by its place among all cells, counted from 1; with one, by what Jupyter shows."""
+    assert (cell_name(0), cell_name(4), cell_name(4, 2)) == ("cell 1", "cell 5", "cell In [2]")
 
 
 def test_a_death_names_the_cell_and_the_cause():
@@ -111,7 +126,7 @@ def test_a_death_names_the_cell_and_the_cause():
     made = account("succeeded", "running")
     verdict = died(137, made.place, "Killed")
     assert (verdict.status, verdict.exit_code) == ("kernel-died", 25)
-    for part in ("signal 9", "in cell 1", "memory", "Killed"):
+    for part in ("signal 9", "in cell 2", "perhaps because memory ran out", "Killed"):
         assert part in verdict.message
 
 

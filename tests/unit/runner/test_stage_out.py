@@ -49,7 +49,7 @@ def test_a_result_holds_everything_and_checks_out(tmp_path):
     result = stage_out(run, Staging(tmp_path / "stage"))
     assert result.folder == tmp_path / "stage" / run.record.id
     assert files_of(result) == [
-        "basket.json", "events.jsonl", "figures/cell-000-001.png", "index.html", "lightcurve.ipynb", "log.txt",
+        "basket.json", "events.jsonl", "figures/cell-001-001.png", "index.html", "lightcurve.ipynb", "log.txt",
         "outputs/repository/made.csv", "outputs/sub/curve.ecsv", "ro-crate-metadata.json", "run.json",
         "source/lightcurve.ipynb",
     ]  # fmt: skip
@@ -90,19 +90,20 @@ def test_a_failed_run_is_staged_and_says_so_everywhere(tmp_path):
         executed=notebook_with(error_output()),
         status="failed",
         exit_code=1,
-        message="cell 0 raised ValueError: no bins",
+        message="cell In [1] raised ValueError: no bins",
         cells=(CellRecord(index=0, state="failed", error="ValueError: no bins"),),
     )
     result = stage_out(run, Staging(tmp_path / "stage"))
     page = (result.folder / "index.html").read_text()
     assert page.index("Failed") < page.index("Traceback")
-    assert "cell 0 raised ValueError: no bins" in page
+    assert "cell In [1] raised ValueError: no bins" in page
+    assert "What went wrong in cell In [1]<" in page
     assert "\x1b" not in page
     assert result.manifest.status == "failed"
     graph = json.loads((result.folder / "ro-crate-metadata.json").read_text())["@graph"]
     (action,) = (one for one in graph if one["@type"] == "CreateAction")
     assert action["actionStatus"] == "http://schema.org/FailedActionStatus"
-    assert action["error"] == "cell 0 raised ValueError: no bins"
+    assert action["error"] == "cell In [1] raised ValueError: no bins"
 
 
 def test_a_run_without_executed_notebook_is_staged_with_a_warning(tmp_path):
