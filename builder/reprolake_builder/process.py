@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from typing import IO
 
 _SHOWN = 4000
 _KEPT = 1 << 20  # bytes
+_MOST = 256 << 20  # bytes: what is run here gives lists and short answers
+_PIECE = 1 << 16
+_GRACE = 5  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +50,68 @@ def run(
 ) -> Completed:
     """Run a program to its end and return what it left; a non-zero exit is for the caller to judge.
 
+    A server that it speaks with may make it talk without end: of standard error the last MiB is kept, and a program that
+    prints more than 256 MiB is killed.
     `env` is the whole environment of the program; `timeout` is in seconds.
     Raises FileNotFoundError when the program is absent and subprocess.TimeoutExpired when it takes too long.
     """
-    done = subprocess.run(
+    child = subprocess.Popen(
         list(argv),
         env=dict(env),
         cwd=cwd,
-        input=stdin if stdin is not None else b"",
-        capture_output=True,
-        timeout=timeout,
-        check=False,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    return Completed(tuple(argv), done.returncode, done.stdout, done.stderr)
+    output, complaints = _Reader(child, child.stdout), _Reader(child, child.stderr, tail=True)
+    readers = [threading.Thread(target=reader.read, daemon=True) for reader in (output, complaints)]
+    try:
+        for reader in readers:
+            reader.start()
+        writer = threading.Thread(target=_write, args=(child.stdin, stdin or b""), daemon=True)
+        writer.start()
+        child.wait(timeout)
+    finally:
+        child.kill()
+        child.wait()
+    for thread in (*readers, writer):
+        thread.join(_GRACE)  # a program may have left another one behind, which holds the pipes open
+    if output.too_much:
+        return Completed(tuple(argv), child.returncode, b"", b"it printed more than %d MiB" % (_MOST >> 20))
+    return Completed(tuple(argv), child.returncode, bytes(output.kept), bytes(complaints.kept))
+
+
+class _Reader:
+    """Keeps what a program prints: all, and then too much ends it; or the tail, and then the rest is dropped."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], stream: IO[bytes] | None, *, tail: bool = False
+    ) -> None:
+        self._child = child
+        self._stream = stream
+        self._tail = tail
+        self.kept = bytearray()
+        self.too_much = False
+
+    def read(self) -> None:
+        """Read to the end."""
+        if self._stream is None:
+            raise AssertionError("it was asked for as a pipe")
+        with self._stream as stream:
+            while piece := os.read(stream.fileno(), _PIECE):
+                self.kept += piece
+                if self._tail and len(self.kept) > 2 * _KEPT:
+                    del self.kept[:-_KEPT]
+                elif len(self.kept) > _MOST:
+                    self.too_much = True
+                    self._child.kill()
+                    return
+
+
+def _write(stream: IO[bytes] | None, data: bytes) -> None:
+    if stream is not None:
+        with contextlib.suppress(BrokenPipeError), stream:
+            stream.write(data)
 
 
 def feed(

@@ -22,6 +22,7 @@ import functools
 import hashlib
 import os
 import secrets
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -75,10 +76,16 @@ class Tree:
 
 
 class Store:
-    """A store below `root` (host path), made when it is missing; safe for several processes at once."""
+    """A store below `root` (host path), made when it is missing; safe for several processes at once.
+
+    What lies in it is believed, so whoever may write there decides what runs in every image: nobody but its owner, unless
+    the owner says otherwise. It is made for the owner's eyes only, since private repositories lie there, too.
+    Raises StoreError for a folder that every user of the host may write to.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        _refuse_open_to_all(self.root)
         self._unfinished = Unfinished(self.root / "tmp")
         self._marks = Marks(self.root / "in-use")
         self._hashed: set[Sha256] = set()
@@ -234,6 +241,8 @@ class Store:
 
     def cache(self, name: str) -> Path:
         """Host folder for the cache that another program keeps here under that name; nobody removes it while this store is open."""
+        with contextlib.suppress(OSError):  # who then writes there says why it cannot be had
+            _make_private(self.root)
         folder = self.root / name
         self._mark(folder)
         _touch(folder)
@@ -265,6 +274,7 @@ class Store:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Path]:
         try:
+            _make_private(self.root)
             yield self._unfinished.folder()
         except OSError as error:
             raise _explained(error, self.root) from error
@@ -286,6 +296,23 @@ def _touch(path: Path) -> None:
     with contextlib.suppress(OSError):
         if abs(time.time() - path.stat().st_mtime) > _DAY:
             os.utime(path)
+
+
+def _make_private(root: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        root.mkdir(mode=0o700, parents=True)
+
+
+def _refuse_open_to_all(root: Path) -> None:
+    try:
+        mode = root.stat().st_mode
+    except OSError:
+        return  # not there yet, or whoever uses it says what is wrong with it
+    if stat.S_ISDIR(mode) and mode & stat.S_IWOTH:
+        raise StoreError(
+            f"every user of this host may write to the store {root}, and so decide what is in your images",
+            hint=f"if it is yours, run `chmod o-w {root}`; else choose a folder of your own with --store DIR",
+        )
 
 
 def disk_error(words: str) -> OSError | None:

@@ -57,7 +57,7 @@ def _new(tmp: Path) -> tuple[Path, int]:
         except BlockingIOError:
             continue  # another process swept it between its making and its locking
         if os.fstat(held).st_nlink:
-            folder.mkdir()
+            folder.mkdir(mode=0o700)  # inputs and outputs of runs lie here, which concern nobody else
             return folder, held
         os.close(held)
 

@@ -5,8 +5,11 @@ Source: PEP 517 (build_wheel and get_requires_for_build_wheel), PEP 518 (build-s
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +23,13 @@ from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.image import HOME, PREFIX
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, Running, SandboxSpec
 from reprolake_builder.store import Tree
 
 _MINUTES = 60
+_LOOK = 1.0  # seconds between two looks at the disk
+_LEFT_FREE = 512 << 20  # bytes
+_LIMITS = Limits(processes=1024, file_bytes=16 << 30)
 _LOG_SHOWN = 3000
 _LOG_READ = 1 << 20
 _SMALL = 4 << 20  # bytes of a file that is read whole
@@ -167,21 +173,35 @@ def _run(call: BackendCall, out: Path, upper: Path, log: IO[bytes]) -> int:
             binds=(Bind(out, "/out", writable=True),),
             copy_on_write=CopyOnWrite(call.workplace.lower, upper, call.workplace.place),
             home=HOME,
+            limits=_LIMITS,
         ),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
     )
     try:
-        return running.wait(_MINUTES * 60)
-    except subprocess.TimeoutExpired:
-        raise SourceBuildError(f"the build of {call.what} took more than {_MINUTES} minutes") from None
+        return _wait(running, call.what, out)
     finally:
         running.kill()
 
 
+def _wait(running: Running, what: str, out: Path) -> int:
+    """Return the exit status; a build that takes too long, or all of the disk that this host works on, is ended."""
+    deadline = time.monotonic() + _MINUTES * 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return running.wait(_LOOK)
+        if shutil.disk_usage(out).free < _LEFT_FREE:
+            raise SourceBuildError(
+                f"the build of {what} filled the disk: less than {_LEFT_FREE >> 20} MiB are free",
+                hint="free some space, or choose another --store",
+            )
+    raise SourceBuildError(f"the build of {what} took more than {_MINUTES} minutes")
+
+
 def _more_asked(call: BackendCall, path: Path) -> SourceBuildError:
     """Return the error with what the backend asks for; the sandboxed code wrote that file."""
+    # No pipe and no link took its place: who wrote there has ended.
     with path.open("rb") as stream:
         text = stream.read(_SMALL)
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
 
 from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.base import Document, Sha256, content_hash
@@ -151,9 +152,15 @@ def _key(order: BuildOrder) -> Sha256:
 
 def _described(order: BuildOrder, packed: Path, sha256: Sha256) -> BuiltWheel:
     metadata = _metadata(packed)
+    name, version, *_ = parse_wheel_filename(packed.name)
+    if (canonicalize_name(str(metadata["Name"])), _version(str(metadata["Version"]))) != (name, version):
+        raise SourceBuildError(
+            f"the build left {packed.name}, whose metadata is of {printable(str(metadata['Name']))[:100]} "
+            f"{printable(str(metadata['Version']))[:100]}"
+        )
     lock = BuiltWheelLock(
-        name=canonicalize_name(str(metadata["Name"])),
-        version=str(metadata["Version"]),
+        name=name,
+        version=str(version),
         filename=packed.name,
         size=packed.stat().st_size,
         sha256=sha256,
@@ -184,6 +191,13 @@ def _only_wheel(out: Path, what: str) -> Path:
             f"the build left {printable(wheels[0].name)!r}, which is no wheel's name"
         ) from error
     return wheels[0]
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
 
 
 def _metadata(wheel: Path) -> email.message.Message:

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 from reprolake_builder.documents.base import Sha256, file_sha256
+from reprolake_builder.engines.wheel import telling_of
 from reprolake_builder.errors import SourceBuildError
 
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -22,21 +23,22 @@ _UNPACKED_LIMIT = 16 << 30  # bytes
 
 def repack_wheel(wheel: Path, packed: Path) -> Sha256:
     """Write the wheel (host path) to `packed` in its one form and return that file's SHA-256."""
-    try:
-        with zipfile.ZipFile(wheel) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as new:
-            members = {member.filename: member for member in old.infolist() if not member.is_dir()}
-            if sum(member.file_size for member in members.values()) > _UNPACKED_LIMIT:
-                raise SourceBuildError(f"{wheel.name} would unpack to more than {_UNPACKED_LIMIT >> 30} GiB")
-            info = {name.split("/")[0] for name in members if name.split("/")[0].endswith(".dist-info")}
-            if len(info) != 1 or not any(name.endswith(".dist-info/METADATA") for name in members):
-                raise SourceBuildError(f"{wheel.name} has no metadata of its own")
-            record_name = f"{info.pop()}/RECORD"
-            rows = [_copy(old, members[name], new) for name in sorted(members) if name != record_name]
-            text = io.StringIO(newline="")
-            csv.writer(text, lineterminator="\n").writerows([*rows, (record_name, "", "")])
-            new.writestr(_entry(record_name, executable=False), text.getvalue())
-    except zipfile.BadZipFile as error:
-        raise SourceBuildError(f"the build left a broken wheel: {error}") from error
+    with (
+        telling_of(wheel.name, SourceBuildError),
+        zipfile.ZipFile(wheel) as old,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as new,
+    ):
+        members = {member.filename: member for member in old.infolist() if not member.is_dir()}
+        if sum(member.file_size for member in members.values()) > _UNPACKED_LIMIT:
+            raise SourceBuildError(f"{wheel.name} would unpack to more than {_UNPACKED_LIMIT >> 30} GiB")
+        info = {name.split("/")[0] for name in members if name.split("/")[0].endswith(".dist-info")}
+        if len(info) != 1 or not any(name.endswith(".dist-info/METADATA") for name in members):
+            raise SourceBuildError(f"{wheel.name} has no metadata of its own")
+        record_name = f"{info.pop()}/RECORD"
+        rows = [_copy(old, members[name], new) for name in sorted(members) if name != record_name]
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([*rows, (record_name, "", "")])
+        new.writestr(_entry(record_name, executable=False), text.getvalue())
     return file_sha256(packed)
 
 

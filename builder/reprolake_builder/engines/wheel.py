@@ -8,13 +8,17 @@ from __future__ import annotations
 import base64
 import configparser
 import csv
+import errno
 import hashlib
 import io
+import lzma
 import posixpath
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +27,12 @@ from reprolake_builder.image import PREFIX
 
 _PIECE = 1 << 20
 _UNPACKED_LIMIT = 64 << 30  # bytes: a wheel that unpacks to more is a bomb
+_MOST_FILES = 1_000_000
+_LARGEST_ENTRY_POINTS = 1 << 20  # bytes
+_LONGEST_NAME = 255  # bytes of a part of a path
+_LONGEST_PATH = 2000  # characters
+_INFO = re.compile(r"[A-Za-z0-9][\w.!+-]*\.dist-info", re.ASCII)
+_COMMAND = re.compile(r"[^/\x00-\x1f\x7f]{1,200}")
 _OBJECT = re.compile(r"^\s*([\w.]+)\s*:\s*([\w.]+)\s*(?:\[.*\])?\s*$")
 _SCRIPT = """#!{prefix}/bin/python
 import re
@@ -76,6 +86,29 @@ class Installed:
         self.files[path] = ("sha256=" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode(), size)
 
 
+@contextmanager
+def telling_of(name: str, failure: type[BuildError] = BuildError) -> Iterator[None]:
+    """Turn what reading a hostile archive raises into `failure`; `name` is for its message."""
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        IndexError,
+        struct.error,
+    ) as error:
+        raise failure(f"{name} is not a sound wheel: {error}") from error
+    except OSError as error:
+        # bzip2 raises one without a number for damaged data; a seek to before the beginning is "invalid".
+        if error.errno not in {None, errno.EINVAL}:
+            raise
+        raise failure(f"{name} is not a sound wheel: {error}") from error
+
+
 def unpack_wheel(wheel: Path, name: str, root: Path, layout: Layout) -> Installed:
     """Lay the wheel (host path) out below `root` (host folder) and return what was installed.
 
@@ -83,17 +116,17 @@ def unpack_wheel(wheel: Path, name: str, root: Path, layout: Layout) -> Installe
     Raises BuildError for a broken wheel or one with an entry that leaves its place.
     """
     try:
-        with zipfile.ZipFile(wheel) as archive:
+        with telling_of(name), zipfile.ZipFile(wheel) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            if sum(member.file_size for member in members) > _UNPACKED_LIMIT:
-                raise BuildError(f"{name} would unpack to more than {_UNPACKED_LIMIT >> 30} GiB")
+            if sum(member.file_size for member in members) > _UNPACKED_LIMIT or len(members) > _MOST_FILES:
+                raise BuildError(
+                    f"{name} would unpack to more than {_UNPACKED_LIMIT >> 30} GiB or {_MOST_FILES} files"
+                )
             info = _dist_info(members, name)
             installed = Installed(root, f"{layout.site}/{info}", {})
             for member in members:
                 if member.filename not in {f"{info}/RECORD", f"{info}/RECORD.jws", f"{info}/RECORD.p7s"}:
                     _unpack_member(archive, member, name, installed, layout)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise BuildError(f"{name} is not a sound wheel: {error}") from error
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise BuildError(f"{name} is not a sound wheel: two of its entries claim {error.filename}") from error
     _write_entry_points(installed, name, layout)
@@ -106,6 +139,8 @@ def _dist_info(members: list[zipfile.ZipInfo], name: str) -> str:
     infos = sorted(folder for folder in found if folder.endswith(".dist-info"))
     if len(infos) != 1:
         raise BuildError(f"{name} has {len(infos)} .dist-info folders, a wheel has one")
+    if not _INFO.fullmatch(infos[0]):
+        raise BuildError(f"{name} holds {infos[0]!r}, which does not name a package and its version")
     return infos[0]
 
 
@@ -113,7 +148,10 @@ def _unpack_member(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, installed: Installed, layout: Layout
 ) -> None:
     parts = member.filename.split("/")
-    if "\\" in member.filename or any(part in {"", ".", ".."} for part in parts):
+    too_long = (
+        any(len(part.encode()) > _LONGEST_NAME for part in parts) or len(member.filename) > _LONGEST_PATH
+    )
+    if "\\" in member.filename or any(part in {"", ".", ".."} for part in parts) or too_long:
         raise BuildError(f"{name} holds {member.filename!r}, a path that a wheel must not have")
     executable = bool(member.external_attr >> 16 & 0o111)
     with archive.open(member) as stream:
@@ -150,6 +188,10 @@ def _write_entry_points(installed: Installed, name: str, layout: Layout) -> None
     path = f"{installed.info}/entry_points.txt"
     if path not in installed.files:
         return
+    if installed.files[path][1] > _LARGEST_ENTRY_POINTS:
+        raise BuildError(
+            f"{name}: its entry_points.txt has {installed.files[path][1]} bytes, which none needs"
+        )
     parser = configparser.ConfigParser(delimiters=("=",), strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
@@ -159,7 +201,7 @@ def _write_entry_points(installed: Installed, name: str, layout: Layout) -> None
     for section in ("console_scripts", "gui_scripts"):
         for command, target in parser.items(section) if parser.has_section(section) else ():
             matched = _OBJECT.match(target)
-            if not matched or PurePosixPath(command).name != command:
+            if not matched or not _COMMAND.fullmatch(command) or command in {".", ".."}:
                 raise BuildError(f"{name}: the entry point {command!r} = {target!r} names no function")
             module, call = matched.groups()
             text = _SCRIPT.format(prefix=PREFIX, module=module, top=call.split(".")[0], call=call)

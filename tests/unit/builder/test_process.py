@@ -1,15 +1,54 @@
-"""What programs say reaches people clean."""
+"""Running programs: what they print is bounded, and what they leave behind does not keep us waiting."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 
-from reprolake_builder.process import run
+import pytest
+
+from reprolake_builder import process
 
 
-def test_the_line_ends_of_other_systems_leave_no_marks():
-    """Programs such as ssh end their lines with CR LF; the last words of a program are told without replacement characters for them."""
-    script = r"import sys; sys.stderr.buffer.write(b'refused\r\nnot\x1b[2J allowed\r\n')"
-    assert (
-        run([sys.executable, "-c", script], env={}).tail == "refused\nnot\N{REPLACEMENT CHARACTER}[2J allowed"
+def python(code: str, **more):
+    return process.run([sys.executable, "-c", code], env={}, **more)
+
+
+def test_output_complaints_input_and_status_are_returned():
+    """What goes in is read, and what comes out of both pipes is kept apart."""
+    code = "import sys; sys.stdout.write(sys.stdin.read()); sys.stderr.write('no'); sys.exit(3)"
+    done = python(code, stdin=b"x" * 300_000)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"x" * 300_000, b"no")
+
+
+def test_a_program_that_talks_without_end_is_ended(monkeypatch):
+    """A program that prints for ever is killed, and the memory holds no more than the limit."""
+    monkeypatch.setattr(process, "_MOST", 1 << 20)
+    done = python("import os\nwhile True: os.write(1, bytes(65536))", timeout=60)
+    assert done.returncode == -9
+    assert done.stdout == b""
+    assert "more than 1 MiB" in done.tail
+
+
+def test_of_endless_complaints_the_end_is_kept(monkeypatch):
+    """Of what a program complains about only the end is kept."""
+    monkeypatch.setattr(process, "_KEPT", 1000)
+    done = python(
+        "import sys\nfor n in range(100000): sys.stderr.write('noise\\n')\nsys.stderr.write('the end')"
     )
+    assert done.stderr.endswith(b"the end")
+    assert len(done.stderr) <= 70_000
+
+
+def test_a_program_that_takes_too_long_is_ended():
+    """Time is up for the program and not for us."""
+    begun = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired):
+        python("import time; time.sleep(60)", timeout=0.2)
+    assert time.monotonic() - begun < 10
+
+
+def test_who_does_not_read_is_no_failure():
+    """A program that ends without reading its input has its reasons."""
+    assert python("", stdin=b"x" * 1_000_000).returncode == 0

@@ -105,7 +105,7 @@ def test_documents_of_another_version_are_none(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a read-only file system needs root")
 def test_a_read_only_store_says_so(tmp_path):
     """A store that cannot be written is an error that names it and the remedy, not a traceback."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(tmp_path)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=0755", "tmpfs", str(tmp_path)], check=True)
     try:
         with pytest.raises(StoreError, match="cannot be written") as caught:
             Store(tmp_path).put("notes", "n", Note(text="x"))
@@ -117,7 +117,7 @@ def test_a_read_only_store_says_so(tmp_path):
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 def test_a_full_disk_says_so(tmp_path):
     """A full disk is an error that names the store, and nothing half-written is visible."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "tmpfs", str(tmp_path)], check=True)
     try:
         store = Store(tmp_path)
         with pytest.raises(StoreError, match="is full"):
@@ -259,3 +259,29 @@ def test_the_last_use_is_noted_once_a_day(tmp_path):
     os.utime(index, (noted - 3600, noted - 3600))
     store.tree(KEY)
     assert index.stat().st_mtime == noted - 3600
+
+
+def test_a_new_store_is_for_its_owner_only(tmp_path):
+    """Private repositories and the data of runs lie in a store: nobody else can enter one that we made, or its unfinished work."""
+    before = os.umask(0)
+    try:
+        for number, use in enumerate(
+            (lambda store: store.put("notes", KEY, Note(text="a")), lambda store: store.cache("git"))
+        ):
+            store = Store(tmp_path / f"deep/{number}")
+            use(store)
+            assert store.root.stat().st_mode & 0o777 == 0o700
+        (tmp_path / "shared").mkdir(mode=0o755)
+        shared = Store(tmp_path / "shared")
+        with shared.scratch() as scratch:
+            assert scratch.parent.stat().st_mode & 0o777 == 0o700
+        assert shared.root.stat().st_mode & 0o777 == 0o755
+    finally:
+        os.umask(before)
+
+
+def test_a_store_that_everybody_may_write_to_is_refused(tmp_path):
+    """In such a folder another user could have put anything into our images."""
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StoreError, match="every user of this host may write"):
+        Store(tmp_path)
