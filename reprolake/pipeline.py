@@ -129,7 +129,7 @@ def obtain_lock(request: Request, session: Session, *, fresh: bool = False) -> O
             hint="give the folder itself as the link",
         )
     source = pin(request, session)
-    tree = _fetched(source, None, session)
+    tree = _fetched(source, Path(source.path) if isinstance(source, LocalSource) else None, session)
     spec = detect(tree, request.ignore)
     key = _lock_key(source, spec, request)
     kept = session.tools.store.get("locks", key, _KeptLock)

@@ -12,7 +12,7 @@ from reprolake_builder.documents.source import GitSource, PinnedSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER
 from reprolake_builder.progress import Progress
-from reprolake_builder.providers.git import write_git
+from reprolake_builder.providers.git import prove_git, write_git
 from reprolake_builder.providers.local import copy_local
 from reprolake_builder.source_tree import INSIDE, SourceTree
 from reprolake_builder.store import Store
@@ -30,7 +30,8 @@ def fetch(
 ) -> SourceTree:
     """Return the pinned files in the store, brought there if they are missing and proven to be the pinned ones.
 
-    `source_dir` (host path) is where a local folder's files are now; `git_environment` is as in LinkRequest.
+    `source_dir` (host path) is where a local folder's files are now, as the user says; without it they are looked for where
+    the pin has them, and only a folder with exactly the pinned content is copied. `git_environment` is as in LinkRequest.
     Raises FetchError when the files cannot be had or are others.
     """
     if source_dir is not None and isinstance(source, GitSource):
@@ -38,6 +39,8 @@ def fetch(
             f"--source-dir is for the locks of local folders; this source is {source.url}",
             hint="leave it away",
         )
+    if isinstance(source, GitSource):
+        prove_git(source, store, progress, git_environment)
 
     def fill(folder: Path) -> None:
         root = folder / INSIDE

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
+from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.git_tree import (
@@ -27,6 +30,7 @@ from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.links import GitLink, is_git_link, parse_git_link
 from reprolake_builder.store import Store
 
+_SEEN = "git-commits"
 _LISTING = 1 << 16  # bytes
 _MODES = {0o100644: False, 0o100664: False, 0o100755: True}  # git itself once wrote 100664
 
@@ -48,7 +52,7 @@ class GitProvider:
                     f"{link.url} has no folder {link.subdir!r} at {facts.commit[:12]}",
                     hint="its folders: " + (", ".join(cache.top_folders(facts.commit)[:10]) or "none"),
                 )
-        return GitSource(
+        source = GitSource(
             url=link.url,
             commit=facts.commit,
             tree=facts.tree,
@@ -56,6 +60,8 @@ class GitProvider:
             ref=link.ref,
             subdir=link.subdir,
         )
+        _remember(source, store)
+        return source
 
 
 def write_git(
@@ -65,14 +71,55 @@ def write_git(
 
     Raises FetchError when the commit cannot be had or its tree cannot be taken.
     """
-    # A lock may come from anybody: its URL is parsed as strictly as a link.
+    with opened(store, _link_of(source), environment, progress, FetchError) as cache:
+        facts = cache.bring(source.commit)
+    return _write_tree(cache.git, facts, root, progress)
+
+
+def prove_git(source: GitSource, store: Store, progress: Progress, environment: Mapping[str, str]) -> None:
+    """Return when the repository has that commit, with that tree and that date; what was seen once is remembered.
+
+    Raises FetchError otherwise: a lock could claim the commit of one repository for the files of another, which the store has.
+    """
+    link = _link_of(source)
+    seen = store.get(_SEEN, _seen_key(source), GitSource)
+    if seen is None:
+        with opened(store, link, environment, progress, FetchError) as cache:
+            facts = cache.bring(source.commit)
+        seen = GitSource(url=link.url, commit=facts.commit, tree=facts.tree, date=facts.date)
+        _remember(seen, store)
+    for what, found, pinned in (
+        ("id", seen.commit, source.commit),
+        ("tree", seen.tree, source.tree),
+        ("date", seen.date, source.date),
+    ):
+        if found != pinned:
+            raise FetchError(
+                f"the commit {source.commit} of {source.url} has the {what} {found}, pinned is {pinned}",
+                hint="the lock was changed by hand; make a new one with `reprolake lock`",
+            )
+
+
+def _remember(seen: GitSource, store: Store) -> None:
+    store.put(_SEEN, _seen_key(seen), msgspec.structs.replace(seen, ref="", subdir=""))
+
+
+def _seen_key(source: GitSource) -> str:
+    return content_hash([source.url, source.commit])
+
+
+def _link_of(source: GitSource) -> GitLink:
+    """Return the link of a pin, which may come from anybody: its URL is parsed as strictly as one that was typed."""
     try:
         link = parse_git_link(source.url)
     except ResolveError as error:
         raise FetchError(f"the pinned source cannot be fetched: {error.message}", hint=error.hint) from error
-    with opened(store, link, environment, progress, FetchError) as cache:
-        facts = cache.bring(source.commit)
-    return _write_tree(cache.git, facts, root, progress)
+    if (link.url, link.ref, link.subdir) != (source.url, "", ""):
+        raise FetchError(
+            f"the pinned source cannot be fetched: {source.url} is not the plain form {link.url}",
+            hint="the lock was changed by hand; a lock names no login, ref or sub-folder in its URL",
+        )
+    return link
 
 
 def _resolve_commit(cache: GitCache) -> CommitFacts:

@@ -85,17 +85,28 @@ def copy_local(
     writer = TreeWriter(root)
     try:
         listed = list_files(folder, progress, environment)
+        if source_dir is None:
+            # Only the pin names this folder, and a stranger may have written it: nothing is copied of any other content.
+            hasher = TreeHasher()
+            with progress.step(f"Reading {place}"):
+                read_files(listed, hasher)
+            _refuse_others(hasher, source, place)
         with progress.step(f"Copying {place}"):
             read_files(listed, writer)
     except TreeError as error:
         raise FetchError(f"the folder {place} cannot be taken: {error}") from error
-    if writer.tree_hash != source.tree:
+    _refuse_others(writer, source, place)
+    return writer.tree_hash
+
+
+def _refuse_others(found: TreeHasher, source: LocalSource, place: str) -> None:
+    """Raise FetchError unless what was taken of the folder is what was pinned."""
+    if found.tree_hash != source.tree:
         raise FetchError(
-            f"the files in {place} are not the pinned ones: their tree is {writer.tree_hash[:12]}, pinned is "
+            f"the files in {place} are not the pinned ones: their tree is {found.tree_hash[:12]}, pinned is "
             f"{source.tree[:12]}; they changed since, or it is another folder",
             hint="pin them anew by giving the folder as the link, or name the folder with the pinned files: --source-dir DIR",
         )
-    return writer.tree_hash
 
 
 def _in_history(found: LocalSource, work_tree: WorkTree) -> LocalSource:
