@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
+from reprolake.cli.common import (
+    as_usage_error,
+    link_options,
+    lock_options,
+    output_options,
+    request_of,
+    show,
+    with_session,
+)
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -51,7 +59,9 @@ def command(
     from reprolake_builder.publish import check_destination, parse_destination, publish
 
     for text in outputs:
-        check_destination(parse_destination(text, name or "check:now", session.options.engine_environment))
+        with as_usage_error():
+            asked = parse_destination(text, name or "check:now", session.options.engine_environment)
+        check_destination(asked)
     if name and not outputs:
         raise UsageError(
             "--name is what the image is called in an output", hint="add -o docker: or another --output"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,6 +27,32 @@ def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+class _AsOf(click.ParamType[str]):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is, once it is known to be a date that is over."""
+        del param, ctx
+        if value:
+            from reprolake_builder.solvers.as_of import parse_as_of
+
+            with as_usage_error():
+                parse_as_of(value, datetime.now(UTC).replace(microsecond=0))
+        return str(value)
+
+
+@contextlib.contextmanager
+def as_usage_error() -> Iterator[None]:
+    """Turn what is wrong with an argument itself, whatever comes of the repository, into a mistake of the command line."""
+    from reprolake.options import UsageError
+    from reprolake_builder.errors import ReprolakeError
+
+    try:
+        yield
+    except ReprolakeError as error:
+        raise UsageError(error.message, hint=error.hint) from error
 
 
 output_options = stacked(
@@ -52,6 +79,7 @@ lock_options = stacked(
     click.option(
         "--as-of",
         metavar="DATE",
+        type=_AsOf(),
         default="",
         help="Take packages as they were at DATE, or `now`. [the source's date]",
     ),

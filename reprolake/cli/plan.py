@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @output_options
 @with_session
 def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
-    """Show what `run` would do: source, environment, parameters, inputs. Nothing is built or executed.
+    """Show what `run` would do: source, environment, parameters, inputs.
+
+    The environment is locked as `run` does it, and what must be built for that (the repository's own package, packages that
+    come as source only) is built in the sandbox. The image is not built, the notebook not executed.
 
     \b
     Example:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from reprolake.cli.common import stacked
+from reprolake.cli.common import as_usage_error, stacked
 
 if TYPE_CHECKING:
     from reprolake.runs import RunRequest
@@ -29,6 +30,32 @@ class _Seconds(click.ParamType[float]):
         return seconds
 
 
+def _check_maps(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    del ctx, param
+    if value:
+        from reprolake_runner.mapping import parse_map
+
+        with as_usage_error():
+            for text in value:
+                parse_map(text)
+    return value
+
+
+def _check_names(
+    ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    for name, text in value:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            option = param.opts[0]
+            right = " ".join(name.split("=", 1)) if "=" in name else f"bins {text}"
+            raise click.BadParameter(
+                f"{name!r} is no name of a parameter; name and value stand apart, as in: {option} {right}",
+                ctx,
+                param,
+            )
+    return value
+
+
 run_options = stacked(
     click.argument("notebook"),
     click.option(
@@ -39,6 +66,7 @@ run_options = stacked(
         "maps",
         metavar="NAME=GLOB",
         multiple=True,
+        callback=_check_maps,
         help="Fill a parameter with matching files of the basket.",
     ),
     click.option(
@@ -48,6 +76,7 @@ run_options = stacked(
         nargs=2,
         metavar="NAME VALUE",
         multiple=True,
+        callback=_check_names,
         help="Set a parameter, typed as its default is.",
     ),
     click.option(
@@ -56,6 +85,7 @@ run_options = stacked(
         nargs=2,
         metavar="NAME TEXT",
         multiple=True,
+        callback=_check_names,
         help="Set a parameter to a text as it is.",
     ),
     click.option(

@@ -42,12 +42,7 @@ def map_items(
     """Return what the basket (with sandbox paths) gives to parameters. Raises BasketError and NotebookError."""
     asked: dict[str, Mapped] = {}
     for text in maps:
-        name, separator, pattern = text.partition("=")
-        if not separator or not name or not pattern:
-            raise NotebookError(
-                printable(f"--map {text!r} is not of the form NAME=GLOB or NAME=ARCHIVE:GLOB"),
-                hint='for example --map irf="*irf*.fits"',
-            )
+        name, pattern = parse_map(text)
         if basket is None:
             raise BasketError(f"--map {printable(text)} needs a basket", hint="add --basket FILE")
         if name in asked:
@@ -60,6 +55,17 @@ def map_items(
         return ()
     by_rule = [_by_rule(declared[name], basket) for name in declared if name not in asked]
     return (*asked.values(), *(one for one in by_rule if one is not None))
+
+
+def parse_map(text: str) -> tuple[str, str]:
+    """Return the parameter and the pattern of a mapping as typed. Raises NotebookError when it is none."""
+    name, _, pattern = text.partition("=")
+    if not name or not pattern:
+        raise NotebookError(
+            printable(f"--map {text!r} is not of the form NAME=GLOB or NAME=ARCHIVE:GLOB"),
+            hint='for example --map irf="*irf*.fits"',
+        )
+    return name, pattern
 
 
 def _mapped(declared: DeclaredParameter | None, name: str, pattern: str, basket: Basket) -> Mapped:

@@ -41,7 +41,7 @@ def choose_as_of(source: PinnedSource, override: str, now: datetime) -> AsOf:
     """
     now = now.astimezone(UTC).replace(microsecond=0)
     if override:
-        return _overridden(override.strip(), now)
+        return parse_as_of(override, now)
     kind = source.date_is if isinstance(source, LocalSource) else "commit"
     if kind == "now":
         return AsOf(now, "now", hides=False)
@@ -51,7 +51,9 @@ def choose_as_of(source: PinnedSource, override: str, now: datetime) -> AsOf:
     return AsOf(graced, f"{kind} + 1 day", hides=True)
 
 
-def _overridden(text: str, now: datetime) -> AsOf:
+def parse_as_of(text: str, now: datetime) -> AsOf:
+    """Return the cut-off that the user wrote; `now` is in UTC, whole seconds. Raises LockError as `choose_as_of` does."""
+    text = text.strip()
     if text == "now":
         return AsOf(now, "--as-of now", hides=False)
     asked = _parsed(text)
