@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
@@ -11,11 +12,17 @@ from reprolake_builder.documents.source import GitSource, PinnedSource
 
 if TYPE_CHECKING:
     from reprolake.runs import Plan
+    from reprolake.settings import Setting
 
 
 def date(moment: datetime) -> str:
     """Return a UTC time as people write it."""
     return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def setting_lines(settings: Mapping[str, Setting]) -> list[str]:
+    """Return each setting and where it was said."""
+    return [f"{name:<24}{setting.value or '-'} ({setting.origin})" for name, setting in settings.items()]
 
 
 def source_lines(source: PinnedSource) -> list[str]:

@@ -9,8 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from reprolake.pipeline import Session
+from reprolake.settings import Setting, shown
 from reprolake_builder.documents.base import Document
-from reprolake_builder.errors import ReprolakeError, without_logins
+from reprolake_builder.errors import ReprolakeError
 from reprolake_builder.process import run
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
@@ -33,17 +34,15 @@ class Report(Document, frozen=True, kw_only=True):
 
     ok: bool
     checks: tuple[Check, ...]
-    settings: dict[str, str]
+    settings: dict[str, Setting]
 
 
 def examine(session: Session) -> Report:
     """Return what works on this host; nothing is changed, a small test file in the store excepted."""
     checks = tuple(check for examiner in _EXAMINERS for check in examiner(session))
-    settings = {
-        name: f"{without_logins(item.value) or '-'} ({item.origin})"
-        for name, item in session.options.settings.items()
-    }
-    return Report(ok=all(check.ok for check in checks), checks=checks, settings=settings)
+    return Report(
+        ok=all(check.ok for check in checks), checks=checks, settings=shown(session.options.settings)
+    )
 
 
 def _sandbox(session: Session) -> Iterator[Check]:

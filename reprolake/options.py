@@ -1,42 +1,19 @@
-"""Flags, environment and files merged once into a frozen value.
-
-What is said later in this list wins: default, /etc/reprolake/reprolake.toml, the user's reprolake.toml, REPROLAKE_*, flags.
-The Debian mirror and the package index default to what apt, uv and pip of this host are configured to use.
-"""
+"""Flags, environment and files merged once into a frozen value; `settings` says who wins."""
 
 from __future__ import annotations
 
-import configparser
-import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from reprolake.apt import configured_mirrors
-from reprolake_builder.errors import ReprolakeError
+from reprolake.settings import Flags, Setting, UsageError, read_settings, unread_file
+from reprolake_builder.sandboxes.interface import Limits
 from reprolake_builder.site import Site
 
-SITE_FILE = Path("/etc/reprolake/reprolake.toml")
-SYSTEM_CA_BUNDLES = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-)
+__all__ = ["Options", "Setting", "UsageError", "load_options"]
+
 DATED_ARCHIVE = "https://snapshot.debian.org/archive/{alias}/{{date}}"
 _UV_PASSED = ("HOME", "PATH", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_PROXIES = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-)
 _GIT_PASSED = (
     *_UV_PASSED,
     "SSH_AUTH_SOCK",
@@ -58,81 +35,53 @@ _ENGINE_PASSED = (
 )
 
 
-class UsageError(ReprolakeError):
-    """The command line or a configuration file asks for something that does not exist."""
-
-    exit_code = 2
-
-
-class _Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """reprolake.toml. Every value is optional; an unknown key is an error."""
-
-    store: str = ""
-    debian_mirror: str = ""
-    debian_security_mirror: str = ""
-    index_url: str = ""
-    ca_bundle: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A value and where it was said."""
-
-    value: str
-    origin: str
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What holds for a whole call. `store` is a host path; `settings` tells the origin of each value."""
+    """What holds for a whole call. `store` is a host path; `settings` tells the origin of each value.
+
+    `unread` is the working folder's reprolake.toml, when there is one that was not read.
+    """
 
     store: Path
     site: Site
     git_environment: Mapping[str, str]
     engine_environment: Mapping[str, str]
     settings: Mapping[str, Setting]
+    limits: Limits = field(default_factory=Limits)
+    unread: str = ""
 
 
-def load_options(environment: Mapping[str, str], store: str = "") -> Options:
-    """Return the merged options; `store` is the flag's value. Raises UsageError for a file that cannot be understood."""
-    settings = {
-        "store": Setting(str(_default_store(environment)), "default"),
-        "ca_bundle": _default_ca_bundle(environment),
-        "index_url": _pip_index(environment),
-        "debian_mirror": Setting("", "default: the dated archive"),
-        "debian_security_mirror": Setting("", "default: the dated archive"),
-    }
-    for name, found in zip(("debian_mirror", "debian_security_mirror"), configured_mirrors(), strict=True):
-        if found is not None:
-            settings[name] = Setting(found.url, str(found.file))
-    for path in (SITE_FILE, _user_file(environment)):
-        settings |= _from_file(path)
-    for name in settings:
-        if value := environment.get(f"REPROLAKE_{name.upper()}", ""):
-            settings[name] = Setting(value, f"REPROLAKE_{name.upper()}")
-    if store:
-        settings["store"] = Setting(store, "--store")
+def load_options(environment: Mapping[str, str], store: str = "", config: str = "") -> Options:
+    """Return the merged options; `store` and `config` are the flags' values.
+
+    Raises UsageError for a file or value that cannot be understood.
+    """
+    flags = Flags(store, config)
+    settings = read_settings(environment, flags)
+    values = {name: setting.value for name, setting in settings.items()}
+    network = _network(values)
     return Options(
-        store=Path(settings["store"].value).expanduser(),
-        site=_site({name: setting.value for name, setting in settings.items()}, environment),
-        git_environment={
-            name: environment[name] for name in (*_GIT_PASSED, *_PROXIES) if name in environment
-        },
+        store=Path(values["store"]).expanduser(),
+        site=_site(values, environment, network),
+        limits=_limits(values),
+        git_environment=_git(environment, settings) | network,
         engine_environment={
             name: value
             for name, value in environment.items()
-            if name in (*_ENGINE_PASSED, *_PROXIES) or name.startswith(("DOCKER_", "CONTAINER"))
-        },
+            if name in _ENGINE_PASSED or name.startswith(("DOCKER_", "CONTAINER"))
+        }
+        | network,
         settings=settings,
+        unread=unread_file(environment, flags),
     )
 
 
-def _site(values: Mapping[str, str], environment: Mapping[str, str]) -> Site:
+def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Mapping[str, str]) -> Site:
     def places(mirror: str, alias: str) -> tuple[str, ...]:
         dated = DATED_ARCHIVE.format(alias=alias)
         return (mirror.rstrip("/"), dated) if mirror else (dated,)
 
-    uv = {name: environment[name] for name in (*_UV_PASSED, *_PROXIES) if name in environment}
+    uv = {name: environment[name] for name in _UV_PASSED if name in environment} | dict(network)
     uv |= {name: value for name, value in environment.items() if name.startswith("UV_")}
     if values["ca_bundle"]:
         uv["SSL_CERT_FILE"] = values["ca_bundle"]
@@ -142,58 +91,36 @@ def _site(values: Mapping[str, str], environment: Mapping[str, str]) -> Site:
             "debian-security": places(values["debian_security_mirror"], "debian-security"),
         },
         index_url=values["index_url"],
+        extra_index_urls=tuple(values["extra_index_urls"].split()),
         ca_bundle=values["ca_bundle"],
         uv_environment=uv,
+        proxies={
+            scheme: values[f"{scheme}_proxy"] for scheme in ("http", "https") if values[f"{scheme}_proxy"]
+        },
+        no_proxy=tuple(entry.strip() for entry in values["no_proxy"].split(",") if entry.strip()),
+        netrc=Path(environment.get("NETRC") or Path(environment.get("HOME") or Path.home()) / ".netrc"),
+        keyring=values["keyring"] == "subprocess",
     )
 
 
-def _default_store(environment: Mapping[str, str]) -> Path:
-    # Sandboxes never run as root: root's store lies where the user they run as can read it.
-    if os.geteuid() == 0:
-        return Path("/var/cache/reprolake")
-    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reprolake"
+def _limits(values: Mapping[str, str]) -> Limits:
+    return Limits(
+        processes=int(values["max_processes"]),
+        open_files=int(values["max_open_files"]),
+        file_bytes=int(values["max_file_bytes"]),
+        tmp_bytes=int(values["max_tmp_bytes"]),
+    )
 
 
-def _default_ca_bundle(environment: Mapping[str, str]) -> Setting:
-    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT"):
-        if environment.get(name):
-            return Setting(environment[name], name)
-    for path in SYSTEM_CA_BUNDLES:
-        if Path(path).is_file():
-            return Setting(path, "the system's certificates")
-    return Setting("", "the certificates of the requests library")
+def _network(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that tell programs of the proxies: libcurl, and so git, reads http_proxy in small letters only."""
+    said = {name: values[name] for name in ("http_proxy", "https_proxy", "no_proxy") if values[name]}
+    return said | {name.upper(): value for name, value in said.items()}
 
 
-def _pip_index(environment: Mapping[str, str]) -> Setting:
-    """Return the index that pip uses, unless uv has one of its own, which it then finds by itself."""
-    if any(environment.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX")):
-        return Setting("", "uv's environment")
-    if environment.get("PIP_INDEX_URL"):
-        return Setting(environment["PIP_INDEX_URL"], "PIP_INDEX_URL")
-    config_home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    named = environment.get("PIP_CONFIG_FILE")
-    paths = [Path(named)] if named else []
-    for path in (*paths, config_home / "pip/pip.conf", Path.home() / ".pip/pip.conf", Path("/etc/pip.conf")):
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read(path, "utf-8")
-        except (configparser.Error, UnicodeDecodeError):
-            continue  # pip itself complains about a broken file; here it merely says nothing
-        if index := parser.get("global", "index-url", fallback=""):
-            return Setting(index, str(path))
-    return Setting("", "uv's own configuration")
-
-
-def _user_file(environment: Mapping[str, str]) -> Path:
-    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "reprolake/reprolake.toml"
-
-
-def _from_file(path: Path) -> dict[str, Setting]:
-    try:
-        found = msgspec.toml.decode(path.read_bytes(), type=_Settings)
-    except FileNotFoundError:
-        return {}
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError) as error:
-        known = ", ".join(_Settings.__struct_fields__)
-        raise UsageError(f"{path}: {error}", hint=f"known settings are {known}") from error
-    return {name: Setting(value, str(path)) for name, value in msgspec.structs.asdict(found).items() if value}
+def _git(environment: Mapping[str, str], settings: Mapping[str, Setting]) -> dict[str, str]:
+    passed = {name: environment[name] for name in _GIT_PASSED if name in environment}
+    bundle = settings["ca_bundle"]
+    if "GIT_SSL_CAINFO" not in passed and bundle.value and not bundle.origin.startswith("the "):
+        passed["GIT_SSL_CAINFO"] = bundle.value
+    return passed

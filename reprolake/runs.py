@@ -167,6 +167,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
             folder=scratch / "run",
             inputs=staged_inputs.folder,
             env=staged_inputs.env,
+            limits=session.options.limits,
             progress=tools.progress,
         )
         execution = execute(image, tools.store, plan)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import ssl
 import threading
 import zipfile
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,8 +119,8 @@ class Index:
 
 
 @contextmanager
-def serving(index: Index) -> Iterator[Index]:
-    """Serve the index on the loopback while the context lasts; its URL is `index.url`."""
+def serving(index: Index, login: str = "", tls: ssl.SSLContext | None = None) -> Iterator[Index]:
+    """Serve the index on the loopback while the context lasts; its URL is `index.url`. `login` is USER:PASSWORD."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -126,6 +128,12 @@ def serving(index: Index) -> Iterator[Index]:
         def do_GET(self) -> None:
             index.asked[self.path] += 1
             index.watch()
+            if login and self.headers.get("Authorization") != f"Basic {b64encode(login.encode()).decode()}":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="test"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             _, kind, name = self.path.rstrip("/").split("/", 2)
             body = index.page(name) if kind == "simple" else index.file(name)
             if body is None or (kind == "simple" and b'"files": []' in body):
@@ -141,9 +149,11 @@ def serving(index: Index) -> Iterator[Index]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    index.url = f"http://127.0.0.1:{server.server_port}/simple"
+    index.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/simple"
     try:
         yield index
     finally:

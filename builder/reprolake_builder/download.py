@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import ipaddress
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from reprolake_builder.credentials import Credentials, without_login
 from reprolake_builder.documents.base import Sha256
 from reprolake_builder.errors import FetchError
 from reprolake_builder.progress import Progress
@@ -24,6 +27,7 @@ _PIECE = 1 << 18
 _SIDE_BY_SIDE = 8
 _TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 _RETRIES = 3
+_LOGIN_HINT = "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring"
 _SMALL = 256 << 20  # bytes: more is no index
 
 
@@ -42,6 +46,7 @@ class Downloader:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._credentials = Credentials(site)
         self._local = threading.local()
 
     def get(self, url: str, *, accept: str = "*/*") -> bytes:
@@ -98,18 +103,21 @@ class Downloader:
             return
         import requests
 
+        place = without_login(url)
         try:
             with self._session().get(
-                url,
+                place,
                 stream=True,
                 timeout=_TIMEOUT,
                 headers={"Accept": accept},
-                verify=self._site.ca_bundle
-                or None,  # said here, for REQUESTS_CA_BUNDLE wins over a session's
+                auth=self._credentials.find(url),
+                proxies=None if is_direct(place, self._site.no_proxy) else dict(self._site.proxies),
+                verify=self._site.ca_bundle or None,
             ) as answer:
                 if not answer.ok:
                     raise FetchError(
-                        f"{url} answers {answer.status_code} {answer.reason}",
+                        f"{place} answers {answer.status_code} {answer.reason}",
+                        hint=_LOGIN_HINT if answer.status_code in {401, 403} else "",
                         transient=answer.status_code in {408, 429} or answer.status_code >= 500,
                     )
                 yield from answer.iter_content(_PIECE)
@@ -117,7 +125,7 @@ class Downloader:
             OSError
         ) as error:  # requests' own errors are some; a CA bundle that is not there is a plain one
             raise FetchError(
-                f"{url} cannot be reached: {_reason(error)}",
+                f"{place} cannot be reached: {_reason(error)}",
                 hint="check the network, the proxy and the CA bundle (`reprolake doctor` shows what is used)",
                 transient=isinstance(error, requests.RequestException),
             ) from error
@@ -132,7 +140,7 @@ class Downloader:
             session = requests.Session()
             session.headers["User-Agent"] = "reprolake"
             session.headers["Accept-Encoding"] = "identity"
-            session.proxies.update(self._site.proxies)
+            session.trust_env = False  # the site says all; variables would win over it
             retry = Retry(
                 _RETRIES, backoff_factor=0.5, status_forcelist=(429, 502, 503, 504), raise_on_status=False
             )
@@ -140,6 +148,23 @@ class Downloader:
             session.mount("http://", HTTPAdapter(max_retries=retry))
             self._local.session = session
         return session
+
+
+def is_direct(url: str, no_proxy: Sequence[str]) -> bool:
+    """Whether a URL's host is among those that no proxy is for: names, domains, addresses, networks, with or without a port; or `*`."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    for entry in no_proxy:
+        name, _, port = entry.lower().rpartition(":") if entry.count(":") == 1 else (entry.lower(), "", "")
+        if port and port != str(parts.port or {"http": 80, "https": 443}.get(parts.scheme)):
+            continue
+        domain = name.lstrip("*").lstrip(".")
+        if name == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):
+            return True
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                return True
+    return False
 
 
 def _reason(error: BaseException) -> str:

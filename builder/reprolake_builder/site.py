@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +13,19 @@ class Site:
 
     `archives` maps an archive's alias ("debian", "debian-security") to base URLs, tried in order: configured mirror, then the
     dated archive, whose URL may hold `{date}` (replaced by a UTC time like 20260131T000000Z). `index_url` is the package
-    index; "" leaves the choice to uv's own configuration. `ca_bundle` is a host path, "" for the system's.
-    `uv_environment` holds the variables that uv is started with.
+    index; "" leaves the choice to uv's own configuration. `extra_index_urls` come before it. `ca_bundle` is a host path, ""
+    for the system's. `uv_environment` holds the variables that uv is started with.
+
+    `proxies` maps "http" and "https" to proxies, which are not for the hosts, domains and networks in `no_proxy`. `netrc` (host
+    path) holds logins by host; with `keyring` the program of that name is asked where a configured URL has a user only.
     """
 
     archives: Mapping[str, tuple[str, ...]]
     index_url: str = ""
+    extra_index_urls: tuple[str, ...] = ()
     ca_bundle: str = ""
     uv_environment: Mapping[str, str] = field(default_factory=dict)
     proxies: Mapping[str, str] = field(default_factory=dict)
+    no_proxy: tuple[str, ...] = ()
+    netrc: Path | None = None
+    keyring: bool = False

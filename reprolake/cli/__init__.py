@@ -22,6 +22,7 @@ COMMANDS = {
     "resolve": "Show what a link stands for: an exact commit or tree.",
     "inspect": "Show a lock, an image or a staged result.",
     "cache": "Show what the store holds; remove what is not wanted any more.",
+    "config": "Print each setting and where it was said.",
     "doctor": "Show what works on this host, what is missing, and the remedy.",
 }
 TEMPORARY = 75

@@ -62,6 +62,7 @@ output_options = stacked(
     click.option(
         "--store", metavar="DIR", default="", help="Where archives, layers and images are kept on this host."
     ),
+    click.option("--config", metavar="FILE", default="", help="Read settings from this reprolake.toml, too."),
 )
 link_options = stacked(
     click.argument("link"),
@@ -106,13 +107,16 @@ def with_session(function: F) -> F:
     """Pass a Session in place of the output options, and close it afterwards."""
 
     @functools.wraps(function)
-    def wrapped(*, verbose: int, quiet: bool, store: str, **rest: Any) -> Any:
+    def wrapped(*, verbose: int, quiet: bool, store: str, config: str, **rest: Any) -> Any:
         from reprolake.options import load_options
         from reprolake.pipeline import open_session
         from reprolake.terminal import Terminal
 
-        options = load_options(os.environ, store)
-        with open_session(options, Terminal(-1 if quiet else verbose), datetime.now(UTC)) as session:
+        options = load_options(os.environ, store, config)
+        terminal = Terminal(-1 if quiet else verbose)
+        if options.unread:
+            terminal.note(f"{options.unread} in this folder is not read; --config {options.unread} reads it")
+        with open_session(options, terminal, datetime.now(UTC)) as session:
             return function(session=session, **rest)
 
     return wrapped  # type: ignore[return-value]

@@ -24,6 +24,7 @@ def command(*, session: Session, as_json: bool) -> None:
     Example:
       reprolake doctor
     """
+    from reprolake.describe import setting_lines
     from reprolake.doctor import examine
     from reprolake.terminal import style
 
@@ -34,7 +35,7 @@ def command(*, session: Session, as_json: bool) -> None:
         lines.append(f"{mark}  {check.name}: {check.found}")
         if not check.ok:
             lines.append(f"         needed for {check.needed_for}; remedy: {check.remedy}")
-    lines += ["", "settings"] + [f"  {name:<24}{value}" for name, value in report.settings.items()]
+    lines += ["", "settings", *(f"  {line}" for line in setting_lines(report.settings))]
     show(session, report, as_json=as_json, text="\n".join(lines))
     if not report.ok:
         raise click.exceptions.Exit(23)

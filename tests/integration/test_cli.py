@@ -13,7 +13,9 @@ SAMPLES = Path(__file__).parent.parent.parent / "sample-repos"
 PLAIN = SAMPLES / "no-parameters"
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "build", "lock", "resolve", "inspect", "cache", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "build", "lock", "resolve", "inspect", "cache", "config", "doctor"]
+)
 def test_every_command_has_help_with_an_example(reprolake, command):
     """`--help` of each command shows an example that begins with the command itself."""
     done = reprolake(command, "--help")
@@ -106,7 +108,7 @@ def test_doctor_shows_settings_and_their_origin(reprolake, tmp_path):
     """Doctor lists each setting with the place where it was said."""
     done = reprolake("doctor", "--json", REPROLAKE_STORE=str(tmp_path / "store"))
     report = json.loads(done.stdout)
-    assert report["settings"]["store"] == f"{tmp_path}/store (REPROLAKE_STORE)"
+    assert report["settings"]["store"] == {"value": f"{tmp_path}/store", "origin": "REPROLAKE_STORE"}
     assert {"sandbox bubblewrap", "git", "store"} <= {
         check["name"] for check in report["checks"] if check["ok"]
     }
@@ -117,3 +119,16 @@ def test_json_output_is_json_alone(reprolake):
     done = reprolake("lock", PLAIN, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["version"] == 1
+
+
+def test_config_shows_each_setting_and_its_origin(reprolake, tmp_path):
+    """Every setting is printed with where it was said, without logins; a file of the working folder is mentioned, not read."""
+    (tmp_path / "reprolake.toml").write_text('index_url = "https://jane:pw@index.example/simple"\n')
+    unread = reprolake("config", cwd=tmp_path)
+    assert "index.example" not in unread.stdout
+    assert "reprolake.toml in this folder is not read" in unread.stderr
+    done = reprolake("config", "--config", "reprolake.toml", cwd=tmp_path, REPROLAKE_MAX_PROCESSES="99")
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert lines["index_url"] == "https://***@index.example/simple (reprolake.toml)"
+    assert lines["max_processes"] == "99 (REPROLAKE_MAX_PROCESSES)"
+    assert done.stderr == ""

@@ -192,10 +192,13 @@ class Uv:
             "UV_SYSTEM_CERTS": "true",  # two names of one setting: the second is that of uv before 0.10
             "UV_NATIVE_TLS": "true",
         }
+        # Not as arguments: those every user of this host can read.
         if self._site.index_url:
-            own["UV_DEFAULT_INDEX"] = (
-                self._site.index_url
-            )  # not an argument: those every user of this host can read
+            own["UV_DEFAULT_INDEX"] = self._site.index_url
+        if self._site.extra_index_urls:
+            own["UV_INDEX"] = " ".join(self._site.extra_index_urls)
+        if self._site.keyring:
+            own["UV_KEYRING_PROVIDER"] = "subprocess"
         bundle = {"SSL_CERT_FILE": self._site.ca_bundle} if self._site.ca_bundle else {}
         return given | own | bundle
 
@@ -203,7 +206,7 @@ class Uv:
 def index_identity(site: Site) -> Mapping[str, object]:
     """Return what decides where uv looks for packages, as far as this process knows it."""
     named = {name: value for name, value in sorted(site.uv_environment.items()) if name.startswith(_PLACES)}
-    return {"index": site.index_url, "environment": named}
+    return {"index": site.index_url, "extra": site.extra_index_urls, "environment": named}
 
 
 def _arguments(question: Question, target: Target, form: str) -> list[str]:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from reprolake import options
+from reprolake import settings
 from reprolake.options import UsageError, load_options
+from reprolake.settings import shown
 
 
 @pytest.fixture(autouse=True)
 def _no_host_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(options, "SITE_FILE", tmp_path / "site.toml")
+    monkeypatch.setattr(settings, "SITE_FILE", tmp_path / "site.toml")
 
 
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
@@ -54,3 +55,80 @@ def test_a_mirror_of_our_own_is_tried_before_the_dated_archive(tmp_path):
     site = load_options(environment(tmp_path, REPROLAKE_DEBIAN_MIRROR="http://mirror.example/debian/")).site
     assert site.archives["debian"][0] == "http://mirror.example/debian"
     assert "{date}" in site.archives["debian"][-1]
+
+
+def test_a_projects_file_is_read_when_it_is_named(tmp_path, monkeypatch):
+    """The working folder may be a stranger's: its file is only mentioned, until --config or REPROLAKE_CONFIG names it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reprolake.toml").write_text('index_url = "https://project.example/simple"\n')
+    unnamed = load_options(environment(tmp_path))
+    assert unnamed.site.index_url != "https://project.example/simple"
+    assert unnamed.unread == "reprolake.toml"
+    for named in (
+        load_options(environment(tmp_path), config="reprolake.toml"),
+        load_options(environment(tmp_path, REPROLAKE_CONFIG=str(tmp_path / "reprolake.toml"))),
+    ):
+        assert named.site.index_url == "https://project.example/simple"
+        assert named.settings["index_url"].origin.endswith("reprolake.toml")
+        assert named.unread == ""
+    with pytest.raises(UsageError, match="is not there"):
+        load_options(environment(tmp_path), config="other.toml")
+
+
+def test_the_project_wins_over_user_and_site_but_not_over_variables(tmp_path):
+    """A project's file stands between the user's and the environment."""
+    (tmp_path / "reprolake").mkdir()
+    (tmp_path / "reprolake/reprolake.toml").write_text('store = "/user"\nkeyring = "subprocess"\n')
+    (tmp_path / "project.toml").write_text('store = "/project"\n')
+    project = str(tmp_path / "project.toml")
+    merged = load_options(environment(tmp_path), config=project)
+    assert (merged.store, merged.site.keyring) == (Path("/project"), True)
+    assert load_options(environment(tmp_path, REPROLAKE_STORE="/env"), config=project).store == Path("/env")
+
+
+def test_limits_are_numbers(tmp_path):
+    """Limits come from files and variables alike, and what is no whole number above 0 is refused."""
+    (tmp_path / "site.toml").write_text("max_processes = 100\n")
+    limits = load_options(environment(tmp_path, REPROLAKE_MAX_TMP_BYTES="1000")).limits
+    assert (limits.processes, limits.tmp_bytes, limits.open_files) == (100, 1000, 16384)
+    for wrong in ("many", "-1", "0", "1.5"):
+        with pytest.raises(UsageError, match="REPROLAKE_MAX_TMP_BYTES"):
+            load_options(environment(tmp_path, REPROLAKE_MAX_TMP_BYTES=wrong))
+    (tmp_path / "site.toml").write_text("max_processes = -1\n")
+    with pytest.raises(UsageError, match="max_processes"):
+        load_options(environment(tmp_path))
+
+
+def test_lists_of_indexes(tmp_path):
+    """In a file several indexes are a list, in a variable they are words."""
+    (tmp_path / "site.toml").write_text('extra_index_urls = ["https://a.example", "https://b.example"]\n')
+    assert load_options(environment(tmp_path)).site.extra_index_urls == (
+        "https://a.example",
+        "https://b.example",
+    )
+    site = load_options(environment(tmp_path, REPROLAKE_EXTRA_INDEX_URLS="https://c.example")).site
+    assert site.extra_index_urls == ("https://c.example",)
+
+
+def test_proxies_come_from_the_usual_variables_or_the_settings(tmp_path):
+    """Small letters win over capitals as in curl, settings over both; git and uv are given what was decided."""
+    usual = {"http_proxy": "http://small:1", "HTTP_PROXY": "http://large:1", "ALL_PROXY": "http://all:1"}
+    found = load_options(environment(tmp_path, **usual, NO_PROXY="a.example, .b.example"))
+    assert found.site.proxies == {"http": "http://small:1", "https": "http://all:1"}
+    assert found.site.no_proxy == ("a.example", ".b.example")
+    assert found.git_environment["https_proxy"] == found.site.uv_environment["HTTPS_PROXY"] == "http://all:1"
+    said = load_options(environment(tmp_path, **usual, REPROLAKE_HTTP_PROXY="said:1"))
+    assert said.site.proxies["http"] == said.git_environment["http_proxy"] == "http://said:1"
+
+
+def test_shown_settings_hold_no_logins(tmp_path):
+    """What is printed of settings can be shown to others."""
+    found = load_options(environment(tmp_path, REPROLAKE_INDEX_URL="https://jane:pw@index.example/simple"))
+    assert shown(found.settings)["index_url"].value == "https://***@index.example/simple"
+    assert found.site.index_url == "https://jane:pw@index.example/simple"
+
+
+def test_an_unknown_keyring_is_refused(tmp_path):
+    """The keyring is asked by its program, or not at all."""
+    with pytest.raises(UsageError, match="can be subprocess or disabled"):
+        load_options(environment(tmp_path, REPROLAKE_KEYRING="native"))

@@ -1,0 +1,216 @@
+"""Every setting with the place where it was said: flags, environment, files and what this host is configured to.
+
+What is said later in this list wins: default, /etc/reprolake/reprolake.toml, the user's reprolake.toml, the project's (named
+with --config or REPROLAKE_CONFIG), REPROLAKE_*, flags. No file is read because it lies in the working folder: that may be a
+stranger's repository, and the settings say where packages come from and which login they are asked for with.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from reprolake.apt import configured_mirrors
+from reprolake_builder.documents.base import Document
+from reprolake_builder.errors import ReprolakeError, without_logins
+from reprolake_builder.process import printable
+from reprolake_builder.sandboxes.interface import Limits
+
+SITE_FILE = Path("/etc/reprolake/reprolake.toml")
+SYSTEM_CA_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
+_FILE_NAME = "reprolake.toml"
+_LIMITS = Limits()
+
+
+class UsageError(ReprolakeError):
+    """The command line or a configuration file asks for something that does not exist."""
+
+    exit_code = 2
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """reprolake.toml. Every value is optional; an unknown key is an error."""
+
+    store: str = ""
+    debian_mirror: str = ""
+    debian_security_mirror: str = ""
+    index_url: str = ""
+    extra_index_urls: tuple[str, ...] = ()
+    keyring: str = ""
+    ca_bundle: str = ""
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+    max_processes: int = 0
+    max_open_files: int = 0
+    max_file_bytes: int = 0
+    max_tmp_bytes: int = 0
+
+
+NUMBERS = tuple(name for name in _File.__struct_fields__ if name.startswith("max_"))
+
+
+class Setting(Document, frozen=True, kw_only=True):
+    """A value, written as its environment variable is, and where it was said."""
+
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line says: host paths, "" for nothing."""
+
+    store: str = ""
+    config: str = ""
+
+
+def read_settings(environment: Mapping[str, str], flags: Flags) -> dict[str, Setting]:
+    """Return all settings. Raises UsageError for a file or value that cannot be understood."""
+    settings = _defaults(environment)
+    for path in (SITE_FILE, _user_file(environment)):
+        settings |= _from_file(path)
+    if named := flags.config or environment.get("REPROLAKE_CONFIG", ""):
+        settings |= _from_file(Path(named).expanduser(), must_exist=True)
+    for name in settings:
+        variable = f"REPROLAKE_{name.upper()}"
+        if value := environment.get(variable, ""):
+            if name in NUMBERS and not (value.isascii() and value.isdigit() and int(value)):
+                raise UsageError(f"{variable} is {value!r}, which is no whole number above 0")
+            settings[name] = Setting(value=value, origin=variable)
+    if flags.store:
+        settings["store"] = Setting(value=flags.store, origin="--store")
+    for name in ("http_proxy", "https_proxy"):  # libraries differ in what they make of HOST:PORT alone
+        proxy = settings[name]
+        if proxy.value and "://" not in proxy.value:
+            settings[name] = Setting(value=f"http://{proxy.value}", origin=proxy.origin)
+    _check(settings)
+    return settings
+
+
+def shown(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the settings as they may be shown to others: without logins."""
+    return {
+        name: Setting(value=printable(without_logins(setting.value)), origin=printable(setting.origin))
+        for name, setting in settings.items()
+    }
+
+
+def unread_file(environment: Mapping[str, str], flags: Flags) -> str:
+    """Return the name of the working folder's reprolake.toml when it is none of those that are read, else ""."""
+    here = Path(_FILE_NAME)
+    read = (SITE_FILE, _user_file(environment), Path(flags.config or environment.get("REPROLAKE_CONFIG", "")))
+    try:
+        if not here.is_file() or any(path.is_file() and path.samefile(here) for path in read):
+            return ""
+    except OSError:
+        return ""
+    return _FILE_NAME
+
+
+def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
+    unset = Setting(value="", origin="default")
+    settings = {
+        **dict.fromkeys(_File.__struct_fields__, unset),
+        "store": Setting(value=str(_default_store(environment)), origin="default"),
+        "debian_mirror": Setting(value="", origin="default: the dated archive"),
+        "debian_security_mirror": Setting(value="", origin="default: the dated archive"),
+        "index_url": _pip_index(environment),
+        "ca_bundle": _default_ca_bundle(environment),
+        "max_processes": Setting(value=str(_LIMITS.processes), origin="default"),
+        "max_open_files": Setting(value=str(_LIMITS.open_files), origin="default"),
+        "max_file_bytes": Setting(value=str(_LIMITS.file_bytes), origin="default"),
+        "max_tmp_bytes": Setting(value=str(_LIMITS.tmp_bytes), origin="default"),
+    }
+    for name, found in zip(("debian_mirror", "debian_security_mirror"), configured_mirrors(), strict=True):
+        if found is not None:
+            settings[name] = Setting(value=found.url, origin=str(found.file))
+    if environment.get("UV_KEYRING_PROVIDER"):
+        settings["keyring"] = Setting(value=environment["UV_KEYRING_PROVIDER"], origin="UV_KEYRING_PROVIDER")
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        general = () if name == "no_proxy" else ("all_proxy", "ALL_PROXY")
+        for variable in (name, name.upper(), *general):
+            if environment.get(variable):
+                settings[name] = Setting(value=environment[variable], origin=variable)
+                break
+    return settings
+
+
+def _check(settings: Mapping[str, Setting]) -> None:
+    keyring = settings["keyring"]
+    if keyring.value not in {"", "disabled", "subprocess"}:
+        raise UsageError(
+            f"keyring is {keyring.value!r} ({keyring.origin}), and can be subprocess or disabled",
+            hint="subprocess asks the program `keyring`",
+        )
+
+
+def _default_store(environment: Mapping[str, str]) -> Path:
+    # Sandboxes never run as root: root's store lies where the user they run as can read it.
+    if os.geteuid() == 0:
+        return Path("/var/cache/reprolake")
+    return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reprolake"
+
+
+def _default_ca_bundle(environment: Mapping[str, str]) -> Setting:
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT"):
+        if environment.get(name):
+            return Setting(value=environment[name], origin=name)
+    for path in SYSTEM_CA_BUNDLES:
+        if Path(path).is_file():
+            return Setting(value=path, origin="the system's certificates")
+    return Setting(value="", origin="the certificates of the requests library")
+
+
+def _pip_index(environment: Mapping[str, str]) -> Setting:
+    """Return the index that pip uses, unless uv has one of its own, which it then finds by itself."""
+    if any(environment.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX")):
+        return Setting(value="", origin="uv's environment")
+    if environment.get("PIP_INDEX_URL"):
+        return Setting(value=environment["PIP_INDEX_URL"], origin="PIP_INDEX_URL")
+    config_home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    named = environment.get("PIP_CONFIG_FILE")
+    paths = [Path(named)] if named else []
+    for path in (*paths, config_home / "pip/pip.conf", Path.home() / ".pip/pip.conf", Path("/etc/pip.conf")):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, "utf-8")
+        except (configparser.Error, UnicodeDecodeError):
+            continue  # pip itself complains about a broken file; here it merely says nothing
+        if index := parser.get("global", "index-url", fallback=""):
+            return Setting(value=index, origin=str(path))
+    return Setting(value="", origin="uv's own configuration")
+
+
+def _user_file(environment: Mapping[str, str]) -> Path:
+    config_home = Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return config_home / "reprolake" / _FILE_NAME
+
+
+def _from_file(path: Path, *, must_exist: bool = False) -> dict[str, Setting]:
+    try:
+        found = msgspec.toml.decode(path.read_bytes(), type=_File)
+    except FileNotFoundError as error:
+        if must_exist:
+            raise UsageError(f"{path} is not there", hint="--config names a reprolake.toml") from error
+        return {}
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError) as error:
+        known = ", ".join(_File.__struct_fields__)
+        raise UsageError(f"{path}: {error}", hint=f"known settings are {known}") from error
+    said = {name: value for name, value in msgspec.structs.asdict(found).items() if value}
+    if negative := [name for name in NUMBERS if said.get(name, 1) < 0]:
+        raise UsageError(f"{path}: {negative[0]} is no whole number above 0")
+    return {
+        name: Setting(value=" ".join(value) if isinstance(value, tuple) else str(value), origin=str(path))
+        for name, value in said.items()
+    }

@@ -1,0 +1,32 @@
+"""Downloads: which hosts are asked directly."""
+
+from __future__ import annotations
+
+import pytest
+
+from reprolake_builder.download import is_direct
+
+
+@pytest.mark.parametrize(
+    ("url", "entries", "direct"),
+    [
+        ("https://a.example/x", ("a.example",), True),
+        ("https://x.a.example/x", ("a.example",), True),
+        ("https://x.a.example/x", (".a.example",), True),
+        ("https://x.a.example/x", ("*.a.example",), True),
+        ("https://ba.example/x", ("a.example",), False),
+        ("https://a.example.org/x", ("a.example",), False),
+        ("https://A.Example/x", ("a.EXAMPLE",), True),
+        ("https://a.example/x", ("a.example:443",), True),
+        ("https://a.example:8443/x", ("a.example:443",), False),
+        ("http://10.1.2.3/x", ("10.0.0.0/8",), True),
+        ("http://11.1.2.3/x", ("10.0.0.0/8",), False),
+        ("http://[fd00::1]/x", ("fd00::/8",), True),
+        ("http://a.example/x", ("*",), True),
+        ("http://a.example/x", (), False),
+        ("http://a.example/x", ("",), False),
+    ],
+)
+def test_hosts_past_the_proxy(url, entries, direct):
+    """Names, domains, ports, addresses and networks are understood as curl does."""
+    assert is_direct(url, entries) == direct
