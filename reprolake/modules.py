@@ -8,6 +8,7 @@ import zipfile
 from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, WheelLock
 from reprolake_builder.engines.packages import wheel_key
+from reprolake_builder.engines.wheel import telling_of
 from reprolake_builder.store import Store
 
 # Distributions whose modules are called otherwise, for environments that are not fetched yet.
@@ -47,7 +48,7 @@ def _of_wheel(wheel: WheelLock | BuiltWheelLock, lock: EnvironmentLock, store: S
         ]
         return {_module(path) for path in inside if path}
     if store.has_archive(wheel.sha256):
-        with zipfile.ZipFile(store.archive(wheel.sha256)) as archive:
+        with telling_of(wheel.filename), zipfile.ZipFile(store.archive(wheel.sha256)) as archive:
             return {_module(name) for name in archive.namelist()}
     name = wheel.name.lower()
     return set(_CALLED.get(name, (name.replace("-", "_"), name.replace("-", ".").partition(".")[0])))

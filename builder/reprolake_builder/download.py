@@ -120,6 +120,9 @@ class Downloader:
                         hint=_LOGIN_HINT if answer.status_code in {401, 403} else "",
                         transient=answer.status_code in {408, 429} or answer.status_code >= 500,
                     )
+                if answer.headers.get("Content-Encoding", "identity") != "identity":
+                    # Not asked for, and a little of it could be unpacked to very much.
+                    raise FetchError(f"{url} is sent compressed, which was not asked for")
                 yield from answer.iter_content(_PIECE)
         except (
             OSError

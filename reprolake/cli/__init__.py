@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from reprolake_builder.errors import ReprolakeError
+from reprolake_builder.errors import ReprolakeError, without_logins
 
 COMMANDS = {
     "run": "Run a notebook of a repository on your data, in a sandbox; stage the result.",
@@ -95,7 +95,10 @@ def run(arguments: list[str] | None = None) -> int:
         _drop_output()
         return STOPPED
     except Exception:  # noqa: BLE001 - the last resort, which owns up to it
-        traceback.print_exc()
+        from reprolake_builder.process import printable
+
+        # What failed may be text of a stranger, or hold a login.
+        click.echo(printable(without_logins(traceback.format_exc())), err=True, nl=False)
         click.echo(
             "error: this is a mistake in Reprolake itself; please report it with the lines above", err=True
         )

@@ -131,14 +131,16 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
 
 
 def show(session: Session, document: Any, *, as_json: bool, text: str) -> None:
-    """Print a result: the document as JSON, or the text for people."""
+    """Print a result: the document as JSON, or the text for people, which a stranger's names cannot drive the terminal with."""
     del session
     if as_json:
         from reprolake_builder.documents.base import pretty
 
         say(pretty(document))
     elif text:
-        say(f"{text}\n")
+        from reprolake_builder.process import printable
+
+        say(f"{printable(text)}\n")
 
 
 def say(result: str | bytes) -> None:

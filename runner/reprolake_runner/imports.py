@@ -72,10 +72,15 @@ def _catches_missing(handler: ast.ExceptHandler) -> bool:
 def repository_modules(repository: Path, notebook: str) -> frozenset[str]:
     """Return the names of the modules that lie in the repository (host folder) where a notebook finds or adds them.
 
-    These are its root, `src`, `lib` and the notebook's own folder (`notebook` is relative to the root).
+    These are its root, `src`, `lib` and the notebook's own folder (`notebook` is relative to the root). Links that lead out of
+    the repository lead nowhere.
     """
-    folders = {"", "src", "lib", os.path.dirname(notebook)}
-    return frozenset(name for folder in folders for name in _modules(os.path.join(repository, folder)))
+    root = os.path.realpath(repository)
+    folders = {
+        os.path.realpath(os.path.join(root, name)) for name in ("", "src", "lib", os.path.dirname(notebook))
+    }
+    inside = [folder for folder in folders if os.path.commonpath([root, folder]) == root]
+    return frozenset(name for folder in inside for name in _modules(folder))
 
 
 def _modules(folder: str) -> Iterator[str]:

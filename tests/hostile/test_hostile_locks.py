@@ -10,22 +10,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hostile_locks import DEB, LOCK, PYTHON
 from python_base import MINOR, python_base
 
 from reprolake.pipeline import read_lock
 from reprolake_builder.debs import signed_base
 from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.documents.base import pretty
-from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import (
-    DebianLock,
-    DebPackage,
-    EnvironmentLock,
-    InterpreterLock,
-    SignedRelease,
     WheelLock,
 )
-from reprolake_builder.documents.source import GitSource
 from reprolake_builder.download import Downloader
 from reprolake_builder.engines import bytecode
 from reprolake_builder.engines.packages import make_packages, wheel_key
@@ -34,21 +28,6 @@ from reprolake_builder.site import Site
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
 
-PYTHON = InterpreterLock(
-    version=f"{MINOR}.2",
-    executable=f"/usr/bin/python{MINOR}",
-    package=f"python{MINOR}-minimal",
-    sha256="ab" * 32,
-)
-DEB = DebPackage(
-    name=PYTHON.package,
-    version=f"{MINOR}.2-6",
-    architecture="amd64",
-    archive="debian",
-    path="pool/main/p/python/python.deb",
-    size=1,
-    sha256=PYTHON.sha256,
-)
 # Stands in for a module that the compiler imports: it leaves marks wherever it can, and answers with byte code of its own.
 EVIL = """
 import os
@@ -104,31 +83,6 @@ def test_byte_code_is_not_written_through_a_link_to_the_host(tmp_path):
     assert [path.name for path in outside.iterdir()] == ["mine.py"]
 
 
-SOURCE = GitSource(
-    url="https://example.org/lab/crab.git",
-    commit="1" * 40,
-    tree="2" * 40,
-    date=datetime(2024, 1, 1, tzinfo=UTC),
-)
-LOCK = EnvironmentLock(
-    source=SOURCE,
-    environment=EnvironmentSpec(files=()),
-    as_of=SOURCE.date,
-    as_of_is="the commit",
-    debian=DebianLock(
-        suite="bookworm",
-        releases=(
-            SignedRelease(
-                archive="debian", suite="bookworm", date=SOURCE.date, sha256="3" * 64, signed_by=()
-            ),
-        ),
-        base=(DEB,),
-    ),
-    interpreter=PYTHON,
-    wheels=(
-        WheelLock(name="demo", version="1.0", filename="demo-1.0-py3-none-any.whl", size=1, sha256="4" * 64),
-    ),
-)
 HOSTILE = [
     (
         "debian.base.0.path",

@@ -87,9 +87,7 @@ def test_nothing_is_copied_of_a_folder_that_only_a_pin_names(store, tmp_path):
     with files_of_at_most(1 << 20):
         with pytest.raises(FetchError, match="are not the pinned ones"):
             fetched(store, claim)
-        with pytest.raises(
-            FetchError, match=r"disk\.img|cannot be taken"
-        ):  # what copying would have met
+        with pytest.raises(FetchError, match=r"disk\.img|cannot be taken"):  # what copying would have met
             fetched(store, claim, source_dir=private)
     honest = pinned(store, private)
     assert fetched(store, honest).paths == (b"disk.img",)

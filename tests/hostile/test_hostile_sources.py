@@ -17,6 +17,7 @@ from reprolake_builder.progress import SILENT
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store
+from reprolake_runner.imports import repository_modules
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -286,3 +287,15 @@ def test_messages_of_a_server_cannot_drive_the_terminal(store, tmp_path):
         obtained(store, f"file://{tmp_path}/none%1b%5b2J%07")
     assert "\x1b" not in caught.value.message
     assert "\x07" not in caught.value.message
+
+
+def test_folders_outside_are_not_looked_into_for_modules(tmp_path):
+    """A repository whose `src` is a link to a folder of the host does not have that folder listed."""
+    outside, repository = tmp_path / "outside", tmp_path / "repository"
+    (repository / "lib").mkdir(parents=True)
+    outside.mkdir()
+    for folder in (outside, repository / "lib"):
+        (folder / f"module_of_{folder.name}.py").write_text("")
+    (repository / "src").symlink_to(outside)
+    (repository / "notebooks").symlink_to("lib")
+    assert repository_modules(repository, "notebooks/a.ipynb") == {"module_of_lib", "lib", "notebooks", "src"}

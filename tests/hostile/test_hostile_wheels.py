@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import zipfile
 
 import pytest
+from hostile_locks import a_lock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reprolake.modules import provided_modules
+from reprolake_builder.documents.lock import WheelLock
 from reprolake_builder.engines.repack import repack_wheel
 from reprolake_builder.engines.wheel import Layout, unpack_wheel
 from reprolake_builder.errors import BuildError
+from reprolake_builder.store import Store
 
 INFO = "demo-1.0.dist-info"
 LAYOUT = Layout("3.11")
@@ -101,3 +106,14 @@ def test_the_name_of_a_package_cannot_lead_elsewhere(tmp_path, info):
     with pytest.raises(BuildError, match="does not name a package"):
         unpack_wheel(path, path.name, tmp_path / "root", LAYOUT)
     assert not os.listdir(tmp_path / "root")
+
+
+def test_a_wheel_that_is_none_is_told_of_before_it_is_built(tmp_path):
+    """A plan that looks for the modules of a broken wheel says which one is broken."""
+    store = Store(tmp_path / "store")
+    data = b"no archive"
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.add_archive([data], sha256, "demo.whl")
+    wheel = WheelLock(name="demo", version="1.0", filename="demo.whl", size=len(data), sha256=sha256)
+    with pytest.raises(BuildError, match="is not a sound wheel"):
+        provided_modules(a_lock(wheel), store)

@@ -1,6 +1,6 @@
 """The inside of a .deb, read as a stream: an ar archive that holds two compressed tar archives. Source: deb(5).
 
-A package's bytes are those whose SHA-256 a signed index vouches for; sizes inside it need no further limit.
+A package's bytes are those of the lock; a signed index vouches for them where the lock was made on this host.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ from reprolake_builder.trees import Owned
 
 _COPY = 1 << 18
 _MODES = 0o7777
+_UNPACKED_LIMIT = 16 << 30  # bytes
+_MOST_ENTRIES = 500_000
 # Documentation that nobody reads inside an image; copyright files stay, as their licences want. A constant of the layout.
 _SKIPPED = re.compile(rb"usr/share/(?:doc|man|locale|info|lintian|bug)/.")
 _KEPT = re.compile(rb"usr/share/doc/(?:[^/]+|.*/copyright)")
@@ -84,8 +86,16 @@ def _unpack(package: DebPackage, store: Store, scratch: Path) -> Unpacked:
     folder.mkdir()
     items: list[Item] = []
     listing = bytearray()
+    unpacked = 0
     with open_part(store.archive(package.sha256), "data") as tar:
-        for member in tar:
+        for count, member in enumerate(tar):
+            unpacked += member.size
+            if (
+                unpacked > _UNPACKED_LIMIT or count > _MOST_ENTRIES
+            ):  # a lock can name packages that nobody vouched for
+                raise BuildError(
+                    f"{package.name} would unpack to more than {_UNPACKED_LIMIT >> 30} GiB or {_MOST_ENTRIES} entries"
+                )
             path = clean(member.name)
             listing += b"/" + (path or b".") + b"\n"
             if not path or _is_skipped(path, member):

@@ -7,6 +7,7 @@ import tarfile
 import pytest
 
 from reprolake_builder.documents.lock import DebPackage
+from reprolake_builder.engines import debian_unpack
 from reprolake_builder.engines.debian_tree import TreeMaker
 from reprolake_builder.engines.debian_unpack import unpack_all
 from reprolake_builder.errors import BuildError
@@ -123,3 +124,12 @@ def test_a_link_of_one_package_does_not_lead_another_out(store, maker, tmp_path)
     unpack_all(debs, maker, store, SILENT)
     assert list(outside.iterdir()) == []
     assert (tmp_path / "root" / str(outside).lstrip("/") / "out").read_text() == "b"
+
+
+@pytest.mark.parametrize("limit", ["_UNPACKED_LIMIT", "_MOST_ENTRIES"])
+def test_a_package_that_would_fill_the_disk_is_refused(store, maker, monkeypatch, limit):
+    """A lock can name packages that no index vouched for: what unpacks to more than any package needs is refused."""
+    deb = make_deb(store, "bomb", *(entry(f"./usr/share/{n}") for n in range(4)))
+    monkeypatch.setattr(debian_unpack, limit, 2)
+    with pytest.raises(BuildError, match="bomb would unpack to more than"):
+        unpack_all((deb,), maker, store, SILENT)
