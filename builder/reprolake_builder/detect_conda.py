@@ -82,9 +82,8 @@ def _parse(text: str, path: str) -> Node | None:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
-        raise DetectError(
-            f"{where} is no YAML: {printable(str(getattr(error, 'problem', error)))[:200]}"
-        ) from error
+        problem, _, _ = str(getattr(error, "problem", error)).partition("\n")  # then comes "<unicode string>"
+        raise DetectError(f"{where} is no YAML: {printable(problem)[:200]}") from error
     except (ValueError, LookupError, RecursionError, AttributeError, AssertionError) as error:
         raise DetectError(f"{path} is no YAML that can be read: {printable(str(error))[:200]}") from error
     return node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from reprolake_runner.errors import NotebookError
 from reprolake_runner.notebook import CodeCell, Notebook
 
 _PYTHON_CELLS = {"%%time", "%%timeit", "%%capture", "%%prun", "%%python", "%%python3"}
+_MATPLOTLIB = re.compile(r"^([ \t]*)%(?:matplotlib|pylab)\b.*$", re.MULTILINE)
 _MISSING = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 
 
@@ -37,12 +39,14 @@ def undeclared_imports(notebook: Notebook, provided: Collection[str]) -> tuple[U
 
 
 def imported_modules(cell: CodeCell) -> Iterator[str]:
-    """Yield the top-level modules that a code cell imports; nothing for a cell that is no Python."""
+    """Yield the top-level modules that a code cell, or `%matplotlib` in it, imports; nothing for a cell that is no Python."""
     text = cell.text.lstrip()
     if text.startswith("%%"):
         magic, _, text = text.partition("\n")
         if magic.split()[0] not in _PYTHON_CELLS:
             return
+    # Only what is code is looked at: where such a line is part of a long string, the change does no harm.
+    text = _MATPLOTLIB.sub(r"\1import matplotlib", text)
     try:
         yield from _imports(parse_cell(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

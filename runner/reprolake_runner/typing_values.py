@@ -150,7 +150,7 @@ def _is_json(text: str) -> bool:
 def _yaml(text: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.constructor import SafeConstructor
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     class Constructor(SafeConstructor):
         """Python's plain types only; what looks like a date stays the text that it is."""
@@ -160,7 +160,12 @@ def _yaml(text: str) -> Any:
     yaml.Constructor = Constructor
     try:
         return yaml.load(text)
+    except MarkedYAMLError as error:
+        # its own text calls the place "<unicode string>"
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "$"
+        raise NotPlain(place, f"no YAML: {error.problem or error.context}") from error
     except YAMLError as error:
-        raise NotPlain("$", f"no YAML: {' '.join(str(error).split())}") from error
+        raise NotPlain("$", f"no YAML: {str(error).partition(chr(10))[0]}") from error
     except (ValueError, RecursionError, OverflowError) as error:
         raise NotPlain("$", "no YAML that can be read: a number or the nesting is out of bounds") from error

@@ -189,6 +189,7 @@ def _index_of(checksums: str, origin: str) -> tuple[int, str]:
 class Catalogue:
     """The newest version of every package of a suite, the essential ones, and who provides which virtual package."""
 
+    suite: str
     packages: Mapping[str, Package]
     essential: tuple[str, ...]
     providers: Mapping[str, tuple[tuple[str, str], ...]]  # (package, provided version or "")
@@ -218,7 +219,7 @@ def fetch_catalogue(
     for release, item in zip(releases, wanted, strict=True):
         with lzma.open(store.archive(item.sha256)) as stream:  # its hash stands in the signed release
             add_stanzas(packages, _stanzas(stream), release.signed.archive)
-    return make_catalogue(packages)
+    return make_catalogue(releases[0].signed.suite, packages)
 
 
 def _stanzas(stream: IO[bytes]) -> Iterator[bytes]:
@@ -242,7 +243,7 @@ def add_stanzas(packages: dict[str, Package], stanzas: Iterable[bytes], archive:
             packages[name] = package
 
 
-def make_catalogue(packages: Mapping[str, Package]) -> Catalogue:
+def make_catalogue(suite: str, packages: Mapping[str, Package]) -> Catalogue:
     """Return the packages with what can be asked of them as a whole."""
     essential: list[str] = []
     providers: dict[str, list[tuple[str, str]]] = {}
@@ -255,4 +256,4 @@ def make_catalogue(packages: Mapping[str, Package]) -> Catalogue:
                 *_,
             ) in package.relations("Provides"):
                 providers.setdefault(provided.name, []).append((name, provided.version))
-    return Catalogue(packages, tuple(essential), {name: tuple(by) for name, by in providers.items()})
+    return Catalogue(suite, packages, tuple(essential), {name: tuple(by) for name, by in providers.items()})

@@ -62,7 +62,7 @@ class Selection:
         package = self._catalogue.packages.get(name)
         providers = self._catalogue.providers.get(name, ())
         if package is None and len({provider for provider, _ in providers}) != 1:
-            raise LockError(_unknown(asked, name, [provider for provider, _ in providers], self._catalogue))
+            raise _unknown(asked, name, [provider for provider, _ in providers], self._catalogue)
         if package is not None and version and package.version != version:
             raise LockError(
                 f"{asked.origin}: {name} {printable(version)} is not on offer, the suite has {package.version}",
@@ -146,10 +146,17 @@ def _foreign(relation: Relation) -> bool:
     return relation.architecture not in {"", "any", "native", ARCHITECTURE}
 
 
-def _unknown(asked: Asked, name: str, providers: Sequence[str], catalogue: Catalogue) -> str:
+def _unknown(asked: Asked, name: str, providers: Sequence[str], catalogue: Catalogue) -> LockError:
     if providers:
         some = ", ".join(sorted(set(providers))[:8])
-        return f"{asked.origin}: {name} is provided by several packages; name one of them: {some}"
-    near = difflib.get_close_matches(name, catalogue.packages, n=3, cutoff=0.75)
+        return LockError(f"{asked.origin}: {name} is provided by several packages; name one of them: {some}")
+    holding = sorted(
+        (other for other in catalogue.packages if name in other), key=lambda other: (len(other), other)
+    )
+    near = difflib.get_close_matches(name, catalogue.packages, n=3, cutoff=0.75) or holding[:3]
     meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    return f"{asked.origin}: this suite has no Debian package {name}{meant}"
+    return LockError(
+        f"{asked.origin}: Debian {catalogue.suite} has no package {name}{meant}",
+        hint=f"names are those of Debian {catalogue.suite}, where `apt-cache search WORD` finds them; "
+        "another --python comes with another Debian",
+    )

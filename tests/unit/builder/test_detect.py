@@ -208,6 +208,18 @@ def test_conda_packages_stop_the_build(tmp_path):
     assert [item.reason[:20] for item in ignored.unheard] == ["ignored by --ignore "]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a: [1", "environment.yml:1 is no YAML: expected ','"), ("a: \x07b", "unacceptable character")],
+)
+def test_a_broken_environment_yml_is_named(tmp_path, text, said):
+    """The message on bad YAML names the file and not what the parser calls its text."""
+    with pytest.raises(DetectError) as error:
+        found(tmp_path, {"environment.yml": text})
+    assert said in error.value.message
+    assert "unicode string" not in error.value.message
+
+
 def test_environment_yml_over_requirements(tmp_path):
     """requirements.txt beside environment.yml is harmless when it asks for no more, and else stops the build until one is ignored."""
     conda = "dependencies:\n- pip:\n  - NumPy>=1.20\n  - scipy\n"

@@ -158,6 +158,8 @@ def test_later_options_win():
         (b"1: 2", "is no text"),
         (b"a: &a [*a]", "nested deeper"),
         (b"bins: !!python/object/apply:os.system [id]", "no YAML"),
+        (b"bins: 1\nname: a: b", "-f p.yaml: line 2, column 8: no YAML: mapping values are not allowed here"),
+        (b"name: \x07", "-f p.yaml: $: no YAML: unacceptable character"),
         (b"name: 3", "3 does not fit the parameter name (str, default 'Crab')"),
         (b"bins: true", "True does not fit"),
         (b"bins:", "None does not fit"),
@@ -170,6 +172,7 @@ def test_a_broken_parameter_file_is_refused(text, said):
     message = refused(NotebookError, files=(("p.yaml", text),))
     assert said in message
     assert "-f p.yaml" in message
+    assert "<unicode string>" not in message
 
 
 def test_an_alias_bomb_is_refused():

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from reprolake_runner.declared import declared_parameters
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.imports import repository_modules, undeclared_imports
-from reprolake_runner.notebook import MAX_BYTES, read_notebook
+from reprolake_runner.imports import imported_modules, repository_modules, undeclared_imports
+from reprolake_runner.notebook import MAX_BYTES, CodeCell, read_notebook
 
 # Cells on which regular expressions go wrong.
 CELL = '''a = 1 # type: int
@@ -245,4 +245,19 @@ def test_undeclared_imports_are_named_with_their_cell(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     provided = {"numpy", "sys"} | repository_modules(tmp_path, "n.ipynb")
     found = undeclared_imports(read_notebook(tmp_path, "n.ipynb"), provided)
-    assert [(one.module, one.cell) for one in found] == [("astropy", 0), ("healpy", 2)]
+    assert [(one.module, one.cell) for one in found] == [("matplotlib", 0), ("astropy", 0), ("healpy", 2)]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("%matplotlib inline", ["matplotlib"]),
+        ("%%time\nif True:\n    %pylab\n!ls", ["matplotlib"]),
+        ("%matplotlib_of_mine", []),
+        ('text = """\n%matplotlib inline\n"""', []),
+        ("try:\n    %matplotlib widget\nexcept Exception:\n    pass", []),
+    ],
+)
+def test_the_magic_of_matplotlib_imports_it(source, found):
+    """`%matplotlib` fails where matplotlib is not installed: it counts as an import, except where it is only text."""
+    assert list(imported_modules(CodeCell(0, source))) == found

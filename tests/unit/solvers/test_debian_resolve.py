@@ -24,7 +24,7 @@ def catalogue(*stanzas: str):
         ]
         lines += [f"Filename: pool/{name}.deb", *fields]
         add_stanzas(packages, ["\n".join(lines).encode()], "debian")
-    return make_catalogue(packages)
+    return make_catalogue("bookworm", packages)
 
 
 def chosen(offered, *names: str) -> list[str]:
@@ -105,11 +105,20 @@ def test_an_unmet_dependency_tells_the_way_to_it():
 
 
 def test_a_typing_mistake_is_answered_with_the_nearest_name():
-    """An unknown package is an error at its line that proposes what is on offer."""
+    """An unknown package is an error at its line that names the suite and proposes what is on offer there."""
     with pytest.raises(
-        LockError, match=r"apt\.txt:1: this suite has no Debian package grahpviz; did you mean graphviz"
-    ):
+        LockError, match=r"apt\.txt:1: Debian bookworm has no package grahpviz; did you mean graphviz"
+    ) as error:
         chosen(catalogue("graphviz 1"), "grahpviz")
+    assert "apt-cache search" in error.value.hint
+    assert "--python" in error.value.hint
+
+
+def test_part_of_a_name_is_answered_with_the_names_that_hold_it():
+    """Where no name is near, the shortest ones with the word in it are proposed."""
+    offered = catalogue("libproj-dev-tools 1", "libproj-dev 1", "other 1")
+    with pytest.raises(LockError, match=r"no package proj; did you mean libproj-dev or libproj-dev-tools\?"):
+        chosen(offered, "proj")
 
 
 def test_a_virtual_package_has_to_be_chosen_by_name():
