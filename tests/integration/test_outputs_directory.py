@@ -35,6 +35,8 @@ def place():
 
 @pytest.fixture
 def store(place):
+    (place / "store").mkdir()
+    (place / "store").chmod(0o755)
     opened = Store(place / "store")
     yield opened
     opened.close()
