@@ -14,9 +14,11 @@ import msgspec
 from reprolake.describe import date, lock_lines
 from reprolake.options import UsageError
 from reprolake.pipeline import Session, read_lock
+from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Digest, Document, Size
 from reprolake_builder.git_tree import shown
 from reprolake_builder.image import Image
+from reprolake_builder.process import printable
 from reprolake_runner.collect import open_plain
 from reprolake_runner.staged import CheckedResult, read_result
 
@@ -64,6 +66,8 @@ class CheckedStage(Document, frozen=True, kw_only=True):
 def inspect(what: str, session: Session) -> Found:
     """Return what `what` names: a host path, or an image id of the store (`sha256:…`, or its first characters)."""
     path = Path(what)
+    if why := denied(what):
+        raise UsageError(f"{printable(what)} cannot be read: {why}")
     if os.path.isdir(path):
         return _layout(path) if os.path.isfile(path / "oci-layout") else _result(read_result(path))
     if os.path.isfile(path):
@@ -78,9 +82,8 @@ def inspect(what: str, session: Session) -> Found:
 
 def _image(what: str, session: Session) -> Found:
     digits = what.removeprefix("sha256:")
-    folder = session.tools.store.root / "documents" / "images-by-id"
     wanted = len(digits) >= _SHORTEST_ID and digits.isalnum()
-    names = sorted(path.name for path in folder.glob(f"{digits}*")) if wanted else []
+    names = session.tools.store.keys("images-by-id", digits) if wanted else ()
     if len(names) != 1:
         many = f"{len(names)} images of the store begin with {what}" if names else f"{what} is not here"
         raise UsageError(

@@ -14,6 +14,7 @@ import msgspec
 
 from reprolake.options import Options, UsageError
 from reprolake_builder.build import build
+from reprolake_builder.denied import denied
 from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
 from reprolake_builder.documents.environment import EnvironmentSpec
@@ -89,7 +90,7 @@ class _KeptLock(Document, frozen=True, kw_only=True):
 @contextlib.contextmanager
 def open_session(options: Options, progress: Progress, now: datetime) -> Iterator[Session]:
     """Yield a session; what it left unfinished in the store is removed at its end."""
-    store = Store(options.store)
+    store = Store(options.store, options.shared_stores)
     try:
         yield Session(options, Tools(store, options.site, Downloader(options.site), progress), now)
     finally:
@@ -195,6 +196,8 @@ def write_lock(made: EnvironmentLock, path: Path) -> None:
 
 def read_lock(path: Path) -> EnvironmentLock:
     """Return the lock in a file (host path). Raises LockError naming the field that is wrong."""
+    if why := denied(path):
+        raise LockError(f"{path} cannot be read: {why}")
     try:
         if path.stat().st_size > _LOCK_LIMIT:
             raise LockError(f"{path} is larger than {_LOCK_LIMIT >> 20} MiB, which no lock is")

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from reprolake_builder.denied import denied
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
@@ -21,6 +22,7 @@ PROVIDERS: tuple[Provider, ...] = (LocalProvider(), GitProvider())
 _RECORD = re.compile(
     r"(?:doi:|https?://(?:dx\.)?doi\.org/)?10\.\d{4,9}/\S+|https?://(?:www\.)?zenodo\.org/.*|swh:1:.*"
 )
+_ASK = "ask its owner for access, or work as a user who has it"
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+/\S+")
 
 
@@ -32,6 +34,8 @@ def resolve(request: LinkRequest, store: Store, progress: Progress) -> PinnedSou
     link = request.link
     if not link.strip():
         raise ResolveError("the link is empty", hint="for the folder that you are in give .")
+    if "\0" not in link and (why := denied(link)):
+        raise ResolveError(f"{printable(link)} cannot be read: {why}", hint=_ASK)
     for provider in PROVIDERS:
         if not _RECORD.fullmatch(link) and provider.recognises(link):
             return provider.resolve(request, store, progress)
