@@ -92,6 +92,19 @@ def _store(session: Session) -> Iterator[Check]:
     )
 
 
+def _shared(session: Session) -> Iterator[Check]:
+    """One that is not believed ends every command, this one too, with the reason."""
+    for root in session.options.shared_stores:
+        readable = os.access(root / "trees", os.R_OK | os.X_OK)
+        yield Check(
+            name=f"shared store {root}",
+            ok=readable,
+            found="can be read" if readable else "is not there, or cannot be read",
+            remedy="" if readable else f"mount it, or let its owner run `chmod a+rX {root}`",
+            needed_for="nothing: what it would have is fetched and made again",
+        )
+
+
 def _debian(session: Session) -> Iterator[Check]:
     for python in PYTHONS_ON_OFFER.values():
         base = session.options.site.archives["debian"][0]
@@ -133,4 +146,4 @@ def _limits(session: Session) -> Iterator[Check]:
     )
 
 
-_EXAMINERS = (_limits, _sandbox, _git, _store, _resolver, _debian)
+_EXAMINERS = (_limits, _sandbox, _git, _store, _shared, _resolver, _debian)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ _ENGINE_PASSED = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What holds for a whole call. `store` is a host path; `settings` tells the origin of each value.
+    """What holds for a whole call. `store` and `shared_stores` are host paths; `settings` tells the origin of each value.
 
     `unread` is the working folder's reprolake.toml, when there is one that was not read.
     """
@@ -48,6 +49,7 @@ class Options:
     engine_environment: Mapping[str, str]
     settings: Mapping[str, Setting]
     limits: Limits = field(default_factory=Limits)
+    shared_stores: tuple[Path, ...] = ()
     unread: str = ""
 
 
@@ -72,6 +74,9 @@ def load_options(environment: Mapping[str, str], store: str = "", config: str = 
         }
         | network,
         settings=settings,
+        shared_stores=tuple(
+            Path(path).expanduser() for path in values["shared_stores"].split(os.pathsep) if path
+        ),
         unread=unread_file(environment, flags),
     )
 

@@ -30,6 +30,7 @@ SYSTEM_CA_BUNDLES = (
 )
 _FILE_NAME = "reprolake.toml"
 _LIMITS = Limits()
+_LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " "}
 
 
 class UsageError(ReprolakeError):
@@ -42,6 +43,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """reprolake.toml. Every value is optional; an unknown key is an error."""
 
     store: str = ""
+    shared_stores: tuple[str, ...] = ()
     debian_mirror: str = ""
     debian_security_mirror: str = ""
     index_url: str = ""
@@ -210,7 +212,5 @@ def _from_file(path: Path, *, must_exist: bool = False) -> dict[str, Setting]:
     said = {name: value for name, value in msgspec.structs.asdict(found).items() if value}
     if negative := [name for name in NUMBERS if said.get(name, 1) < 0]:
         raise UsageError(f"{path}: {negative[0]} is no whole number above 0")
-    return {
-        name: Setting(value=" ".join(value) if isinstance(value, tuple) else str(value), origin=str(path))
-        for name, value in said.items()
-    }
+    said |= {name: mark.join(said[name]) for name, mark in _LISTS.items() if name in said}
+    return {name: Setting(value=str(value), origin=str(path)) for name, value in said.items()}

@@ -20,13 +20,15 @@ _BYTES = 1 << 60
 
 
 class Marks:
-    """The marks of one process in the file `path` (host path), made when its folder can be written.
+    """The marks of one process in the file `path` (host path), made when it is missing, its folder can be written and `make` is set.
 
     Where locks cannot be had (some network file systems) there are no marks, and nobody is ever alone.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, make: bool = True) -> None:
         self._path = path
+        # Who may only read can mark, but not remove.
+        self._ways = (os.O_RDWR | os.O_CREAT, os.O_RDONLY) if make else (os.O_RDONLY,)
         self._descriptor: int | None = None
         self._marked: set[str] = set()
         self._opening = threading.Lock()
@@ -66,7 +68,7 @@ class Marks:
     def _opened(self) -> int | None:
         with self._opening:
             if self._descriptor is None:
-                for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):  # who may only read can mark, not remove
+                for flags in self._ways:
                     with contextlib.suppress(OSError):
                         self._descriptor = os.open(self._path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
                         break

@@ -20,6 +20,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import itertools
 import os
 import secrets
 import stat
@@ -37,6 +38,7 @@ from reprolake_builder.documents.base import Sha256
 from reprolake_builder.errors import FetchError, StoreError
 from reprolake_builder.in_use import Marks
 from reprolake_builder.removal import remove_tree
+from reprolake_builder.shared import is_plain, shared_stores
 from reprolake_builder.trees import Entry, Owned, scan
 from reprolake_builder.unfinished import Unfinished
 
@@ -80,12 +82,14 @@ class Store:
 
     What lies in it is believed, so whoever may write there decides what runs in every image: nobody but its owner, unless
     the owner says otherwise. It is made for the owner's eyes only, since private repositories lie there, too.
-    Raises StoreError for a folder that every user of the host may write to.
+    What it lacks is looked up in the `shared` stores (host paths), see shared.py.
+    Raises StoreError for a folder that is another user's, or that every user of the host may write to.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, shared: tuple[Path, ...] = ()) -> None:
         self.root = root.absolute()
-        _refuse_open_to_all(self.root)
+        _refuse_strangers(self.root)
+        self._shared = tuple(shared_stores(shared, self.root))
         self._unfinished = Unfinished(self.root / "tmp")
         self._marks = Marks(self.root / "in-use")
         self._hashed: set[Sha256] = set()
@@ -93,13 +97,15 @@ class Store:
     # ------------------------------------------------------------------ archives
     def archive(self, sha256: Sha256) -> Path:
         """Host path at which the archive of that hash lies, or would lie."""
-        return self.root / "archives" / sha256[:2] / sha256
+        own = self.root / "archives" / sha256[:2] / sha256
+        if self._shared and not os.path.isfile(own):
+            return next(self._in_shared("archives", sha256[:2], sha256), own)
+        return own
 
     def has_archive(self, sha256: Sha256) -> bool:
         """Whether the archive is here; its bytes were right when it arrived."""
-        path = self.archive(sha256)
-        self._mark(path)
-        return os.path.isfile(path)
+        self._marks.mark(f"archives/{sha256[:2]}/{sha256}")
+        return os.path.isfile(self.archive(sha256))
 
     def has_sound_archive(self, sha256: Sha256) -> bool:
         """Whether the archive is here with the right bytes, which are read for that once per process."""
@@ -112,7 +118,7 @@ class Store:
                     return False
             except OSError:
                 return False  # what cannot be read is fetched anew
-            _touch(path)
+            self._touch(path)
             self._hashed.add(sha256)
         return True
 
@@ -121,7 +127,7 @@ class Store:
 
         Raises FetchError when its bytes are not those that `sha256` promises; `name` is for that message.
         """
-        final = self.archive(sha256)
+        final = self.root / "archives" / sha256[:2] / sha256
         digest = hashlib.sha256()
         with self._writing() as session:
             self._mark(final)
@@ -147,14 +153,13 @@ class Store:
         """The stored tree of that key, or None when there is none that is whole; nobody removes it while this store is open."""
         folder = self._tree_folder(key)
         self._mark(folder)
-        try:
-            index = (folder / "index").read_bytes()
-        except OSError:
-            return None  # what we may not read is not there
-        if zlib.crc32(index[:-_CHECKSUM]) != int.from_bytes(index[-_CHECKSUM:]) or not index[:-_CHECKSUM]:
-            return None
-        _touch(folder / "index")
-        return Tree(key, folder)
+        if _is_whole(folder):
+            self._touch(folder / "index")
+            return Tree(key, folder)
+        for there in self._in_shared("trees", key[:2], key):
+            if is_plain(there / "index") and is_plain(there / "root") and _is_whole(there):
+                return Tree(key, there)
+        return None
 
     def make_tree(
         self,
@@ -208,14 +213,21 @@ class Store:
     def get(self, kind: str, key: str, of: type[D]) -> D | None:
         """Return the stored document, or None when there is none or it was written by another version."""
         path = self.root / "documents" / kind / key
-        try:
-            found = base.decode(path.read_bytes(), of)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return None
-        except OSError as error:
-            raise _explained(error, self.root) from error
-        _touch(path)
-        return found
+        for place in itertools.chain((path,), self._in_shared("documents", kind, key)):
+            try:
+                found = base.decode(place.read_bytes(), of)
+            except (FileNotFoundError, msgspec.DecodeError):
+                continue
+            except OSError as error:
+                raise _explained(error, self.root) from error
+            self._touch(place)
+            return found
+        return None
+
+    def keys(self, kind: str, prefix: str = "") -> tuple[str, ...]:
+        """Return the keys of the stored documents of a kind that begin with `prefix`."""
+        folders = itertools.chain((self.root / "documents" / kind,), self._in_shared("documents", kind))
+        return tuple(sorted({path.name for folder in folders for path in folder.glob(f"{prefix}*")}))
 
     def put(self, kind: str, key: str, document: object) -> None:
         """Store a document under a key, whole or not at all; an older one is replaced."""
@@ -245,7 +257,7 @@ class Store:
             _make_private(self.root)
         folder = self.root / name
         self._mark(folder)
-        _touch(folder)
+        self._touch(folder)
         return folder
 
     def discard(self, path: Path, *, dry_run: bool = False) -> bool:
@@ -279,6 +291,15 @@ class Store:
         except OSError as error:
             raise _explained(error, self.root) from error
 
+    def _in_shared(self, *parts: str) -> Iterator[Path]:
+        return (path for store in self._shared if (path := store.find(*parts)) is not None)
+
+    def _touch(self, path: Path) -> None:
+        """Note that something of ours was used, once a day; where that cannot be written it is not."""
+        with contextlib.suppress(OSError):
+            if abs(time.time() - path.stat().st_mtime) > _DAY and path.is_relative_to(self.root):
+                os.utime(path)
+
     def _mark(self, path: Path) -> None:
         self._marks.mark(self._name(path))
 
@@ -289,13 +310,18 @@ class Store:
         """Remove this process's folder for unfinished work, and let go of what it used."""
         self._unfinished.close()
         self._marks.close()
+        for store in self._shared:
+            store.close()
 
 
-def _touch(path: Path) -> None:
-    """Note that something was used, once a day; where that cannot be written it is not."""
-    with contextlib.suppress(OSError):
-        if abs(time.time() - path.stat().st_mtime) > _DAY:
-            os.utime(path)
+def _is_whole(folder: Path) -> bool:
+    """Whether a tree's index is there as it was written."""
+    try:
+        index = (folder / "index").read_bytes()
+    except OSError:
+        return False  # what we may not read is not there
+    content, checksum = index[:-_CHECKSUM], index[-_CHECKSUM:]
+    return bool(content) and zlib.crc32(content) == int.from_bytes(checksum)
 
 
 def _make_private(root: Path) -> None:
@@ -303,12 +329,17 @@ def _make_private(root: Path) -> None:
         root.mkdir(mode=0o700, parents=True)
 
 
-def _refuse_open_to_all(root: Path) -> None:
+def _refuse_strangers(root: Path) -> None:
     try:
-        mode = root.stat().st_mode
+        info = root.stat()
     except OSError:
         return  # not there yet, or whoever uses it says what is wrong with it
-    if stat.S_ISDIR(mode) and mode & stat.S_IWOTH:
+    if info.st_uid not in {0, os.geteuid()}:
+        raise StoreError(
+            f"the store {root} belongs to user {info.st_uid}, who decides what is in it",
+            hint="choose a folder of your own with --store DIR; a store of the site's can be one of shared_stores",
+        )
+    if stat.S_ISDIR(info.st_mode) and info.st_mode & stat.S_IWOTH:
         raise StoreError(
             f"every user of this host may write to the store {root}, and so decide what is in your images",
             hint=f"if it is yours, run `chmod o-w {root}`; else choose a folder of your own with --store DIR",

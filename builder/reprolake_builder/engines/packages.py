@@ -92,8 +92,10 @@ def _known(store: Store, key: Sha256, wheel: Wheel) -> Tree:
 def _make(wheel: Wheel, key: Sha256, layout: Layout, base: Tree, store: Store) -> None:
     def fill(root: Path) -> None:
         if not store.has_sound_archive(wheel.sha256):
-            store.discard(store.archive(wheel.sha256))
-            raise BuildError(f"{wheel.filename} in the store {store.root} was damaged", transient=True)
+            damaged = store.archive(wheel.sha256)
+            if damaged.is_relative_to(store.root):
+                store.discard(damaged)
+            raise BuildError(f"{damaged} was {wheel.filename} and is damaged", transient=True)
         installed = unpack_wheel(store.archive(wheel.sha256), wheel.filename, root, layout)
         found = installed.info.rpartition("/")[2]
         if not canonicalize_name(found).startswith(f"{canonicalize_name(wheel.name)}-"):
