@@ -130,8 +130,11 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
     return Request(link=link, **{name: rest.pop(name) for name in names})
 
 
-def show(session: Session, document: Any, *, as_json: bool, text: str) -> None:
-    """Print a result: the document as JSON, or the text for people, which a stranger's names cannot drive the terminal with."""
+def show(session: Session, document: Any, *, as_json: bool, text: str, styled: bool = False) -> None:
+    """Print a result: the document as JSON, or the text for people, which a stranger's names cannot drive the terminal with.
+
+    A `styled` text has colours of ours in it, and its caller has made everything else printable.
+    """
     del session
     if as_json:
         from reprolake_builder.documents.base import pretty
@@ -140,7 +143,7 @@ def show(session: Session, document: Any, *, as_json: bool, text: str) -> None:
     elif text:
         from reprolake_builder.process import printable
 
-        say(f"{printable(text)}\n")
+        say(f"{text if styled else printable(text)}\n")
 
 
 def say(result: str | bytes) -> None:

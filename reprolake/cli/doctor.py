@@ -27,15 +27,16 @@ def command(*, session: Session, as_json: bool) -> None:
     from reprolake.describe import setting_lines
     from reprolake.doctor import examine
     from reprolake.terminal import style
+    from reprolake_builder.process import printable
 
     report = examine(session)
     lines = []
     for check in report.checks:
         mark = style("ok     ", fg="green") if check.ok else style("missing", fg="red")
-        lines.append(f"{mark}  {check.name}: {check.found}")
+        lines.append(f"{mark}  {printable(f'{check.name}: {check.found}')}")
         if not check.ok:
-            lines.append(f"         needed for {check.needed_for}; remedy: {check.remedy}")
-    lines += ["", "settings", *(f"  {line}" for line in setting_lines(report.settings))]
-    show(session, report, as_json=as_json, text="\n".join(lines))
+            lines.append(printable(f"         needed for {check.needed_for}; remedy: {check.remedy}"))
+    lines += ["", "settings", *(printable(f"  {line}") for line in setting_lines(report.settings))]
+    show(session, report, as_json=as_json, text="\n".join(lines), styled=True)
     if not report.ok:
         raise click.exceptions.Exit(23)

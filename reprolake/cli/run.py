@@ -54,10 +54,10 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     told = style(record.status, fg="green" if good else "red", bold=True)
     lines = (
         f"{told}: {printable(record.message)}",
-        f"result   {staged.folder}",
+        printable(f"result   {staged.folder}"),
         f"open     {(staged.folder / 'index.html').as_uri()}",
     )
-    show(session, result, as_json=as_json, text="\n".join(lines))
+    show(session, result, as_json=as_json, text="\n".join(lines), styled=True)
     if as_json and not good:
         click.echo(lines[0], err=True)
     raise click.exceptions.Exit(record.exit_code)

@@ -154,7 +154,8 @@ def test_doctor_tells_of_a_ca_bundle_that_is_not_there(reprolake):
     )
     assert done.returncode == 23
     assert "invalid path: /does/not/exist" in done.stdout
-    assert "git: not found" in done.stdout
+    assert "missing  git: not found" in done.stdout
+    assert "\N{REPLACEMENT CHARACTER}" not in done.stdout
     assert "Traceback" not in done.stderr
 
 
