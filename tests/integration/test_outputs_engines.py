@@ -35,7 +35,10 @@ def changed_image(session, tmp_path_factory):
     copy = tmp_path_factory.mktemp("changed") / "repository"
     shutil.copytree(SAMPLE, copy)
     (copy / "notes.txt").write_text(os.urandom(8).hex())
-    return obtain_image(obtain_lock(Request(link=str(copy)), session), session)
+    image = obtain_image(obtain_lock(Request(link=str(copy)), session), session)
+    yield image
+    for program in filter(shutil.which, LIMITS):
+        remove(program, image.id.removeprefix("sha256:"))
 
 
 @pytest.fixture(params=ENGINES)
@@ -46,8 +49,8 @@ def engine(request):
     remove(request.param)
 
 
-def remove(program):
-    subprocess.run([program, "image", "rm", "--force", NAME], capture_output=True, check=False)
+def remove(program, name=NAME):
+    subprocess.run([program, "image", "rm", "--force", name], capture_output=True, check=False)
 
 
 def asked(*command):
