@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
-from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, RepositoryOrigin, SdistOrigin
+from reprolake_builder.documents.lock import (
+    BuiltWheelLock,
+    EnvironmentLock,
+    GitOrigin,
+    RepositoryOrigin,
+    SdistOrigin,
+)
 from reprolake_builder.documents.source import GitSource, PinnedSource
 
 if TYPE_CHECKING:
@@ -80,6 +86,8 @@ def _origin(wheel: BuiltWheelLock) -> str:
             return wheel.origin.filename
         case RepositoryOrigin():
             return f"./{wheel.origin.path}"
+        case GitOrigin():
+            return f"{wheel.origin.source.url} at {wheel.origin.source.commit[:12]}"
     assert_never(wheel.origin)
 
 

@@ -49,6 +49,7 @@ def detect(tree: SourceTree, ignore: tuple[str, ...] = ()) -> EnvironmentSpec:
         python=heard.python,
         requirements=heard.requirements,
         constraints=heard.constraints,
+        sources=heard.sources,
         apt=heard.apt,
         project=given.base if declared else None,
         project_extras=tuple(sorted(_extras(heard))),
@@ -105,7 +106,7 @@ def _beside_conda(given: Given, path: str, heard: Heard) -> Heard:
         reason = f"{heard.files[0]} stands over it, and it cannot be understood: {error.message}"
         return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
     matters = any(item.matters for item in other.unheard)
-    if not matters and not other.own and _demands(other) <= _demands(heard):
+    if not matters and not other.own and not other.sources and _demands(other) <= _demands(heard):
         return Heard(
             unheard=(UnheardFile(path=path, reason=f"{heard.files[0]} asks for the same", matters=False),)
         )
@@ -134,7 +135,7 @@ def _own_package(given: Given, folder: str, heard: Heard) -> Heard:
         )
         return Heard(unheard=(UnheardFile(path=declaring[0], reason=reason, matters=True),))
     if pyproject is not None and pyproject.has_project:
-        return read_project(pyproject, frozenset(), named=False)
+        return read_project(given, pyproject, frozenset(), named=False)
     beside = Heard()
     if pyproject is not None and not pyproject.has_build_system:
         beside = Heard(unheard=(_unread(pyproject),))
@@ -144,7 +145,7 @@ def _own_package(given: Given, folder: str, heard: Heard) -> Heard:
 def _asked_for(given: Given, pyproject: Pyproject | None, heard: Heard) -> Heard:
     """Return what the package asks for that requirements.txt or environment.yml names as `-e .`."""
     if pyproject is not None and pyproject.has_project:
-        return read_project(pyproject, frozenset(_extras(heard)), named=True)
+        return read_project(given, pyproject, frozenset(_extras(heard)), named=True)
     declaring = _declaring(given, pyproject)
     if declaring or (pyproject is not None and pyproject.has_build_system):
         return _scripted(declaring, pyproject)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, fields
 
-from reprolake_builder.documents.environment import Asked, UnheardFile
+from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.source_tree import SourceTree
 
 
@@ -43,6 +43,7 @@ class Heard:
     python: tuple[Asked, ...] = ()
     requirements: tuple[Asked, ...] = ()
     constraints: tuple[Asked, ...] = ()
+    sources: tuple[AskedSource, ...] = ()
     apt: tuple[Asked, ...] = ()
     own: tuple[Asked, ...] = ()
     build_requirements: tuple[Asked, ...] = ()

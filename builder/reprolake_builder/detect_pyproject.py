@@ -15,7 +15,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.detect_heard import Given, Heard, join
-from reprolake_builder.documents.environment import Asked, UnheardFile
+from reprolake_builder.detect_sources import ask_reference
+from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
 
@@ -89,18 +90,38 @@ class Pyproject:
         """The texts as PEP 508 demands. Raises DetectError for one that is none, or refers to an address."""
         return tuple(self._requirement(text) for text in texts)
 
+    def demands(
+        self, texts: Iterable[str], given: Given
+    ) -> tuple[tuple[Asked, ...], tuple[AskedSource, ...]]:
+        """The texts as PEP 508 demands, and as demands for git repositories. Raises DetectError for what is neither."""
+        asked: list[Asked] = []
+        sources: list[AskedSource] = []
+        for text in texts:
+            requirement = self._parsed(text)
+            if requirement.url is None:
+                asked.append(Asked(text=str(requirement), origin=self.origin(text)))
+            else:
+                sources.append(ask_reference(requirement, self.origin(text), given))
+        return tuple(asked), tuple(sources)
+
     def _requirement(self, text: str) -> Asked:
+        requirement = self._parsed(text)
+        if requirement.url is not None:
+            raise DetectError(
+                f"{self.origin(text)}: {printable(requirement.name)} comes from an address",
+                hint="what builds a package comes from the package index in this version",
+            )
+        return Asked(text=str(requirement), origin=self.origin(text))
+
+    def _parsed(self, text: str) -> Requirement:
         origin = self.origin(text)
         try:
             requirement = Requirement(text)
         except (InvalidRequirement, RecursionError) as error:
             raise DetectError(f"{origin}: {printable(text)[:200]!r} is no requirement") from error
-        if requirement.url is not None or not str(requirement).isprintable():
-            raise DetectError(
-                f"{origin}: {printable(requirement.name)} comes from an address",
-                hint="packages from addresses come in a later version; name a released version for now",
-            )
-        return Asked(text=str(requirement), origin=origin)
+        if not str(requirement).isprintable():
+            raise DetectError(f"{origin}: {printable(requirement.name)} holds control characters")
+        return requirement
 
 
 def read_pyproject(given: Given) -> Pyproject | None:
@@ -117,7 +138,7 @@ def read_pyproject(given: Given) -> Pyproject | None:
         raise DetectError(f"{path} is no TOML: {printable(str(error))[:200]}") from error
 
 
-def read_project(pyproject: Pyproject, extras: frozenset[str], *, named: bool) -> Heard:
+def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, named: bool) -> Heard:
     """Return what the package declared by [project] asks for, with these extras; `named` is whether `-e .` names it.
 
     Raises DetectError.
@@ -136,12 +157,13 @@ def read_project(pyproject: Pyproject, extras: frozenset[str], *, named: bool) -
         )
     texts = [*pyproject.texts(project, "dependencies"), *(t for extra in wanted for t in optional[extra])]
     own = canonicalize_name(project["name"])
-    asked = pyproject.requirements(texts)
+    asked, sources = pyproject.demands(texts, given)
     is_package = named or pyproject.tool.get("uv", {}).get("package") is not False
     return _tools(pyproject) + Heard(
         files=(pyproject.path,),
         python=_requires_python(pyproject, project),
         requirements=tuple(a for a in asked if canonicalize_name(Requirement(a.text).name) != own),
+        sources=sources,
         own=(Asked(text="", origin=pyproject.origin("[project]")),) if is_package else (),
         build_requirements=build_requirements(pyproject) if is_package else (),
         dynamic=is_package

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from packaging.requirements import InvalidRequirement, Requirement
 
 from reprolake_builder.detect_heard import Given, Heard, join
-from reprolake_builder.documents.environment import Asked, UnheardFile
+from reprolake_builder.detect_sources import FILES, ask_folder, ask_git, ask_reference, is_git
+from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
 
@@ -23,8 +24,7 @@ _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _LONGEST = 2000  # characters of a demand without its options
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_LATER = "packages from addresses and folders come in a later version; name a released version for now"
-_WHEELS = "packages come from wheels only, so it is so anyway"
+_WHEELS = "wheels are taken where there are any"
 _INDEX = "the package index comes from the site's configuration"
 # Options: whether a value follows, whether heeding it would change the result, and why it is not heeded.
 _OPTIONS = {
@@ -34,16 +34,16 @@ _OPTIONS = {
     "--no-index": (False, True, _INDEX),
     "--find-links": (True, True, _INDEX),
     "--pre": (False, True, "pre-releases are taken only where a version asks for one"),
-    "--no-binary": (True, True, "packages come from wheels only in this version"),
+    "--no-binary": (True, True, "what has a wheel is not built in this version"),
     "--only-binary": (True, False, _WHEELS),
     "--prefer-binary": (False, False, _WHEELS),
     "--require-hashes": (False, False, "the lock pins the SHA-256 of every file"),
     "--trusted-host": (True, False, _INDEX),
     "--use-feature": (True, False, "it is a setting of pip, which does not resolve here"),
-    "--config-settings": (True, True, "packages come from wheels, nothing is built with settings"),
-    "--config-setting": (True, True, "packages come from wheels, nothing is built with settings"),
-    "--global-option": (True, True, "packages come from wheels, nothing is built with options"),
-    "--install-option": (True, True, "packages come from wheels, nothing is built with options"),
+    "--config-settings": (True, True, "builds take no settings or options in this version"),
+    "--config-setting": (True, True, "builds take no settings or options in this version"),
+    "--global-option": (True, True, "builds take no settings or options in this version"),
+    "--install-option": (True, True, "builds take no settings or options in this version"),
 }
 _INCLUDES = ("--requirement", "--constraint", "--editable")
 _SHORT = {
@@ -71,6 +71,7 @@ class RequirementsReader:
     _seen: set[tuple[str, bool]] = field(default_factory=set)
     _requirements: list[Asked] = field(default_factory=list)
     _constraints: list[Asked] = field(default_factory=list)
+    _sources: list[AskedSource] = field(default_factory=list)
     _own: list[Asked] = field(default_factory=list)
     _unheard: list[UnheardFile] = field(default_factory=list)
     _hashed: list[str] = field(default_factory=list)
@@ -86,6 +87,7 @@ class RequirementsReader:
             unheard=tuple(unheard),
             requirements=tuple(self._requirements),
             constraints=tuple(self._constraints),
+            sources=tuple(self._sources),
             own=tuple(self._own),
         )
 
@@ -162,26 +164,46 @@ class RequirementsReader:
                 hint = f"with two equals signs: {printable(text).replace('=', '==', 1)}"
             raise line.refused("is no requirement", f"write it {hint}") from error
         if requirement.url is not None:
-            raise line.refused("asks for a package from an address", _LATER)
+            self._take_source(ask_reference(requirement, line.origin, self.given), line)
+            return
         asked = Asked(text=str(requirement), origin=line.origin)
         if not asked.text.isprintable():
             raise line.refused("holds control characters")
         (self._constraints if line.constraints else self._requirements).append(asked)
 
     def _take_local(self, text: str, line: _Line) -> None:
-        folder, bracket, rest = text.partition("[")
-        extras, closing, tail = rest.partition("]")
+        if is_git(text):
+            self._take_source(ask_git(text, line.origin, self.given), line)
+            return
+        if re.match(r"[\w.-]+\s*(\[[^\]]*\])?\s*@", text):
+            self._take_reference(text, line)
+            return
         if _ADDRESS.match(text) or "@" in text:
-            raise line.refused("asks for a package from an address", _LATER)
-        if bool(bracket) != bool(closing) or tail.strip() or ";" in text:
+            raise line.refused("asks for a package from an address that is no git repository", FILES)
+        folder, bracket, rest = text.partition(";")[0].partition("[")
+        extras, closing, tail = rest.partition("]")
+        if bool(bracket) == bool(closing) and join(line.folder, folder.strip()) == self.given.base:
+            if tail.strip() or ";" in text:
+                raise line.refused("is not understood", "write `-e .` or `-e .[EXTRA]`")
+            if line.constraints:
+                raise line.refused("constrains the repository's own package", "remove the line")
+            self._own.append(Asked(text=extras, origin=line.origin))
+            return
+        self._take_source(ask_folder(text, line.folder, line.origin, self.given), line)
+
+    def _take_reference(self, text: str, line: _Line) -> None:
+        try:
+            requirement = Requirement(text)
+        except (InvalidRequirement, RecursionError) as error:
             raise line.refused(
-                "is not understood", "for the repository's own package write `-e .` or `-e .[EXTRA]`"
-            )
-        if folder.startswith(("/", "~")) or join(line.folder, folder.strip()) != self.given.base:
-            raise line.refused("asks for a package from a folder or file", _LATER)
+                "is no requirement", "write it like `NAME @ git+https://HOST/PATH@REF`"
+            ) from error
+        self._take_source(ask_reference(requirement, line.origin, self.given), line)
+
+    def _take_source(self, asked: AskedSource, line: _Line) -> None:
         if line.constraints:
-            raise line.refused("constrains the repository's own package", "remove the line")
-        self._own.append(Asked(text=extras, origin=line.origin))
+            raise line.refused("constrains a package to an address", "ask for it in requirements.txt instead")
+        self._sources.append(asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def lock(
     """
     source = tree.source
     as_of = choose_as_of(source, options.as_of, options.now)
-    workshop = Workshop(Commission(tree, spec.apt, as_of), tools, build)
+    workshop = Workshop(Commission(tree, spec.apt, as_of, spec.sources), tools, build)
     choice, project = _Stage(spec, options, workshop, tools, as_of).settle()
     debian = workshop.base(choice.candidate.python.version)
     own = project.built.lock.name if project is not None else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from reprolake_builder.download import Downloader
 from reprolake_builder.progress import SILENT, Progress
@@ -12,9 +13,13 @@ from reprolake_builder.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """The store, the site's addresses, what fetches from them, and where progress is told."""
+    """The store, the site's addresses, what fetches from them, and where progress is told.
+
+    `git_environment` holds the variables that git is started with, as in LinkRequest.
+    """
 
     store: Store
     site: Site
     downloader: Downloader
     progress: Progress = SILENT
+    git_environment: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reprolake_builder.documents.base import Document, Sha256
+from reprolake_builder.documents.base import Document, FolderInside, Sha256
 
 
 class SpokenFile(Document, frozen=True, kw_only=True):
@@ -32,11 +32,27 @@ class Asked(Document, frozen=True, kw_only=True):
     origin: str
 
 
+class AskedSource(Document, frozen=True, kw_only=True):
+    """A package that is asked for by where it is.
+
+    With a `url` that is the folder `folder` of a git repository at `ref` ("" for its HEAD); without one, the folder `folder`
+    of the locked source itself, relative to its root. `name` is "" where only its build tells it; `marker` as in PEP 508.
+    """
+
+    url: str = ""
+    ref: str = ""
+    folder: FolderInside = ""
+    name: str = ""
+    extras: tuple[str, ...] = ()
+    marker: str = ""
+    origin: str
+
+
 class EnvironmentSpec(Document, frozen=True, kw_only=True):
     """What was asked for.
 
     `python` holds PEP 440 specifier sets ("==3.11.*", ">=3.9"), all of which must hold. `requirements` and
-    `constraints` are PEP 508 lines without direct references. `apt` are Debian package names. `project` is the folder of
+    `constraints` are PEP 508 lines without direct references, `sources` are packages asked for by where they are. `apt` are Debian package names. `project` is the folder of
     the repository's own package, relative to the source's root, or None; its build requirements are `build_requirements`.
     """
 
@@ -45,6 +61,7 @@ class EnvironmentSpec(Document, frozen=True, kw_only=True):
     python: tuple[Asked, ...] = ()
     requirements: tuple[Asked, ...] = ()
     constraints: tuple[Asked, ...] = ()
+    sources: tuple[AskedSource, ...] = ()
     apt: tuple[Asked, ...] = ()
     project: str | None = None
     project_extras: tuple[str, ...] = ()

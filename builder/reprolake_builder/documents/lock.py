@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from reprolake_builder.documents.base import Document, Moment, Sha256, Size
+from reprolake_builder.documents.base import Document, FolderInside, Moment, Sha256, Size
 from reprolake_builder.documents.environment import EnvironmentSpec
-from reprolake_builder.documents.source import PinnedSource
+from reprolake_builder.documents.source import GitSource, PinnedSource
 
 LAYOUT = 1
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
@@ -46,13 +46,6 @@ SdistName = Annotated[
 ]
 VariableName = Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]*$(?!\n)", description="environment variable")]
 VariableValue = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
-FolderPath = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?!/)(?!(?:.*/)?\.\.(?:/|$))[^\x00-\x1f\x7f]*$(?!\n)",
-        description="path of a folder, without `..`",
-    ),
-]
 
 
 class DebPackage(Document, frozen=True, kw_only=True):
@@ -117,7 +110,7 @@ class WheelLock(Document, frozen=True, kw_only=True):
 class RepositoryOrigin(Document, frozen=True, kw_only=True, tag="repository", tag_field="kind"):
     """A package of the locked source itself, in the folder `path` relative to the source's root ("" for the root)."""
 
-    path: FolderPath
+    path: FolderInside
 
 
 class SdistOrigin(Document, frozen=True, kw_only=True, tag="sdist", tag_field="kind"):
@@ -129,7 +122,13 @@ class SdistOrigin(Document, frozen=True, kw_only=True, tag="sdist", tag_field="k
     index: str = "default"
 
 
-Origin = RepositoryOrigin | SdistOrigin
+class GitOrigin(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"):
+    """A commit of a git repository; its `subdir` holds the package."""
+
+    source: GitSource
+
+
+Origin = RepositoryOrigin | SdistOrigin | GitOrigin
 
 
 class BuiltWheelLock(Document, frozen=True, kw_only=True):

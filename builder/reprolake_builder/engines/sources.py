@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import assert_never
 
-from reprolake_builder.documents.lock import BuiltWheelLock, RepositoryOrigin, SdistOrigin
+from reprolake_builder.documents.base import content_hash
+from reprolake_builder.documents.lock import LAYOUT, BuiltWheelLock, GitOrigin, RepositoryOrigin, SdistOrigin
 from reprolake_builder.engines.backend import Workplace
 from reprolake_builder.engines.sdist import BUILD, fetch_sdist, sdist_tree
-from reprolake_builder.image import REPOSITORY
+from reprolake_builder.errors import FetchError
+from reprolake_builder.image import REPOSITORY, USER
+from reprolake_builder.providers.git import write_git
 from reprolake_builder.solvers.pypi_sdists import sdist_url
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
@@ -62,6 +66,25 @@ def sdist_source(origin: SdistOrigin, url: str, tools: Tools) -> Source:
     return Source(origin.filename, sdist_tree(origin, tools.store), BUILD)
 
 
+def git_source(origin: GitOrigin, tools: Tools) -> Source:
+    """Return the files of a commit of a git repository, fetched if they are missing. Raises FetchError."""
+    pinned = origin.source
+
+    def fill(folder: Path) -> None:
+        root = folder / BUILD
+        root.mkdir()
+        found = write_git(pinned, root, tools.store, tools.progress, tools.git_environment)
+        if found != pinned.tree:
+            raise FetchError(
+                f"the files of {pinned.url} at {pinned.commit[:12]} have the tree {found}, pinned is {pinned.tree}",
+                hint="the lock was changed by hand, or the repository's objects are damaged",
+            )
+
+    key = content_hash({"layer": "git source", "tree": pinned.tree, "layout": LAYOUT})
+    tree = tools.store.make_tree(key, fill, owner=USER)
+    return Source(f"{pinned.url} at {pinned.commit[:12]}", tree, BUILD, pinned.subdir)
+
+
 def find_source(wheel: BuiltWheelLock, repository: Tree, tools: Tools) -> Source:
     """Return what a locked wheel was built from. Raises FetchError when it cannot be had any more."""
     match wheel.origin:
@@ -74,4 +97,6 @@ def find_source(wheel: BuiltWheelLock, repository: Tree, tools: Tools) -> Source
                 else sdist_url(wheel.name, wheel.origin, tools)
             )
             return sdist_source(wheel.origin, url, tools)
+        case GitOrigin():
+            return git_source(wheel.origin, tools)
     assert_never(wheel.origin)

@@ -6,18 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
+from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from reprolake_builder.documents.environment import Asked
-from reprolake_builder.documents.lock import BuiltWheelLock, Origin, RepositoryOrigin
+from reprolake_builder.documents.environment import Asked, AskedSource
+from reprolake_builder.documents.lock import BuiltWheelLock, GitOrigin, Origin, RepositoryOrigin
+from reprolake_builder.documents.source import GitSource
 from reprolake_builder.engines.backend import MoreAskedError, build_system, environment
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
 from reprolake_builder.engines.remedies import find_remedy
-from reprolake_builder.engines.sources import Source, repository_source, sdist_source
+from reprolake_builder.engines.sources import Source, git_source, repository_source, sdist_source
 from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.process import printable
+from reprolake_builder.providers.git_dated import resolve_dated
+from reprolake_builder.providers.links import parse_git_link
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
 from reprolake_builder.solvers.pypi import solve_build
@@ -25,6 +29,7 @@ from reprolake_builder.solvers.pypi_requirements import Demand, allowed_versions
 from reprolake_builder.solvers.pypi_sdists import Sdist, Search, find_sdist, keep_url
 from reprolake_builder.solvers.pypi_supply import Lack
 from reprolake_builder.solvers.pypi_target import Target
+from reprolake_builder.solvers.pypi_uv import Direct
 from reprolake_builder.solvers.pypi_words import wheelless
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.tools import Tools
@@ -37,11 +42,12 @@ _MOST_VERSIONS = 4  # of one package that are built in search of one that fits
 
 @dataclass(frozen=True, slots=True)
 class Commission:
-    """What a workshop works for: the source, its Debian packages, and the cut-off of what builds."""
+    """What a workshop works for: the source, its Debian packages, the cut-off, and packages asked for by where they are."""
 
     tree: SourceTree
     apt: tuple[Asked, ...]
     as_of: AsOf
+    sources: tuple[AskedSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class Workshop:
     tools: Tools
     build: Build = build_wheel
     _made: dict[str, dict[NormalizedName, dict[Version, Made]]] = field(default_factory=dict)
+    _direct: dict[str, dict[AskedSource, Made]] = field(default_factory=dict)
+    _pinned: dict[AskedSource, GitSource] = field(default_factory=dict)
     _bases: dict[str, SolvedDebian] = field(default_factory=dict)
 
     def base(self, python: str) -> SolvedDebian:
@@ -84,11 +92,20 @@ class Workshop:
         made = self._made.get(target.minor, {}).values()
         return tuple(item.built.lock for versions in made for item in versions.values())
 
+    def direct(self, target: Target) -> tuple[Direct, ...]:
+        """Return the wheels of the packages that are asked for by where they are, built for the target."""
+        made = self._direct.setdefault(target.minor, {})
+        for asked in self.commission.sources:
+            if asked not in made and target.holds(Marker(asked.marker) if asked.marker else None):
+                made[asked] = self._from_place(asked, target)
+        return tuple(Direct(item.built.lock, asked.extras) for asked, item in made.items())
+
     def notes(self, wheels: tuple[BuiltWheelLock, ...], target: Target) -> tuple[str, ...]:
         """Return what is to be known about built wheels."""
-        made = self._made.get(target.minor, {})
-        found = [made[canonicalize_name(wheel.name)][Version(wheel.version)].notes for wheel in wheels]
-        return tuple(dict.fromkeys(note for notes in found for note in notes))
+        made = [*self._direct.get(target.minor, {}).values()]
+        made += [item for of_name in self._made.get(target.minor, {}).values() for item in of_name.values()]
+        taken = {wheel.sha256 for wheel in wheels}
+        return tuple(dict.fromkeys(n for item in made if item.built.lock.sha256 in taken for n in item.notes))
 
     def supply(self, lack: Lack) -> bool:
         """Build what lacks a wheel from its source distribution, and return whether there was one."""
@@ -112,17 +129,45 @@ class Workshop:
         epoch = int(self.commission.tree.source.date.timestamp())
         return self._make(_Job(origin, source, requirements, epoch), target)
 
+    def _from_place(self, asked: AskedSource, target: Target) -> Made:
+        """Return the package in a git repository, or in a folder of the locked source."""
+        tree = self.commission.tree
+        if asked.url:
+            pinned = self._pin(asked)
+            origin: Origin = GitOrigin(source=pinned)
+            source = git_source(GitOrigin(source=pinned), self.tools)
+            epoch = pinned.date
+        else:
+            origin = RepositoryOrigin(path=asked.folder)
+            source = repository_source(RepositoryOrigin(path=asked.folder), tree.tree)
+            epoch = tree.source.date
+        job = _Job(origin, source, _requires(source), int(epoch.timestamp()))
+        made = self._make(job, target)
+        if asked.name and made.built.lock.name != asked.name:
+            raise SourceBuildError(
+                f"{asked.origin} asks for {asked.name}, and {source.what} holds {made.built.lock.name}",
+                hint="write the name that the package has",
+            )
+        return made
+
+    def _pin(self, asked: AskedSource) -> GitSource:
+        if asked not in self._pinned:
+            tools = self.tools
+            link = parse_git_link(asked.url, asked.ref, asked.folder)
+            cutoff = self.commission.as_of.cutoff
+            self._pinned[asked] = resolve_dated(
+                link, cutoff, tools.store, tools.progress, tools.git_environment
+            )
+        return self._pinned[asked]
+
     def _from_sdist(self, sdist: Sdist, lack: Lack) -> Made:
         tools = self.tools
         source = sdist_source(sdist.origin, sdist.url, tools)
         keep_url(sdist, tools)
         size = tools.store.archive(sdist.origin.sha256).stat().st_size
         origin = msgspec.structs.replace(sdist.origin, size=size)
-        file = f"pyproject.toml of {origin.filename}"
-        requires = build_system(source.tree, source.path)["requires"]
-        asked = tuple(Asked(text=text, origin=file) for text in requires)
         epoch = MTIME if sdist.uploaded is None else int(sdist.uploaded.timestamp())
-        made = self._make(_Job(origin, source, asked, epoch, lack.demands), lack.target)
+        made = self._make(_Job(origin, source, _requires(source), epoch, lack.demands), lack.target)
         pin = made.built.lock
         if (pin.name, Version(pin.version)) != (sdist.name, sdist.version):
             raise SourceBuildError(
@@ -163,6 +208,13 @@ class Workshop:
             asked += more
             if len(met) + len(added) > _ATTEMPTS:
                 raise failure
+
+
+def _requires(source: Source) -> tuple[Asked, ...]:
+    """Return what the source says that it is built with."""
+    origin = f"pyproject.toml of {source.what}"
+    requires = build_system(source.tree, source.path)["requires"]
+    return tuple(Asked(text=text, origin=origin) for text in requires)
 
 
 def _holding(texts: tuple[str, ...], what: str, target: Target) -> list[Asked]:

@@ -46,7 +46,7 @@ class GitProvider:
         """Return the commit that the link's ref names exactly; it is fetched, without history. Raises ResolveError."""
         link = parse_git_link(request.link, request.ref, request.subdir)
         with opened(store, link, request.git_environment, progress, ResolveError) as cache:
-            facts = _resolve_commit(cache)
+            facts = resolve_commit(cache)
             if link.subdir and not cache.has_folder(facts.commit, link.subdir):
                 raise ResolveError(
                     f"{link.url} has no folder {link.subdir!r} at {facts.commit[:12]}",
@@ -122,7 +122,8 @@ def _link_of(source: GitSource) -> GitLink:
     return link
 
 
-def _resolve_commit(cache: GitCache) -> CommitFacts:
+def resolve_commit(cache: GitCache) -> CommitFacts:
+    """Return the commit that the ref of the cache's link names, fetched without history. Raises ResolveError."""
     ref = cache.link.ref
     if git_refs.FULL_ID.fullmatch(ref):
         return cache.bring(ref.lower())

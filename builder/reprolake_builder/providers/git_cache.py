@@ -93,6 +93,14 @@ class GitCache:
             hint="it was never pushed or was removed, the repository was rewritten, or the id is of something else",
         )
 
+    def bring_history(self, commit: str) -> None:
+        """Bring all that led to the commit, and the repository's tags."""
+        refspecs = (f"+{commit}:refs/reprolake/commits/{commit}", "+refs/tags/*:refs/tags/*")
+        with self.progress.step(f"Fetching the history of {self.link.url}"):
+            refused = self._fetch(_EVERYTHING, *refspecs)
+            if refused and self._fetch(_EVERYTHING, _ALL) and (refused := self._fetch("", _ALL)):
+                raise self._explained(refused)
+
     def bring_by_prefix(self, prefix: str) -> tuple[str, ...]:
         """Return the ids of all commits beginning with `prefix`; for that the whole history is fetched."""
         with self.progress.step(f"Fetching the history of {self.link.url} to look for {prefix}"):
@@ -112,12 +120,12 @@ class GitCache:
         listed = self.git.run("ls-tree", "-d", "-z", "--name-only", commit).stdout
         return tuple(name.decode("utf-8", "replace") for name in listed.split(b"\0") if name)
 
-    def _fetch(self, depth: str, refspec: str) -> str:
+    def _fetch(self, depth: str, *refspecs: str) -> str:
         """Return "" after success, git's words after a refusal. Raises when another attempt would fare no better."""
         done = self.git.run(
             *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
             *(["--update-shallow", depth] if depth else []),
-            *("--", self.link.url, refspec),
+            *("--", self.link.url, *refspecs),
             timeout=_FETCHING,
         )
         if not done.returncode:

@@ -28,6 +28,7 @@ from reprolake_builder.tools import Tools
 
 KERNEL = canonicalize_name("ipykernel")
 _LARGEST_WHEEL = 16 << 30  # bytes
+_WHEELS_ONLY = WheelsOnly()
 _RELAX = (
     "relax the requirement, choose a later date with `--as-of DATE`, or another Python with `--python X.Y`"
 )
@@ -77,17 +78,18 @@ def asking(requirements: Sequence[Asked], constraints: Sequence[Asked], as_of: A
     return Asking(parse_all(requirements), parse_all(constraints), as_of)
 
 
-def solve(asked: Asking, target: Target, tools: Tools, built: tuple[BuiltWheelLock, ...] = ()) -> Solution:
+def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHEELS_ONLY) -> Solution:
     """Return the wheels for one target, with what `python -m venv` gave at the date and a kernel.
 
-    `built` wheels lie in the store and are on offer beside those of the index. Raises UnsatisfiableError when no set of wheels fits; FetchError or LockError (transient) when the index cannot be reached.
+    What `supplier` has built is on offer beside the wheels of the index. Raises UnsatisfiableError when no set of wheels fits; FetchError or LockError (transient) when the index cannot be reached.
     """
     uv = Uv(tools.site, tools.store)
     question = Question(
         tuple(demand.line for demand in asked.requirements),
         tuple(demand.line for demand in asked.constraints),
         asked.as_of.cutoff,
-        built=built,
+        built=supplier.offered(target),
+        direct=supplier.direct(target),
     )
     whole = replace(question, requirements=(*question.requirements, *_additions(target)))
     try:
@@ -97,10 +99,12 @@ def solve(asked: Asking, target: Target, tools: Tools, built: tuple[BuiltWheelLo
         raise _our_fault(error, target) from error
     own = uv.resolve_again(question, target)
     additions = [name for name in _additions(target) if name not in own.packages]
-    direct = tuple(dict.fromkeys(d.name for d in asked.requirements if target.holds(d.requirement.marker)))
+    names = [d.name for d in asked.requirements if target.holds(d.requirement.marker)]
+    names += [canonicalize_name(item.wheel.name) for item in question.direct]
+    direct = tuple(dict.fromkeys(names))
     resolved = Resolved(whole, answer, target, asked.demands, asked.as_of.date)
     watched = (*direct, KERNEL) if KERNEL in additions else direct
-    taken = _taken(answer, built, direct)
+    taken = _taken(answer, (*question.built, *(item.wheel for item in question.direct)), direct)
     rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in taken}}
     return Solution(
         target,
@@ -121,7 +125,7 @@ def choose(
     preference. What has no wheel at all `supplier` builds; what has one for another candidate, only when no candidate does
     without. Raises LockError that says for each why it does not do, SourceBuildError when a build failed.
     """
-    trial = _try_all(asked, candidates, tools, supplier or WheelsOnly(), patient=True)
+    trial = _try_all(asked, candidates, tools, supplier or _WHEELS_ONLY, patient=True)
     if trial.choice is None and supplier is not None and len(candidates) > 1:
         trial = _try_all(asked, candidates, tools, supplier, patient=False)
     if trial.choice is None:
@@ -177,7 +181,7 @@ def _supplied(
     """Return the solution for one target, with wheels built as long as they help."""
     for _ in range(_MOST_BUILDS):
         try:
-            return solve(asked, target, tools, supplier.offered(target))
+            return solve(asked, target, tools, supplier)
         except UnsatisfiableError as error:
             if not supplier.supply(Lack(error.refusal.whole, asked.demands, target, elsewhere)):
                 raise

@@ -8,6 +8,7 @@ from typing import Protocol
 from reprolake_builder.documents.lock import BuiltWheelLock
 from reprolake_builder.solvers.pypi_requirements import Demand
 from reprolake_builder.solvers.pypi_target import Target
+from reprolake_builder.solvers.pypi_uv import Direct
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,9 @@ class Supplier(Protocol):
     def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
         """Return the wheels that were built for the target so far; all lie in the store."""
 
+    def direct(self, target: Target) -> tuple[Direct, ...]:
+        """Return the wheels of the packages that are asked for by where they are. Raises SourceBuildError."""
+
     def supply(self, lack: Lack) -> bool:
         """Return whether a wheel was built that may help. Raises SourceBuildError when its build failed."""
 
@@ -37,6 +41,11 @@ class WheelsOnly:
     """Supplies nothing."""
 
     def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
+        """Return no wheels."""
+        del target
+        return ()
+
+    def direct(self, target: Target) -> tuple[Direct, ...]:
         """Return no wheels."""
         del target
         return ()

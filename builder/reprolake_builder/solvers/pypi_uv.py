@@ -53,12 +53,25 @@ _FROM = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[.*\])?==.*\n\s+# from (\S+)$", re
 
 
 @dataclass(frozen=True, slots=True)
+class Direct:
+    """A wheel of the store that is asked for itself, with these extras."""
+
+    wheel: BuiltWheelLock
+    extras: tuple[str, ...] = ()
+
+    @property
+    def demand(self) -> str:
+        """The package with its extras, as PEP 508 has it."""
+        return f"{self.wheel.name}[{','.join(self.extras)}]" if self.extras else self.wheel.name
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is to be resolved: PEP 508 lines that went through pypi_requirements.
 
     `cutoff` (UTC) hides later uploads, None hides nothing; `later` are other cut-offs for single packages.
     `dependencies` tells whether what the packages require belongs to the answer. `built` are wheels of the store that are
-    on offer beside those of the index.
+    on offer beside those of the index, `direct` ones are to be taken whatever the index has.
     """
 
     requirements: tuple[str, ...]
@@ -67,6 +80,7 @@ class Question:
     later: tuple[tuple[str, datetime], ...] = ()
     dependencies: bool = True
     built: tuple[BuiltWheelLock, ...] = ()
+    direct: tuple[Direct, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +123,7 @@ class Uv:
 
         Raises UnsatisfiableError when there are none, LockError (transient) when the index cannot be reached.
         """
-        if not question.requirements:
+        if not question.requirements and not question.direct:
             return Answer({})
         return _answer(*self._compile(question, target, "pylock.toml"))
 
@@ -118,7 +132,7 @@ class Uv:
 
         Where that part alone would see other releases than the whole did, it may differ from what `resolve` returns.
         """
-        if not question.requirements:
+        if not question.requirements and not question.direct:
             return Answer({})
         return _answer(*self._compile_again(question, target, "pylock.toml"))
 
@@ -150,7 +164,11 @@ class Uv:
                 constraints.write_text("".join(f"{line}\n" for line in question.constraints), "utf-8")
                 argv += ["--constraints", str(constraints)]
             if question.built:
-                argv += ["--find-links", str(self._links(question, scratch))]
+                argv += ["--find-links", str(self._links(question.built, scratch / "built"))]
+            folder = self._links([item.wheel for item in question.direct], scratch / "direct")
+            direct = [
+                f"{item.demand} @ {(folder / item.wheel.filename).as_uri()}" for item in question.direct
+            ]
             try:
                 done = run(
                     argv,
@@ -158,7 +176,7 @@ class Uv:
                     # uv takes up a uv.toml or pyproject.toml in the working directory and above it. The store may lie below a
                     # repository's folder, so it runs where only the administrator can have put one.
                     cwd=Path("/"),
-                    stdin="".join(f"{line}\n" for line in question.requirements).encode(),
+                    stdin="".join(f"{line}\n" for line in (*question.requirements, *direct)).encode(),
                     timeout=_TIMEOUT,
                 )
             except subprocess.TimeoutExpired as error:
@@ -172,11 +190,10 @@ class Uv:
             raise failure(stderr, target.minor)
         return done.stdout.decode("utf-8", "replace"), stderr
 
-    def _links(self, question: Question, scratch: Path) -> Path:
-        """Return a folder in which the built wheels lie under their names."""
-        folder = scratch / "built"
+    def _links(self, wheels: Sequence[BuiltWheelLock], folder: Path) -> Path:
+        """Return the folder, made, in which the wheels lie under their names."""
         folder.mkdir()
-        for wheel in question.built:
+        for wheel in wheels:
             (folder / wheel.filename).symlink_to(self._store.archive(wheel.sha256))
         return folder
 
@@ -250,7 +267,8 @@ def _answer(stdout: str, stderr: str) -> Answer:
 def _found(entry: dict[str, Any]) -> Found:
     """Return a package of uv's pylock.toml. Source: the pylock.toml specification (PEP 751), section `packages`."""
     name = canonicalize_name(entry["name"], validate=True)
-    wheels = tuple(_wheel(item, name) for item in entry.get("wheels", []))
+    items = [entry["archive"]] if "archive" in entry else entry.get("wheels", [])
+    wheels = tuple(_wheel(item, name) for item in items)
     if not wheels:
         raise LockError(
             f"{name} does not come from a package index as a wheel", hint="name a released version instead"
@@ -259,7 +277,7 @@ def _found(entry: dict[str, Any]) -> Found:
 
 
 def _wheel(item: dict[str, Any], name: str) -> Wheel:
-    url = str(item["url"])
+    url = str(item["url"]) if "url" in item else Path(item["path"]).as_uri()
     filename = str(item.get("name") or unquote(urlsplit(url).path).rsplit("/", 1)[-1])
     sha256 = str(item.get("hashes", {}).get("sha256", ""))
     if not _SHA256.fullmatch(sha256):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from packaging.requirements import Requirement
 from source_trees import Link, source_tree
 
 from reprolake_builder.detect import detect
+from reprolake_builder.documents.environment import AskedSource
+from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import DetectError
 
 
@@ -87,18 +91,27 @@ def test_options_are_never_passed_over(tmp_path, line, matters):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("git+https://h.org/a/b@main#egg=b", "from an address"),
-        ("b @ https://u:p4ssword@h.org/b.whl", "from an address"),
-        ("-e git+ssh://git@h.org/a", "from an address"),
-        ("https://u:p4ssword@h.org/b.tar.gz", "from an address"),
-        ("file:.", "from an address"),
-        ("./lib", "from a folder or file"),
-        ("lib/sub", "from a folder or file"),
-        ("-e lib", "from a folder or file"),
-        ("-e ..", "from a folder or file"),
-        ("/opt/b", "from a folder or file"),
-        ("~/b", "from a folder or file"),
-        ("b-1.0-py3-none-any.whl", "from a folder or file"),
+        ("git+https://u:p4ssword@h.org/a/b@main#egg=b", "carries a login"),
+        ("git+https://h.org/a/b@main#egg=-b", "no package after egg="),
+        ("git+https://h.org/a/b@main#foo=b", "not understood"),
+        ("git+ftp://h.org/a", "are not taken"),
+        ("git+https://h.org/a@b..c", "is no name of a branch"),
+        ("git+https://h.org/a#subdirectory=../b", "leads out of the repository"),
+        ("b @ git+https://u:p4ssword@h.org/b", "carries a login"),
+        ("b @ https://u:p4ssword@h.org/b.whl", "that is no git repository"),
+        ("hg+https://h.org/b", "that is no git repository"),
+        ("https://u:p4ssword@h.org/b.tar.gz", "that is no git repository"),
+        ("file:.", "that is no git repository"),
+        ("b @ file:///opt/b", "that is no git repository"),
+        ("./lib", "without pyproject.toml"),
+        ("lib/sub", "without pyproject.toml"),
+        ("-e lib", "without pyproject.toml"),
+        ("-e ..", "leads out of the repository"),
+        ("./a/../../b", "leads out of the repository"),
+        ("/opt/b", "leads out of the repository"),
+        ("~/b", "leads out of the repository"),
+        ("b-1.0-py3-none-any.whl", "without pyproject.toml"),
+        ("./requirements.txt", "a package file"),
         (".; python_version<'3'", "not understood"),
         (".[a", "not understood"),
         ("numpy=1.2", "is no requirement"),
@@ -126,6 +139,52 @@ def test_what_cannot_be_honoured_names_its_line(tmp_path, line, said):
     assert "requirements.txt:2" in caught.value.message
     assert "p4ssword" not in caught.value.message
     assert "\x1b" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("git+https://h.org/a/b@main#egg=b", {"url": "https://h.org/a/b", "ref": "main", "name": "b"}),
+        ("-e git+ssh://git@h.org/a.git", {"url": "ssh://git@h.org/a.git"}),
+        (
+            "B.c[x,Y] @ git+https://h.org/a@v1#subdirectory=py ; python_version<'4'",
+            {
+                "url": "https://h.org/a",
+                "ref": "v1",
+                "folder": "py",
+                "name": "b-c",
+                "extras": ("x", "y"),
+                "marker": 'python_version < "4"',
+            },
+        ),
+        ("git+file:///srv/a#egg=b[x]", {"url": "file:///srv/a", "name": "b", "extras": ("x",)}),
+        ("./lib", {"folder": "lib"}),
+        ("-e ./lib[x]", {"folder": "lib", "extras": ("x",)}),
+        ("lib/../lib ; os_name=='nt'", {"folder": "lib", "marker": 'os_name == "nt"'}),
+    ],
+)
+def test_packages_asked_for_by_where_they_are(tmp_path, line, asked):
+    """Git repositories and folders of the repository are told with ref, folder, extras and marker."""
+    spec = read(tmp_path, f"scipy\n{line}\n", **{"lib/setup.py": ""})
+    assert spec.sources == (AskedSource(origin="requirements.txt:2", **asked),)
+
+
+def test_a_repository_from_elsewhere_gets_no_repository_of_this_host(tmp_path):
+    """A stranger's requirements cannot bring what lies on this host into an image."""
+    source = GitSource(
+        url="https://h.org/a", commit="0" * 40, tree="1" * 40, date=datetime(2024, 1, 1, tzinfo=UTC)
+    )
+    tree = dataclasses.replace(
+        source_tree(tmp_path, {"requirements.txt": "git+file:///home/me/private\n"}), source=source
+    )
+    with pytest.raises(DetectError, match="repository of this host"):
+        detect(tree)
+
+
+def test_addresses_cannot_be_constraints(tmp_path):
+    """A constraints file says versions, not places."""
+    with pytest.raises(DetectError, match="constrains a package to an address"):
+        read(tmp_path, "-c c.txt\n", **{"c.txt": "b @ git+https://h.org/b\n"})
 
 
 def test_a_single_equals_sign_is_explained(tmp_path):

@@ -1,0 +1,117 @@
+"""Demands for packages by where they are: a git repository, or a folder of the repository itself.
+
+Source: pip's documentation, "VCS Support" and "Local project installs"; PEP 508, direct references.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from reprolake_builder.detect_heard import Given, join
+from reprolake_builder.documents.environment import AskedSource
+from reprolake_builder.documents.source import GitSource
+from reprolake_builder.errors import DetectError, ResolveError
+from reprolake_builder.process import printable
+from reprolake_builder.providers.links import parse_git_link
+
+_GIT = "git+"
+_EGG = re.compile(r"(?:^|&)egg=([^&]*)")
+_NAMED = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[([^\]]*)\])?")
+_LOCAL = re.compile(r"(?P<folder>[^\[\];]+?)\s*(?:\[(?P<extras>[^\]]*)\])?\s*(?:;(?P<marker>.*))?")
+_DECLARES = ("pyproject.toml", "setup.py", "setup.cfg")
+FILES = "package files and archives come in a later version; name a released version for now"
+
+
+def is_git(text: str) -> bool:
+    """Whether a demand, or the address in one, is for a git repository."""
+    return text.lower().startswith(_GIT)
+
+
+def ask_git(text: str, origin: str, given: Given) -> AskedSource:
+    """Return what a bare `git+URL@REF#egg=NAME` asks for. Raises DetectError."""
+    address, _, marker = text.partition(" ;")
+    named = _EGG.search(address.partition("#")[2])
+    found = _NAMED.fullmatch(unquote(named[1])) if named else None
+    if named and found is None:
+        raise _refused(text, origin, "names no package after egg=")
+    extras = f"[{found[2]}]" if found and found[2] else ""
+    return _git(address, f"{found[1] if found else ''}{extras}", marker, origin, given)
+
+
+def ask_reference(requirement: Requirement, origin: str, given: Given) -> AskedSource:
+    """Return what `NAME @ git+URL@REF` asks for. Raises DetectError for another kind of address."""
+    address = requirement.url or ""
+    if not is_git(address):
+        raise _refused(
+            str(requirement), origin, "asks for a package from an address that is no git repository", FILES
+        )
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return _git(address, f"{requirement.name}{extras}", str(requirement.marker or ""), origin, given)
+
+
+def ask_folder(text: str, base: str, origin: str, given: Given) -> AskedSource:
+    """Return what `./FOLDER[EXTRA]` asks for; `base` is the folder that it is meant from. Raises DetectError."""
+    found = _LOCAL.fullmatch(text)
+    if found is None:
+        raise _refused(text, origin, "is not understood", "write it like ./folder or ./folder[extra]")
+    folder = join(base, found["folder"].strip())
+    outside = found["folder"].startswith(("/", "~")) or folder == ".." or folder.startswith("../")
+    if outside:
+        raise _refused(text, origin, "leads out of the repository", "put the package into the repository")
+    if given.tree.is_file(folder):
+        raise _refused(text, origin, "asks for a package file", FILES)
+    if not any(given.tree.is_file(join(folder, name)) for name in _DECLARES):
+        raise _refused(text, origin, "asks for a folder without pyproject.toml, setup.py or setup.cfg")
+    name = f"x[{found['extras']}]" if found["extras"] else "x"
+    plain = _parsed(name, found["marker"] or "", origin)
+    return AskedSource(folder=folder, extras=_extras(plain), marker=str(plain.marker or ""), origin=origin)
+
+
+def _git(address: str, named: str, marker: str, origin: str, given: Given) -> AskedSource:
+    """Return the demand; the address is checked as a link is, and carries no login into the lock."""
+    plain = _parsed(named or "x", marker, origin)
+    try:
+        link = parse_git_link(address.strip())
+    except ResolveError as error:
+        raise DetectError(f"{origin}: {error.message}", hint=error.hint) from error
+    if link.login:
+        raise _refused(
+            link.url, origin, "carries a login", "leave it away, and set up git's credential helper for it"
+        )
+    source = given.tree.source
+    if link.url.startswith("file:") and isinstance(source, GitSource) and not source.url.startswith("file:"):
+        # A stranger's repository must not bring repositories of this host into an image.
+        raise _refused(address, origin, "asks for a repository of this host, and comes from elsewhere itself")
+    return AskedSource(
+        url=link.url,
+        ref=link.ref,
+        folder=link.subdir,
+        name=canonicalize_name(plain.name) if named else "",
+        extras=_extras(plain),
+        marker=str(plain.marker or ""),
+        origin=origin,
+    )
+
+
+def _parsed(named: str, marker: str, origin: str) -> Requirement:
+    text = f"{named}; {marker}" if marker.strip() else named
+    try:
+        requirement = Requirement(text)
+    except (InvalidRequirement, RecursionError) as error:
+        raise _refused(text, origin, "is no requirement") from error
+    if not str(requirement).isprintable():
+        raise _refused(text, origin, "holds control characters")
+    return requirement
+
+
+def _extras(requirement: Requirement) -> tuple[str, ...]:
+    return tuple(sorted(canonicalize_name(extra) for extra in requirement.extras))
+
+
+def _refused(text: str, origin: str, reason: str, hint: str = "") -> DetectError:
+    shown = printable(re.sub(r"://[^/@\s]*@", "://", text))[:200]
+    return DetectError(f"{printable(origin)}: {shown!r} {reason}", hint=hint)
