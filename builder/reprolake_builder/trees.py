@@ -17,8 +17,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from reprolake_builder.errors import BuildError
+
 MTIME = 315532800  # 1980-01-01T00:00:00Z, a constant of the layout: a date of its own would keep layers from being shared
 _BLOCK = 512
+_WHITEOUT = b".wh."
 _PIECE = 1 << 20
 _OCTAL_SIZE_LIMIT = 8**11
 _NAME_LIMIT = 100
@@ -63,7 +66,8 @@ def scan(
     """Return the entries below `root` (host path), sorted, and bring the disk in line with the rules of the store.
 
     On disk every folder becomes 0755 and every file 0644 or 0755, with one date for all. Of several hard links the first
-    in order is the file. Raises ValueError for a device, a socket or a pipe.
+    in order is the file. Raises ValueError for a device, a socket or a pipe, and BuildError for a name that would delete
+    files of lower layers wherever the image is unpacked. Source: OCI image specification 1.1, layer.md, "Whiteouts".
     """
     exceptions = exceptions or {}
     first_of: dict[tuple[int, int], bytes] = {}
@@ -71,6 +75,12 @@ def scan(
     base = os.fsencode(root)
     for path, info in walk(base):
         on_disk = base + b"/" + path
+        if path.rpartition(b"/")[2].startswith(_WHITEOUT):
+            name = path.decode("utf-8", "backslashreplace")
+            raise BuildError(
+                f"{name} begins with .wh., which container images take for a mark of deletion",
+                hint="rename the file in the repository, or leave out the package that holds it",
+            )
         executable = bool(info.st_mode & 0o100)
         rule = Owned(0o755 if stat.S_ISDIR(info.st_mode) or executable else 0o644, *owner)
         mode, uid, gid = exceptions.get(path, rule)

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reprolake_builder.errors import BuildError
 from reprolake_builder.trees import MTIME, Entry, Owned, Placed, merge, scan, write_tar
 
 NAMES = st.binary(min_size=1, max_size=130).filter(
-    lambda name: b"/" not in name and b"\0" not in name and name not in {b".", b".."}
+    lambda name: (
+        b"/" not in name and b"\0" not in name and name not in {b".", b".."} and not name.startswith(b".wh.")
+    )
 )
 
 
@@ -83,6 +86,14 @@ def test_a_pipe_is_refused(tmp_path):
     """Nothing but files, folders and links enters a tree."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="pipe"):
+        scan(tmp_path)
+
+
+def test_a_mark_of_deletion_is_refused(tmp_path):
+    """No file of a repository or package can delete files of lower layers in other tools."""
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/.wh.passwd").write_text("")
+    with pytest.raises(BuildError, match=r"etc/\.wh\.passwd"):
         scan(tmp_path)
 
 
