@@ -92,7 +92,11 @@ def open_session(options: Options, progress: Progress, now: datetime) -> Iterato
     """Yield a session; what it left unfinished in the store is removed at its end."""
     store = Store(options.store, options.shared_stores)
     try:
-        yield Session(options, Tools(store, options.site, Downloader(options.site), progress, options.git_environment), now)
+        yield Session(
+            options,
+            Tools(store, options.site, Downloader(options.site), progress, options.git_environment),
+            now,
+        )
     finally:
         store.close()
 
