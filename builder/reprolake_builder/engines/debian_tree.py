@@ -111,7 +111,8 @@ class TreeMaker:
             parent = real.rpartition(b"/")[0]
             if parent:
                 self._make_folder(parent, None)
-            os.mkdir(self._root + b"/" + real, 0o755)
+            os.mkdir(self._root + b"/" + real)
+            os.chmod(self._root + b"/" + real, 0o755)  # whatever the umask: the sandboxed compiler is another user
         if node is None and owned is None:
             self._unowned.add(real)
         elif owned is not None and real in self._unowned:
@@ -145,6 +146,7 @@ class TreeMaker:
             self._root + b"/" + real, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644
         )
         with open(descriptor, "wb") as stream:
+            os.fchmod(descriptor, 0o644)
             stream.write(data)
         self.nodes[real] = Node("f", owned, b"", self._root)
 
