@@ -112,7 +112,8 @@ class TreeMaker:
             if parent:
                 self._make_folder(parent, None)
             os.mkdir(self._root + b"/" + real)
-            os.chmod(self._root + b"/" + real, 0o755)  # whatever the umask: the sandboxed compiler is another user
+            # whatever the umask: the sandboxed compiler is another user
+            os.chmod(self._root + b"/" + real, 0o755)  # noqa: S103
         if node is None and owned is None:
             self._unowned.add(real)
         elif owned is not None and real in self._unowned:
