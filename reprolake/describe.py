@@ -67,6 +67,8 @@ def lock_lines(lock: EnvironmentLock) -> list[str]:
     ]
     if lock.project is not None:
         lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")
+    if lock.debian.toolchain:
+        lines.append(f"toolchain   {len(lock.debian.toolchain)} Debian packages for builds, not in the image")
     lines += [f"built       {wheel.name} {wheel.version} from {_origin(wheel)}" for wheel in lock.built]
     lines += [f"added       {text}" for text in lock.added]
     lines += [f"override    {text}" for text in lock.overrides]

@@ -31,3 +31,15 @@ def archive(texts: dict[str, str], *others: tarfile.TarInfo) -> bytes:
 def setup_py(name: str, version: str, more: str = "") -> str:
     """Return a setup.py for one module of the package's name."""
     return f"from setuptools import setup, Extension\nsetup(name={name!r}, version={version!r}, {more})\n"
+
+
+def c_module(name: str, body: str = "return PyLong_FromLong(42);", head: str = "") -> str:
+    """Return C source of a module whose function `f` does what `body` says."""
+    return f"""\
+#include <Python.h>
+{head}
+static PyObject *f(PyObject *self, PyObject *given) {{ {body} }}
+static PyMethodDef methods[] = {{{{"f", f, METH_NOARGS, ""}}, {{0}}}};
+static struct PyModuleDef module = {{PyModuleDef_HEAD_INIT, "{name}", "", -1, methods}};
+PyMODINIT_FUNC PyInit_{name}(void) {{ return PyModule_Create(&module); }}
+"""

@@ -46,7 +46,6 @@ def lock(
     as_of = choose_as_of(source, options.as_of, options.now)
     workshop = Workshop(Commission(tree, spec.apt, as_of, spec.sources), tools, build)
     choice, project = _Stage(spec, options, workshop, tools, as_of).settle()
-    debian = workshop.base(choice.candidate.python.version)
     own = project.built.lock.name if project is not None else None
     wheels = tuple(wheel for wheel in choice.solution.wheels if wheel.name != own)
     built = tuple(wheel for wheel in choice.solution.built if wheel.name != own)
@@ -55,6 +54,9 @@ def lock(
     notes += choice.solution.warnings
     notes += workshop.notes(built, choice.candidate.target)
     notes += project.notes if project is not None else ()
+    everything = (*built, *((project.built.lock,) if project is not None else ()))
+    debian, linked = workshop.settled(everything, choice.candidate.target)
+    notes += linked
     if len(wheels) + len(built) < len(choice.solution.wheels) + len(choice.solution.built):
         notes.append(f"the repository's own {own} takes the place of the index's")
     return EnvironmentLock(

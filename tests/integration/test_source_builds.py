@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 from git_repositories import Repository
 from pypi_index_server import Index, Upload, serving
-from sdists import sdist, setup_py
+from sdists import c_module, sdist, setup_py
 
 from reprolake.options import load_options
 from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, open_session
@@ -22,6 +23,8 @@ from reprolake_builder.documents.lock import EnvironmentLock, GitOrigin, Reposit
 from reprolake_builder.engines.packages import wheel_key
 from reprolake_builder.errors import BuildError, LockError, ResolveError, SourceBuildError
 from reprolake_builder.progress import SILENT
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.interface import ImageRoot, SandboxSpec
 
 CACHE = Path(__file__).parent.parent.parent / ".cache" / "tests"
 AS_OF = "2024-06-01"
@@ -346,3 +349,98 @@ def test_pyproject_may_ask_for_a_commit(tmp_path, here, repository):
     link = folder(tmp_path / "r", pyproject__toml=project)
     made = obtain_lock(Request(link=link, as_of="2025-06-01", python="3.11"), here).lock
     assert built(made) == {"rl-git": "2.0"}
+
+
+# ---------------------------------------------------------------------- compilers
+EXTENSION = "ext_modules=[Extension('rl_c', ['rl_c.c'])]"
+FORTRAN = """\
+import subprocess
+subprocess.run("gfortran -c -fPIC half.f90 -o half.o".split(), check=True)
+"""
+HALF = """\
+function half(x) bind(c) result(y)
+  use iso_c_binding
+  integer(c_int), value :: x
+  integer(c_int) :: y
+  print *, "half of", x
+  y = x / 2
+end function
+"""
+
+
+def run_python(obtained, session: Session, code: str) -> str:
+    """Return what a Python program puts out in the image."""
+    image = obtain_image(obtained, session)
+    store = session.tools.store
+    with store.scratch() as scratch, (scratch / "out").open("w+b") as out:
+        running = Bubblewrap().start(
+            SandboxSpec(
+                root=ImageRoot(tuple(store.tree(key).root for key in image.trees)),
+                argv=("/opt/env/bin/python", "-c", code),
+                env={"PATH": "/usr/bin"},
+            ),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
+        status = running.wait(60)
+        out.seek(0)
+        text = out.read().decode()
+    assert status == 0, text
+    return text
+
+
+def test_an_extension_in_c_is_compiled_to_the_same_bytes_everywhere(tmp_path, here, index):
+    """The toolchain is pinned and no part of the image; the module works, and another store compiles the same."""
+    index.sdists |= sdist(
+        "rl-c", "1.0", setup__py=setup_py("rl-c", "1.0", EXTENSION), rl_c__c=c_module("rl_c")
+    )
+    link = folder(tmp_path / "r", requirements__txt="rl-c\n")
+    obtained = obtain_lock(Request(link=link, as_of=AS_OF, python="3.11"), here)
+    made = obtained.lock
+    (pin,) = made.built
+    assert pin.toolchain
+    assert pin.filename == "rl_c-1.0-cp311-cp311-linux_x86_64.whl"
+    assert {"gcc", "g++", "gfortran", "make", "python3.11-dev"} <= {deb.name for deb in made.debian.toolchain}
+    assert made.debian.extra == ()
+    assert (
+        run_python(obtained, here, "import rl_c, shutil; print(rl_c.f(), shutil.which('gcc'))") == "42 None\n"
+    )
+    first = obtain_image(obtained, here)
+    forget(made, here)
+    with session_on(second_store(here, tmp_path / "other"), index) as other:
+        forget(made, other)
+        assert obtain_image(obtained, other).id == first.id
+
+
+def test_what_fortran_is_linked_with_joins_the_image(tmp_path, here, index):
+    """A compiled module finds the runtime library of its language, which the base does not have."""
+    more = "ext_modules=[Extension('rl_c', ['rl_c.c'], extra_objects=['half.o'], libraries=['gfortran'])]"
+    files = {
+        "setup__py": FORTRAN + setup_py("rl-f", "2.0", more),
+        "half__f90": HALF,
+        "rl_c__c": c_module("rl_c", "return PyLong_FromLong(half(42));", "int half(int x);"),
+    }
+    index.sdists |= sdist("rl-f", "2.0", **files)
+    link = folder(tmp_path / "r", requirements__txt="rl-f\n")
+    obtained = obtain_lock(Request(link=link, as_of=AS_OF, python="3.11"), here)
+    assert "libgfortran5" in {deb.name for deb in obtained.lock.debian.extra}
+    assert "libgfortran5 joins the image: rl-f is linked with its libgfortran.so.5" in obtained.lock.notes
+    assert "21\n" in run_python(obtained, here, "import rl_c; print(rl_c.f())")
+
+
+def test_a_real_extension_of_the_index_is_compiled(tmp_path, here):
+    """python-Levenshtein 0.12.2 came as source only, with a setup.py that asks for nothing."""
+    link = folder(tmp_path / "r", requirements__txt="python-Levenshtein==0.12.2\n")
+    obtained = obtain_lock(Request(link=link, as_of=AS_OF, python="3.11"), here)
+    assert built(obtained.lock) == {"python-levenshtein": "0.12.2"}
+    text = run_python(obtained, here, "import Levenshtein; print(Levenshtein.distance('pulsar', 'quasar'))")
+    assert text == "2\n"
+
+
+def test_a_compilers_refusal_is_told(tmp_path, here, index):
+    """The error holds the compiler's words with file and line."""
+    source = c_module("rl_c", "return nonsense;")
+    index.sdists |= sdist("rl-c", "3.0", setup__py=setup_py("rl-c", "3.0", EXTENSION), rl_c__c=source)
+    with pytest.raises(SourceBuildError, match=r"rl_c\.c:3:.*error: .*nonsense"):
+        locked(folder(tmp_path / "r", requirements__txt="rl-c\n"), here)

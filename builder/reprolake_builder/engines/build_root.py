@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import msgspec
 
+from reprolake_builder.documents.environment import Asked
 from reprolake_builder.documents.lock import DebianLock, InterpreterLock
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import make_environment
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
+
+_TOOLCHAIN = ("gcc", "g++", "gfortran", "make", "pkg-config")
+
+
+def toolchain_of(python: str) -> tuple[Asked, ...]:
+    """Return the Debian packages that compile extensions in C, C++ and Fortran for a Python ("3.11")."""
+    names = (*_TOOLCHAIN, f"python{python}-dev")
+    return tuple(Asked(text=name, origin="what compiles extensions") for name in names)
 
 
 def build_stack(

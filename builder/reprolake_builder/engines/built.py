@@ -22,10 +22,12 @@ from reprolake_builder.documents.lock import (
     BuiltWheelLock,
     DebianLock,
     EnvironmentLock,
+    GitOrigin,
     InterpreterLock,
     Origin,
     WheelLock,
 )
+from reprolake_builder.documents.source import GitSource
 from reprolake_builder.engines.backend import BackendCall, build_system, run_backend
 from reprolake_builder.engines.build_root import build_stack
 from reprolake_builder.engines.packages import make_packages, wheel_key
@@ -103,6 +105,7 @@ def ensure_built(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree,
     key = wheel_key(wheel, lock.interpreter, base_key(lock.debian.base), tools.store)
     if tools.store.tree(key) is not None or tools.store.has_sound_archive(wheel.sha256):
         return
+    _refuse_this_host(wheel, lock)
     order = BuildOrder(
         origin=wheel.origin,
         source=find_source(wheel, repository, tools),
@@ -119,6 +122,17 @@ def ensure_built(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree,
             f"{wheel.filename} was built to other bytes than the lock has (SHA-256 {built.sha256[:16]}…, "
             f"locked is {wheel.sha256[:16]}…): {first_difference(built.files, wheel.files)}",
             hint="its build depends on something that the lock does not pin; `reprolake lock` makes a new lock",
+        )
+
+
+def _refuse_this_host(wheel: BuiltWheelLock, lock: EnvironmentLock) -> None:
+    """Return when the lock may name the place that the wheel comes from: a stranger's names no repository of this host."""
+    if not isinstance(wheel.origin, GitOrigin) or not wheel.origin.source.url.startswith("file:"):
+        return
+    if isinstance(lock.source, GitSource) and not lock.source.url.startswith("file:"):
+        raise BuildError(
+            f"the lock takes {wheel.name} from {wheel.origin.source.url}, a repository of this host, and is itself of {lock.source.url}",
+            hint="the lock was changed by hand; make a new one with `reprolake lock`",
         )
 
 

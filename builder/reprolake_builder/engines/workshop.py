@@ -15,7 +15,9 @@ from reprolake_builder.documents.environment import Asked, AskedSource
 from reprolake_builder.documents.lock import BuiltWheelLock, GitOrigin, Origin, RepositoryOrigin
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.engines.backend import MoreAskedError, build_system, environment
+from reprolake_builder.engines.build_root import build_stack, toolchain_of
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
+from reprolake_builder.engines.libraries import missing_libraries, owners
 from reprolake_builder.engines.remedies import find_remedy
 from reprolake_builder.engines.sources import Source, git_source, repository_source, sdist_source
 from reprolake_builder.errors import SourceBuildError
@@ -36,6 +38,7 @@ from reprolake_builder.tools import Tools
 from reprolake_builder.trees import MTIME
 
 Build = Callable[[BuildOrder, Tools], BuiltWheel]
+_LINKED = "what built packages are linked with"
 _ATTEMPTS = 6  # builds of one package, each with more of what the one before lacked
 _MOST_VERSIONS = 4  # of one package that are built in search of one that fits
 
@@ -79,13 +82,46 @@ class Workshop:
     _made: dict[str, dict[NormalizedName, dict[Version, Made]]] = field(default_factory=dict)
     _direct: dict[str, dict[AskedSource, Made]] = field(default_factory=dict)
     _pinned: dict[AskedSource, GitSource] = field(default_factory=dict)
-    _bases: dict[str, SolvedDebian] = field(default_factory=dict)
+    _bases: dict[tuple[str, tuple[str, ...], bool], SolvedDebian] = field(default_factory=dict)
 
-    def base(self, python: str) -> SolvedDebian:
-        """Return the Debian packages for a Python ("3.11"), the same at every call."""
-        if python not in self._bases:
-            self._bases[python] = solve_debian(python, self.commission.apt, self.tools)
-        return self._bases[python]
+    def base(self, python: str, libraries: tuple[str, ...] = (), *, toolchain: bool = False) -> SolvedDebian:
+        """Return the Debian packages for a Python ("3.11"), the same at every call.
+
+        Packages of shared `libraries` join those of apt.txt; the toolchain stands apart from both.
+        """
+        key = (python, libraries, toolchain)
+        if key not in self._bases:
+            extra = (*self.commission.apt, *(Asked(text=name, origin=_LINKED) for name in libraries))
+            apart = toolchain_of(python) if toolchain else ()
+            self._bases[key] = solve_debian(python, extra, self.tools, apart)
+        return self._bases[key]
+
+    def settled(
+        self, wheels: tuple[BuiltWheelLock, ...], target: Target
+    ) -> tuple[SolvedDebian, tuple[str, ...]]:
+        """Return the Debian packages for an image with these wheels, and notes.
+
+        What they are linked with and only the toolchain has joins the image.
+        """
+        compiled = [wheel for wheel in wheels if wheel.toolchain]
+        if not compiled:
+            return self.base(target.minor), ()
+        solved = self.base(target.minor, toolchain=True)
+        plain = build_stack(solved.debian, solved.interpreter, self.tools, toolchain=False)
+        system = build_stack(solved.debian, solved.interpreter, self.tools, toolchain=True)[1]
+        notes: list[str] = []
+        packages: set[str] = set()
+        for wheel in compiled:
+            lacking = missing_libraries(self.tools.store.archive(wheel.sha256), plain)
+            found = owners(lacking, system)
+            packages |= set(found.values())
+            notes += [
+                f"{found[library]} joins the image: {wheel.name} is linked with its {library}"
+                if library in found
+                else f"{wheel.name} is linked with {printable(library)}, which nothing in the image has"
+                for library in lacking
+            ]
+        return self.base(target.minor, tuple(sorted(packages)), toolchain=True), tuple(notes)
 
     def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
         """Return the wheels that were built for the target so far."""
@@ -177,7 +213,8 @@ class Workshop:
 
     def _make(self, job: _Job, target: Target) -> Made:
         """Return the wheel, built with more and more requirements as long as its build asks for them."""
-        solved = self.base(target.minor)
+        toolchain = job.source.is_compiled
+        solved = self.base(target.minor, toolchain=toolchain)
         asked = list(job.requirements)
         met: tuple[str, ...] = ()
         added: list[str] = []
@@ -190,6 +227,7 @@ class Workshop:
                 interpreter=solved.interpreter,
                 build_wheels=wheels,
                 variables=environment(job.epoch, {}),
+                toolchain=toolchain,
                 met=met,
             )
             try:

@@ -42,10 +42,12 @@ class SolvedDebian(Document, frozen=True, kw_only=True):
     interpreter: InterpreterLock
 
 
-def solve_debian(python: str, extra: tuple[Asked, ...], tools: Tools) -> SolvedDebian:
+def solve_debian(
+    python: str, extra: tuple[Asked, ...], tools: Tools, toolchain: tuple[Asked, ...] = ()
+) -> SolvedDebian:
     """Return the newest signed state of the suite that has `python` ("3.11"), with the packages demanded by `extra`.
 
-    The base set depends on the suite's state alone, never on `extra`. Raises LockError naming the demand that cannot be
+    `toolchain` packages are chosen after these and kept apart. The base set depends on the suite's state alone, never on `extra`. Raises LockError naming the demand that cannot be
     met, FetchError when the mirror does not answer.
     """
     offer = PYTHONS_ON_OFFER.get(python)
@@ -60,7 +62,7 @@ def solve_debian(python: str, extra: tuple[Asked, ...], tools: Tools) -> SolvedD
         for archive, suite in suites_of(offer.suite)
     )
     signed = tuple(release.signed for release in releases)
-    texts = tuple(sorted({asked.text for asked in extra}))
+    texts = [sorted({asked.text for asked in demands}) for demands in (extra, toolchain)]
     key = content_hash(
         {"solver": SOLVER, "layout": LAYOUT, "releases": signed, "python": python, "extra": texts}
     )
@@ -68,13 +70,14 @@ def solve_debian(python: str, extra: tuple[Asked, ...], tools: Tools) -> SolvedD
         signed_base.remember(known.debian.base, known.interpreter, tools.store)
         return known
     catalogue = fetch_catalogue(releases, tools.site, tools.downloader, tools.store, tools.progress)
-    base, added = resolve(catalogue, python, extra)
+    base, added, apart = resolve(catalogue, python, extra, toolchain)
     solved = SolvedDebian(
         debian=DebianLock(
             suite=offer.suite,
             releases=signed,
             base=base,
             extra=added,
+            toolchain=apart,
             unconfigured=_unconfigured(added, signed, tools),
         ),
         interpreter=_interpreter(base, python),
@@ -85,9 +88,9 @@ def solve_debian(python: str, extra: tuple[Asked, ...], tools: Tools) -> SolvedD
 
 
 def resolve(
-    catalogue: Catalogue, python: str, extra: tuple[Asked, ...]
-) -> tuple[tuple[DebPackage, ...], tuple[DebPackage, ...]]:
-    """Return the base set and what `extra` adds to it, each sorted by name."""
+    catalogue: Catalogue, python: str, extra: tuple[Asked, ...], toolchain: tuple[Asked, ...] = ()
+) -> tuple[tuple[DebPackage, ...], tuple[DebPackage, ...], tuple[DebPackage, ...]]:
+    """Return the base set, what `extra` adds to it, and what `toolchain` adds to both, each sorted by name."""
     own = (f"python{python}", f"libpython{python}-stdlib", *_ALWAYS)
     # Parts of the standard library, and zone names of old, that some suites keep in packages of their own.
     split = (f"python{python}-distutils", f"python{python}-lib2to3", "tzdata-legacy")
@@ -97,8 +100,12 @@ def resolve(
     selection.require([Asked(text=name, origin="") for name in (*catalogue.essential, *first, *own, *apart)])
     base = dict(selection.packages)
     selection.require(extra)
-    return _locked(base.values()), _locked(
-        package for name, package in selection.packages.items() if name not in base
+    asked = dict(selection.packages)
+    selection.require(toolchain)
+    return (
+        _locked(base.values()),
+        _locked(package for name, package in asked.items() if name not in base),
+        _locked(package for name, package in selection.packages.items() if name not in asked),
     )
 
 

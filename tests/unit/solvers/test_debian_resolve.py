@@ -171,9 +171,16 @@ def test_extra_packages_do_not_change_the_base():
         "one 1",
         "other 1",
         "new 1; Depends: other, zlib1g",
+        "gcc 1; Depends: tool, other",
+        "tool 1",
     )
-    alone, nothing = resolve(offered, "3.11", ())
-    base, extra = resolve(offered, "3.11", (Asked(text="new", origin="apt.txt:1"),))
+    alone, *nothing = resolve(offered, "3.11", ())
+    new = (Asked(text="new", origin="apt.txt:1"),)
+    base, extra, _ = resolve(offered, "3.11", new)
     assert base == alone
-    assert nothing == ()
+    assert nothing == [(), ()]
     assert [deb.name for deb in extra] == ["new", "other"]
+    toolchain = (Asked(text="gcc", origin="builds"),)
+    base, extra, apart = resolve(offered, "3.11", new, toolchain)
+    assert (base, [deb.name for deb in extra]) == (alone, ["new", "other"])
+    assert [deb.name for deb in apart] == ["gcc", "tool"]
