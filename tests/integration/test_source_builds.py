@@ -444,3 +444,45 @@ def test_a_compilers_refusal_is_told(tmp_path, here, index):
     index.sdists |= sdist("rl-c", "3.0", setup__py=setup_py("rl-c", "3.0", EXTENSION), rl_c__c=source)
     with pytest.raises(SourceBuildError, match=r"rl_c\.c:3:.*error: .*nonsense"):
         locked(folder(tmp_path / "r", requirements__txt="rl-c\n"), here)
+
+
+# ---------------------------------------------------------------------- versions from git
+SCM = (
+    '[build-system]\nrequires = ["setuptools>=61", "setuptools_scm[toml]>=6.2"]\nbuild-backend = "setuptools.build_meta"\n'
+    '[project]\nname = "rl-scm"\ndynamic = ["version"]\n[tool.setuptools_scm]\n'
+    '[tool.setuptools.packages.find]\nwhere = ["src"]\n'
+)
+
+
+def test_a_version_comes_from_the_tags(tmp_path, here):
+    """At a tag the version is the tag's, after it the next one's; data files are packed as from a checkout."""
+    made = Repository(tmp_path / "remote")
+    made.write(src___rl_scm___table__csv="1,2\n")
+    (made.folder / "src/rl_scm/__init__.py").write_text("")
+    made.commit(pyproject__toml=SCM)
+    made.git("tag", "v1.4")
+    later = made.commit(README="new")
+    link = folder(tmp_path / "a", requirements__txt=f"git+{made.url}@v1.4\n")
+    (wheel,) = locked(link, here).built
+    assert wheel.version == "1.4"
+    assert wheel.variables["SETUPTOOLS_SCM_PRETEND_VERSION"] == "1.4"
+    assert "rl_scm/table.csv" in wheel.files
+    link = folder(tmp_path / "b", requirements__txt=f"git+{made.url}@{later}\n")
+    (wheel,) = locked(link, here).built
+    assert wheel.version == f"1.5.dev1+g{later[:9]}"
+
+
+def test_the_repositorys_own_version_comes_from_the_tags(tmp_path, here):
+    """So it is for a commit of a repository, and for a checked-out folder, changed or not."""
+    made = Repository(tmp_path / "mine")
+    made.commit(pyproject__toml=SCM, src___rl_scm___a__py="")
+    made.git("tag", "v2.0.1")
+    for link in (made.url, str(made.folder)):
+        project = locked(link, here).project
+        assert project is not None
+        assert project.version == "2.0.1"
+    made.write(src___rl_scm___a__py="x = 1\n")
+    lock = locked(str(made.folder), here)
+    assert lock.project is not None
+    assert lock.project.version.startswith("2.0.2.dev0+g")
+    assert any("takes its version from git" in note for note in lock.notes)

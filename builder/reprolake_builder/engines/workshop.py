@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 from packaging.markers import Marker
@@ -12,17 +13,19 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from reprolake_builder.documents.environment import Asked, AskedSource
-from reprolake_builder.documents.lock import BuiltWheelLock, GitOrigin, Origin, RepositoryOrigin
-from reprolake_builder.documents.source import GitSource
+from reprolake_builder.documents.lock import BuiltWheelLock, GitOrigin, Origin, RepositoryOrigin, SdistOrigin
+from reprolake_builder.documents.source import GitSource, LocalSource, PinnedSource
 from reprolake_builder.engines.backend import MoreAskedError, build_system, environment
 from reprolake_builder.engines.build_root import build_stack, toolchain_of
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
 from reprolake_builder.engines.libraries import missing_libraries, owners
 from reprolake_builder.engines.remedies import find_remedy
+from reprolake_builder.engines.scm_version import scm_version, variables_for
 from reprolake_builder.engines.sources import Source, git_source, repository_source, sdist_source
 from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git_dated import resolve_dated
+from reprolake_builder.providers.git_describe import describe_folder, describe_source
 from reprolake_builder.providers.links import parse_git_link
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
@@ -82,6 +85,7 @@ class Workshop:
     _made: dict[str, dict[NormalizedName, dict[Version, Made]]] = field(default_factory=dict)
     _direct: dict[str, dict[AskedSource, Made]] = field(default_factory=dict)
     _pinned: dict[AskedSource, GitSource] = field(default_factory=dict)
+    _versions: dict[PinnedSource, str] = field(default_factory=dict)
     _bases: dict[tuple[str, tuple[str, ...], bool], SolvedDebian] = field(default_factory=dict)
 
     def base(self, python: str, libraries: tuple[str, ...] = (), *, toolchain: bool = False) -> SolvedDebian:
@@ -220,18 +224,19 @@ class Workshop:
         added: list[str] = []
         while True:
             wheels, notes = solve_build(asked, target, self.commission.as_of, self.tools, job.source.what)
+            version, note = self._scm_variables(job, asked)
             order = BuildOrder(
                 origin=job.origin,
                 source=job.source,
                 debian=solved.debian,
                 interpreter=solved.interpreter,
                 build_wheels=wheels,
-                variables=environment(job.epoch, {}),
+                variables=environment(job.epoch, version),
                 toolchain=toolchain,
                 met=met,
             )
             try:
-                return Made(self.build(order, self.tools), (*notes, *added))
+                return Made(self.build(order, self.tools), (*notes, *added, *note))
             except MoreAskedError as error:
                 more = _holding(error.asked, job.source.what, target)
                 met += error.asked
@@ -246,6 +251,31 @@ class Workshop:
             asked += more
             if len(met) + len(added) > _ATTEMPTS:
                 raise failure
+
+    def _scm_variables(self, job: _Job, asked: list[Asked]) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return the version for a package that takes it from git, as variables of its build, and a note."""
+        names = variables_for(canonicalize_name(Requirement(item.text).name) for item in asked)
+        if not names or isinstance(job.origin, SdistOrigin):
+            return {}, ()  # a source distribution carries its version
+        source = job.origin.source if isinstance(job.origin, GitOrigin) else self.commission.tree.source
+        version = self._scm_version(source)
+        if not version:
+            return {}, ()
+        note = f"{job.source.what} takes its version from git, which calls it {version}"
+        return dict.fromkeys(names, version), (note,)
+
+    def _scm_version(self, source: PinnedSource) -> str:
+        """Return the version of a source by git's words, "" where there is no git."""
+        if source not in self._versions:
+            tools = self.tools
+            if isinstance(source, GitSource):
+                found = describe_source(source, tools.store, tools.progress, tools.git_environment)
+            else:
+                found = describe_folder(Path(source.path), tools.git_environment)
+            changed = isinstance(source, LocalSource) and source.dirty
+            day = f"{source.date:%Y%m%d}" if changed else ""
+            self._versions[source] = scm_version(found, day) if found is not None else ""
+        return self._versions[source]
 
 
 def _requires(source: Source) -> tuple[Asked, ...]:
