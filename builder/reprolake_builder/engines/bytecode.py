@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import errno
 import os
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -16,6 +18,7 @@ from reprolake_builder.errors import BuildError
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Bind, ImageRoot, Limits, SandboxSpec
+from reprolake_builder.store import disk_error
 
 CHUNK = 200  # sources per process: part of the layout, see compile_tree
 _TIME_LIMIT = 900  # seconds per process; the process limits its own CPU time to less
@@ -24,6 +27,7 @@ _TREE, _PROGRAM = "/mnt/tree", "/mnt/compile_sources.py"  # sandbox paths
 _LIMITS = Limits(processes=64, file_bytes=2 << 30, tmp_bytes=16 << 20)
 _LENGTH = 8  # bytes of the number before each piece of byte code
 _SHOWN = 4000
+_FULL = 1 << 20  # bytes: a disk with less has no room for an answer
 _LONGEST_NAME = 255
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -128,6 +132,7 @@ def _compile(
             _write(tree_root, name, suffix, pyc)
             done += 1
         if status != 0 or done != len(chunk):
+            _refuse_full_disk(beside, complaints)
             at = chunk[min(done, len(chunk) - 1)]
             raise BuildError(
                 _death(status, at, complaints), hint="the package holds a source that no Python can compile"
@@ -170,6 +175,15 @@ def _write(tree_root: Path, source: bytes, suffix: bytes, pyc: bytes) -> None:
             stream.write(pyc)
     finally:
         os.close(descriptor)
+
+
+def _refuse_full_disk(folder: Path, complaints: IO[bytes]) -> None:
+    """Raise OSError when the compiler's answer did not fit on the disk, where its complaints may not have fitted either."""
+    complaints.seek(0)
+    if error := disk_error(complaints.read(_SHOWN).decode("utf-8", "replace")):
+        raise error
+    if shutil.disk_usage(folder).free < _FULL:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _death(status: int, name: bytes, complaints: IO[bytes]) -> str:
