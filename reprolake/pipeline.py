@@ -48,6 +48,7 @@ class Request:
     as_of: str = ""
     python: str = ""
     ignore: tuple[str, ...] = ()
+    apt: tuple[str, ...] = ()
     source_dir: Path | None = None
     locked: bool = False
     relock: bool = False
@@ -159,7 +160,7 @@ def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> 
     A folder and a repository keep locks of their own even where the files are the same.
     """
     url = source.url if isinstance(source, GitSource) else ""
-    asked = [url, source.tree, source.commit, source.subdir, request.as_of, request.python]
+    asked = [url, source.tree, source.commit, source.subdir, request.as_of, request.python, request.apt]
     return content_hash([msgspec.to_builtins(spec), *asked])
 
 
@@ -170,6 +171,7 @@ def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Se
         python=request.python,
         as_of=request.as_of,
         overrides=tuple(f"--ignore {path}" for path in request.ignore),
+        apt=request.apt,
     )
     made = lock(tree, spec, options, session.tools)
     for note in made.notes:
@@ -222,6 +224,7 @@ def _refuse_changes(path: Path, request: Request) -> None:
             ("--as-of", request.as_of),
             ("--python", request.python),
             ("--ignore", request.ignore),
+            ("--apt", request.apt),
             ("--relock", request.relock),
         )
         if value

@@ -26,12 +26,16 @@ from reprolake_builder.tools import Tools
 
 @dataclass(frozen=True, slots=True)
 class LockOptions:
-    """What the user decided. `now` is in UTC; `python` and `as_of` are "" where nothing was; `overrides` are other options to record."""
+    """What the user decided. `now` is in UTC; `python` and `as_of` are "" where nothing was; `overrides` are other options to record.
+
+    `apt` are Debian packages for builds from source.
+    """
 
     now: datetime
     python: str = ""
     as_of: str = ""
     overrides: tuple[str, ...] = ()
+    apt: tuple[str, ...] = ()
 
 
 def lock(
@@ -44,7 +48,8 @@ def lock(
     """
     source = tree.source
     as_of = choose_as_of(source, options.as_of, options.now)
-    workshop = Workshop(Commission(tree, spec.apt, as_of, spec.sources), tools, build)
+    toolchain = tuple(Asked(text=name, origin="--apt") for name in options.apt)
+    workshop = Workshop(Commission(tree, spec.apt, as_of, spec.sources, toolchain), tools, build)
     choice, project = _Stage(spec, options, workshop, tools, as_of).settle()
     own = project.built.lock.name if project is not None else None
     wheels = tuple(wheel for wheel in choice.solution.wheels if wheel.name != own)
@@ -138,4 +143,5 @@ def _holds(wanted: Asked, choice: Choice) -> bool:
 
 def _overrides(options: LockOptions) -> tuple[str, ...]:
     named = (("--python", options.python), ("--as-of", options.as_of))
-    return (*(f"{option} {value}" for option, value in named if value), *options.overrides)
+    given = [*(f"{option} {value}" for option, value in named if value), *(f"--apt {n}" for n in options.apt)]
+    return (*given, *options.overrides)

@@ -91,6 +91,12 @@ lock_options = stacked(
         "--ignore", metavar="FILE", multiple=True, help="Go on without honouring this file of the repository."
     ),
     click.option(
+        "--apt",
+        metavar="NAME",
+        multiple=True,
+        help="Have this Debian package where packages are built from source; apt.txt is for the image.",
+    ),
+    click.option(
         "--source-dir",
         metavar="DIR",
         type=click.Path(path_type=Path),
@@ -126,7 +132,7 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
     """Take the link and lock options out of a command's arguments."""
     from reprolake.pipeline import Request
 
-    names = ("ref", "subdir", "as_of", "python", "ignore", "source_dir", "locked", "relock")
+    names = ("ref", "subdir", "as_of", "python", "ignore", "apt", "source_dir", "locked", "relock")
     return Request(link=link, **{name: rest.pop(name) for name in names})
 
 

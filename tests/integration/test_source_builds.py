@@ -15,16 +15,19 @@ from git_repositories import Repository
 from pypi_index_server import Index, Upload, serving
 from sdists import c_module, sdist, setup_py
 
-from reprolake.options import load_options
-from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, open_session
+from reprolake.options import UsageError, load_options
+from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, open_session, write_lock
 from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.base import decode, pretty
 from reprolake_builder.documents.lock import EnvironmentLock, GitOrigin, RepositoryOrigin, SdistOrigin
+from reprolake_builder.engines.apt_hints import PACKAGES
 from reprolake_builder.engines.packages import wheel_key
 from reprolake_builder.errors import BuildError, LockError, ResolveError, SourceBuildError
 from reprolake_builder.progress import SILENT
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import ImageRoot, SandboxSpec
+from reprolake_builder.solvers.debian import solve_debian
+from reprolake_builder.solvers.debian_archive import fetch_catalogue, fetch_release
 
 CACHE = Path(__file__).parent.parent.parent / ".cache" / "tests"
 AS_OF = "2024-06-01"
@@ -486,3 +489,57 @@ def test_the_repositorys_own_version_comes_from_the_tags(tmp_path, here):
     assert lock.project is not None
     assert lock.project.version.startswith("2.0.2.dev0+g")
     assert any("takes its version from git" in note for note in lock.notes)
+
+
+# ---------------------------------------------------------------------- tools and headers of the system
+def test_a_missing_tool_is_named_and_can_be_had(tmp_path, here, index):
+    """A build that runs bison is told of `--apt bison`, which pins it beside the compilers and stands in the lock."""
+    text = "import subprocess\nsubprocess.run(['bison', '--version'], check=True)\n" + setup_py("rl-b", "1.0")
+    index.sdists |= sdist("rl-b", "1.0", setup__py=text)
+    link = folder(tmp_path / "r", requirements__txt="rl-b\n")
+    with pytest.raises(SourceBuildError) as caught:
+        locked(link, here)
+    assert "--apt bison" in caught.value.hint
+    made = locked(link, here, apt=("bison",))
+    assert "bison" in {deb.name for deb in made.debian.toolchain}
+    assert made.debian.extra == ()
+    assert "--apt bison" in made.overrides
+
+
+def test_a_missing_header_is_named_and_what_it_stands_for_joins_the_image(tmp_path, here, index):
+    """With `--apt libfftw3-dev` the module compiles, and its library is in the image without the headers."""
+    source = c_module("rl_w", "return PyUnicode_FromString(fftw_version);", "#include <fftw3.h>")
+    more = "ext_modules=[Extension('rl_w', ['rl_w.c'], libraries=['fftw3'])]"
+    index.sdists |= sdist("rl-w", "1.0", setup__py=setup_py("rl-w", "1.0", more), rl_w__c=source)
+    link = folder(tmp_path / "r", requirements__txt="rl-w\n")
+    with pytest.raises(SourceBuildError, match=r"fatal error: fftw3\.h") as caught:
+        locked(link, here)
+    assert "--apt libfftw3-dev" in caught.value.hint
+    obtained = obtain_lock(Request(link=link, as_of=AS_OF, python="3.11", apt=("libfftw3-dev",)), here)
+    extra = {deb.name for deb in obtained.lock.debian.extra}
+    assert "libfftw3-double3" in extra
+    assert "libfftw3-dev" not in extra
+    assert run_python(obtained, here, "import rl_w; print(rl_w.f())").startswith("fftw-3")
+
+
+def test_debian_has_what_the_hints_name(here):
+    """Every package of the table is in the suite of the usual Python."""
+    offered = solve_debian("3.11", (), here.tools).debian
+    now = datetime.now(UTC)
+    releases = tuple(
+        fetch_release(item.archive, item.suite, here.tools.site, here.tools.downloader, now)
+        for item in offered.releases
+    )
+    tools = here.tools
+    catalogue = fetch_catalogue(releases, tools.site, tools.downloader, tools.store, SILENT)
+    assert [name for name in PACKAGES if name not in catalogue.packages] == []
+
+
+def test_apt_is_no_change_to_a_lock(tmp_path, here):
+    """A lock decides everything, and `--apt` without anything to build is told to be of no use."""
+    link = folder(tmp_path / "r", runtime__txt="python-3.11\n")
+    made = locked(link, here, apt=("bison",))
+    assert "--apt bison: of no use, for nothing is built from source" in made.notes
+    write_lock(made, tmp_path / "a.lock")
+    with pytest.raises(UsageError, match="--apt cannot change it"):
+        obtain_lock(Request(link=str(tmp_path / "a.lock"), apt=("bison",)), here)

@@ -19,6 +19,7 @@ from typing import IO, Any
 import msgspec
 
 from reprolake_builder.documents.lock import InterpreterLock
+from reprolake_builder.engines.apt_hints import apt_hint
 from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.image import HOME, PREFIX
 from reprolake_builder.process import printable
@@ -153,7 +154,8 @@ def run_backend(call: BackendCall, scratch: Path) -> Path:
         raise SourceBuildError(
             f"{call.table['build-backend']} could not build {call.what} (exit status {status}):\n{said[-_LOG_SHOWN:]}",
             log=said,
-            hint="the build runs in the sandbox without network, with the pinned build requirements only",
+            hint=apt_hint(said)
+            or "the build runs in the sandbox without network, with the pinned build requirements only",
         )
     if (out / _ASKED).is_file() and not (out / _ASKED).is_symlink():
         raise _more_asked(call, out / _ASKED)

@@ -48,12 +48,16 @@ _MOST_VERSIONS = 4  # of one package that are built in search of one that fits
 
 @dataclass(frozen=True, slots=True)
 class Commission:
-    """What a workshop works for: the source, its Debian packages, the cut-off, and packages asked for by where they are."""
+    """What a workshop works for: the source, its Debian packages, the cut-off, and packages asked for by where they are.
+
+    `toolchain` are Debian packages that builds need beside the compilers.
+    """
 
     tree: SourceTree
     apt: tuple[Asked, ...]
     as_of: AsOf
     sources: tuple[AskedSource, ...] = ()
+    toolchain: tuple[Asked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Workshop:
         key = (python, libraries, toolchain)
         if key not in self._bases:
             extra = (*self.commission.apt, *(Asked(text=name, origin=_LINKED) for name in libraries))
-            apart = toolchain_of(python) if toolchain else ()
+            apart = (*toolchain_of(python), *self.commission.toolchain) if toolchain else ()
             self._bases[key] = solve_debian(python, extra, self.tools, apart)
         return self._bases[key]
 
@@ -109,7 +113,9 @@ class Workshop:
         """
         compiled = [wheel for wheel in wheels if wheel.toolchain]
         if not compiled:
-            return self.base(target.minor), ()
+            names = " ".join(asked.text for asked in self.commission.toolchain)
+            note = (f"--apt {names}: of no use, for nothing is built from source",) if names else ()
+            return self.base(target.minor), note
         solved = self.base(target.minor, toolchain=True)
         plain = build_stack(solved.debian, solved.interpreter, self.tools, toolchain=False)
         system = build_stack(solved.debian, solved.interpreter, self.tools, toolchain=True)[1]
@@ -217,7 +223,7 @@ class Workshop:
 
     def _make(self, job: _Job, target: Target) -> Made:
         """Return the wheel, built with more and more requirements as long as its build asks for them."""
-        toolchain = job.source.is_compiled
+        toolchain = job.source.is_compiled or bool(self.commission.toolchain)
         solved = self.base(target.minor, toolchain=toolchain)
         asked = list(job.requirements)
         met: tuple[str, ...] = ()
