@@ -76,7 +76,7 @@ def sdist_tree(origin: SdistOrigin, store: Store) -> Tree:
 
 def _take(member: _Member, writer: TreeWriter) -> None:
     top, _, path = member.path.partition(b"/")
-    if not top or not path:
+    if top in {b"", b".", b".."} or not path:
         raise TreeError(f"{shown(member.path)} does not lie in a folder of its own")
     if b".git" in path.lower().split(b"/"):
         return  # left by accident, and of no use without the objects
