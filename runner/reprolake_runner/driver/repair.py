@@ -36,10 +36,10 @@ class Repair:
         """
         content: dict[str, Any] = message["content"]
         kind: str = message["msg_type"]
-        if kind == "status":
-            return content
-        if kind.startswith("comm"):
-            return self._comm(content)
+        if kind == "status" or kind.startswith("comm"):
+            # neither has a count to tell, and whoever reads messages believes any that is there
+            content = {name: value for name, value in content.items() if name != "execution_count"}
+            return content if kind == "status" else self._comm(content)
         fixed = dict(content)
         if "execution_count" in content or kind == "execute_result":
             fixed["execution_count"] = execution_count(content.get("execution_count"))

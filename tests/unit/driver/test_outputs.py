@@ -129,6 +129,18 @@ def test_any_content_leaves_a_notebook_that_can_be_saved(messages):
     nbformat.validate(nbformat.v4.reads(written))
 
 
+@pytest.mark.parametrize("kind", ["status", "comm_open", "stream", "display_data"])
+def test_no_message_gives_a_cell_an_odd_count(kind):
+    """A count that is none, on whatever message, does not reach the notebook."""
+    found = notebook()
+    outputs = Outputs(found, Nobody())
+    outputs.start(found.cells[0])
+    outputs.apply(message(kind, execution_count=[]), found.cells[0], 0)
+    outputs.settle()
+    assert found.cells[0].execution_count is None
+    nbformat.validate(nbformat.v4.reads(nbformat.v4.writes(found)))
+
+
 def nested(depth):
     """A list in a list in a list."""
     value = 1
