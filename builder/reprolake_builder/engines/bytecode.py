@@ -27,6 +27,8 @@ _TREE, _PROGRAM = "/mnt/tree", "/mnt/compile_sources.py"  # sandbox paths
 _LIMITS = Limits(processes=64, file_bytes=2 << 30, tmp_bytes=16 << 20)
 _LENGTH = 8  # bytes of the number before each piece of byte code
 _SHOWN = 4000
+_RESERVED = 1 << 14  # bytes
+_READ = 1 << 20  # bytes
 _FULL = 1 << 20  # bytes: a disk with less has no room for an answer
 _LONGEST_NAME = 255
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -115,6 +117,7 @@ def _compile(
         tempfile.TemporaryFile(dir=beside) as answer,
         tempfile.TemporaryFile(dir=beside) as complaints,
     ):
+        os.posix_fallocate(complaints.fileno(), 0, _RESERVED)  # so that a full disk can be complained of
         names.write(b"".join(name + b"\0" for name in chunk))
         names.seek(0)
         running = sandbox.start(spec, stdin=names, stdout=answer, stderr=complaints)
@@ -178,19 +181,23 @@ def _write(tree_root: Path, source: bytes, suffix: bytes, pyc: bytes) -> None:
 
 
 def _refuse_full_disk(folder: Path, complaints: IO[bytes]) -> None:
-    """Raise OSError when the compiler's answer did not fit on the disk, where its complaints may not have fitted either."""
-    complaints.seek(0)
-    if error := disk_error(complaints.read(_SHOWN).decode("utf-8", "replace")):
+    """Raise OSError when the compiler's answer did not fit on the disk."""
+    if error := disk_error(_said(complaints)):
         raise error
     if shutil.disk_usage(folder).free < _FULL:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _death(status: int, name: bytes, complaints: IO[bytes]) -> str:
-    complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _SHOWN))
-    said = printable(complaints.read().decode("utf-8", "replace").strip())
+    said = _said(complaints)
     how = f"was ended by signal {status - 128}" if status > 128 else f"failed: {said or f'status {status}'}"
     return f"the compiler of Python sources {how} at {_shown(name)}"
+
+
+def _said(complaints: IO[bytes]) -> str:
+    complaints.seek(0)
+    text = complaints.read(_READ).replace(b"\0", b"").decode("utf-8", "replace")
+    return printable(text.strip()[-_SHOWN:])
 
 
 def _shown(name: bytes) -> str:
