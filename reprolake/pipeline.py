@@ -113,9 +113,8 @@ def pin(request: Request, session: Session) -> PinnedSource:
         ref=request.ref,
         subdir=request.subdir,
         now=session.now,
-        git_environment=session.options.git_environment,
     )
-    return resolve(asked, session.tools.store, session.tools.progress)
+    return resolve(asked, session.tools)
 
 
 def obtain_lock(request: Request, session: Session, *, fresh: bool = False) -> Obtained:
@@ -241,9 +240,7 @@ def _read(path: Path, request: Request, session: Session) -> Obtained:
 
 
 def _fetched(source: PinnedSource, source_dir: Path | None, session: Session) -> SourceTree:
-    tools = session.tools
-    git = session.options.git_environment
-    return fetch(source, tools.store, tools.progress, source_dir=source_dir, git_environment=git)
+    return fetch(source, session.tools, source_dir=source_dir)
 
 
 def _here(kept: EnvironmentLock, source: PinnedSource) -> EnvironmentLock:

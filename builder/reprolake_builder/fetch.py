@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.lock import LAYOUT
 from reprolake_builder.documents.source import GitSource, PinnedSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER
-from reprolake_builder.progress import Progress
 from reprolake_builder.providers.git import prove_git, write_git
 from reprolake_builder.providers.local import copy_local
 from reprolake_builder.source_tree import INSIDE, SourceTree
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 __all__ = ["SourceTree", "fetch"]
 
 
-def fetch(
-    source: PinnedSource,
-    store: Store,
-    progress: Progress,
-    *,
-    source_dir: Path | None = None,
-    git_environment: Mapping[str, str] = MappingProxyType({}),
-) -> SourceTree:
+def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None) -> SourceTree:
     """Return the pinned files in the store, brought there if they are missing and proven to be the pinned ones.
 
     `source_dir` (host path) is where a local folder's files are now, as the user says; without it they are looked for where
-    the pin has them, and only a folder with exactly the pinned content is copied. `git_environment` is as in LinkRequest.
+    the pin has them, and only a folder with exactly the pinned content is copied.
     Raises FetchError when the files cannot be had or are others.
     """
     if source_dir is not None and isinstance(source, GitSource):
@@ -40,15 +30,15 @@ def fetch(
             hint="leave it away",
         )
     if isinstance(source, GitSource):
-        prove_git(source, store, progress, git_environment)
+        prove_git(source, tools.store, tools.progress, tools.git_environment)
 
     def fill(folder: Path) -> None:
         root = folder / INSIDE
         root.mkdir()
         if isinstance(source, GitSource):
-            found = write_git(source, root, store, progress, git_environment)
+            found = write_git(source, root, tools.store, tools.progress, tools.git_environment)
         else:
-            found = copy_local(source, source_dir, root, progress, git_environment)
+            found = copy_local(source, source_dir, root, tools.progress, tools.git_environment)
         if found != source.tree:
             raise FetchError(
                 f"the source's files have the tree {found}, pinned is {source.tree}",
@@ -56,4 +46,4 @@ def fetch(
             )
 
     key = content_hash({"layer": "repository", "tree": source.tree, "layout": LAYOUT})
-    return SourceTree(source, store.make_tree(key, fill, owner=USER))
+    return SourceTree(source, tools.store.make_tree(key, fill, owner=USER))

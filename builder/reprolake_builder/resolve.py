@@ -10,11 +10,10 @@ from reprolake_builder.denied import denied
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
-from reprolake_builder.progress import Progress
 from reprolake_builder.providers.git import GitProvider
 from reprolake_builder.providers.interface import LinkRequest, Provider
 from reprolake_builder.providers.local import LocalProvider
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 PROVIDERS: tuple[Provider, ...] = (LocalProvider(), GitProvider())
 """Every kind of source, asked in this order."""
@@ -26,7 +25,7 @@ _ASK = "ask its owner for access, or work as a user who has it"
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+/\S+")
 
 
-def resolve(request: LinkRequest, store: Store, progress: Progress) -> PinnedSource:
+def resolve(request: LinkRequest, tools: Tools) -> PinnedSource:
     """Return what the link means now: a commit or the content of a folder, never a moving name.
 
     Raises ResolveError when the link names nothing that can be pinned.
@@ -38,7 +37,7 @@ def resolve(request: LinkRequest, store: Store, progress: Progress) -> PinnedSou
         raise ResolveError(f"{printable(link)} cannot be read: {why}", hint=_ASK)
     for provider in PROVIDERS:
         if not _RECORD.fullmatch(link) and provider.recognises(link):
-            return provider.resolve(request, store, progress)
+            return provider.resolve(request, tools)
     raise _not_understood(link)
 
 

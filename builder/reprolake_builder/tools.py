@@ -15,7 +15,7 @@ from reprolake_builder.store import Store
 class Tools:
     """The store, the site's addresses, what fetches from them, and where progress is told.
 
-    `git_environment` holds the variables that git is started with, as in LinkRequest.
+    `git_environment` may be the caller's whole environment: only what git needs to reach a server is taken from it.
     """
 
     store: Store

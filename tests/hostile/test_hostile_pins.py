@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
-from git_repositories import ENVIRONMENT, Repository
+from git_repositories import Repository
+from source_tools import source_tools
 
 from reprolake_builder.documents.source import GitSource, LocalSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.fetch import fetch
-from reprolake_builder.progress import SILENT
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store
@@ -30,11 +30,11 @@ def store(tmp_path):
 
 
 def pinned(store, link):
-    return resolve(LinkRequest(link=str(link), now=NOW, git_environment=ENVIRONMENT), store, SILENT)
+    return resolve(LinkRequest(link=str(link), now=NOW), source_tools(store))
 
 
 def fetched(store, source, **more):
-    return fetch(source, store, SILENT, git_environment=ENVIRONMENT, **more)
+    return fetch(source, source_tools(store), **more)
 
 
 def test_files_of_the_store_cannot_pass_for_another_repository(store, tmp_path):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from git_repositories import ENVIRONMENT, Repository
+from source_tools import source_tools
 
 from reprolake_builder import git_tree
 from reprolake_builder.detect import detect
 from reprolake_builder.errors import DetectError, FetchError, ReprolakeError, ResolveError
 from reprolake_builder.fetch import fetch
-from reprolake_builder.progress import SILENT
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store
@@ -51,8 +51,8 @@ def sprung(trap: Path) -> bool:
 
 
 def obtained(store, link, ref=""):
-    request = LinkRequest(link=str(link), ref=ref, now=NOW, git_environment=ENVIRONMENT)
-    return fetch(resolve(request, store, SILENT), store, SILENT, git_environment=ENVIRONMENT)
+    request = LinkRequest(link=str(link), ref=ref, now=NOW)
+    return fetch(resolve(request, source_tools(store)), source_tools(store))
 
 
 def set_traps(repository: Repository, trap: Path) -> None:

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
-from git_repositories import DATE, ENVIRONMENT, Repository, served
+from git_repositories import DATE, Repository, served
+from source_tools import source_tools
 
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.fetch import fetch
-from reprolake_builder.progress import SILENT, Progress
+from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store
@@ -46,8 +47,8 @@ def repository(tmp_path):
 
 
 def pinned(store, link, ref="", subdir=""):
-    request = LinkRequest(link=link, now=NOW, ref=ref, subdir=subdir, git_environment=ENVIRONMENT)
-    source = resolve(request, store, SILENT)
+    request = LinkRequest(link=link, now=NOW, ref=ref, subdir=subdir)
+    source = resolve(request, source_tools(store))
     assert isinstance(source, GitSource)
     return source
 
@@ -202,7 +203,7 @@ def test_fetched_files_are_the_committed_ones(repository, store):
     (repository.folder / "link").symlink_to("/etc/passwd")
     repository.commit()
     source = pinned(store, repository.url)
-    tree = fetch(source, store, SILENT, git_environment=ENVIRONMENT)
+    tree = fetch(source, source_tools(store))
     entries = {entry.path: entry for entry in tree.tree.entries}
     assert set(entries) == {
         b"repo", b"repo/.gitattributes", b"repo/data", b"repo/data/x", b"repo/link", b"repo/run.sh", b"repo/t.txt",
@@ -212,7 +213,7 @@ def test_fetched_files_are_the_committed_ones(repository, store):
     assert entries[b"repo/link"].target == b"/etc/passwd"
     assert (tree.folder / "data/x").stat().st_size == 3_000_000
     assert tree.read_text("t.txt") == "a\n$Id$\n"
-    assert fetch(source, store, SILENT).tree.key == tree.tree.key
+    assert fetch(source, source_tools(store)).tree.key == tree.tree.key
 
 
 def test_a_pin_is_fetched_on_another_host(repository, tmp_path, store):
@@ -221,7 +222,7 @@ def test_a_pin_is_fetched_on_another_host(repository, tmp_path, store):
     source = pinned(store, repository.url)
     repository.commit(a="2")
     other = Store(tmp_path / "other")
-    tree = fetch(source, other, SILENT, git_environment=ENVIRONMENT)
+    tree = fetch(source, source_tools(other))
     assert tree.read_text("a") == "1"
     other.close()
 
@@ -231,13 +232,13 @@ def test_a_forged_pin_is_refused(repository, store):
     commit = repository.commit(a="1")
     forged = GitSource(url=repository.url, commit=commit, tree="1" * 40, date=NOW)
     with pytest.raises(FetchError, match="pinned is 1111"):
-        fetch(forged, store, SILENT, git_environment=ENVIRONMENT)
+        fetch(forged, source_tools(store))
     evil = GitSource(url="ext::sh -c touch", commit=commit, tree="1" * 40, date=NOW)
     with pytest.raises(FetchError, match="no git URL"):
-        fetch(evil, store, SILENT, git_environment=ENVIRONMENT)
+        fetch(evil, source_tools(store))
     gone = GitSource(url=repository.url, commit="2" * 40, tree="1" * 40, date=NOW)
     with pytest.raises(FetchError, match="has no commit 2222"):
-        fetch(gone, store, SILENT, git_environment=ENVIRONMENT)
+        fetch(gone, source_tools(store))
     assert not (store.root / "trees").exists()
 
 
@@ -253,7 +254,7 @@ def test_http_with_credentials(repository, store, tmp_path, version_2):
         with_login = url.replace("://", "://jane:s3cret-word@")
         source = pinned(store, with_login, "main")
         assert (source.url, source.commit) == (url, commit)
-        assert fetch(source, store, SILENT, git_environment=ENVIRONMENT).read_text("a") == "2"
+        assert fetch(source, source_tools(store)).read_text("a") == "2"
         with pytest.raises(ResolveError, match="asks who you are") as caught:
             pinned(store, url.replace("://", "://jane:wr0ng-word@"), "main")
         assert "wr0ng" not in caught.value.message
@@ -278,7 +279,7 @@ def test_one_process_at_a_time_fetches_from_a_url(repository, store):
     repository.commit(a="1")
     pinned(store, repository.url)
     notes = Notes()
-    request = LinkRequest(link=repository.url, now=NOW, git_environment=ENVIRONMENT)
+    request = LinkRequest(link=repository.url, now=NOW)
     with cached(store).with_suffix(".lock").open() as held, ThreadPoolExecutor(1) as pool:
         fcntl.flock(held, fcntl.LOCK_EX)
         job = pool.submit(resolve, request, store, notes)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from git_repositories import DATE, ENVIRONMENT, Repository
+from git_repositories import DATE, Repository
+from source_tools import source_tools
 
 from reprolake_builder.documents.source import LocalSource
 from reprolake_builder.errors import FetchError, ResolveError
@@ -41,14 +42,14 @@ def repository(tmp_path):
 
 
 def pinned(store, folder, progress=SILENT, **options):
-    request = LinkRequest(link=str(folder), now=NOW, git_environment=ENVIRONMENT, **options)
-    source = resolve(request, store, progress)
+    request = LinkRequest(link=str(folder), now=NOW, **options)
+    source = resolve(request, source_tools(store, progress))
     assert isinstance(source, LocalSource)
     return source
 
 
 def brought(store, source, **options):
-    return fetch(source, store, SILENT, git_environment=ENVIRONMENT, **options)
+    return fetch(source, source_tools(store), **options)
 
 
 def test_a_clean_work_tree_is_its_commit(repository, store):
@@ -152,7 +153,7 @@ def test_the_same_files_have_the_same_tree_everywhere(repository, store, tmp_pat
     """Work tree, git URL and plain copy of the same files share one tree in the store."""
     repository.commit(a="1", b___c="2")
     local = pinned(store, repository.folder)
-    remote = resolve(LinkRequest(link=repository.url, now=NOW, git_environment=ENVIRONMENT), store, SILENT)
+    remote = resolve(LinkRequest(link=repository.url, now=NOW), source_tools(store))
     copy = tmp_path / "copy"
     (copy / "b").mkdir(parents=True)
     (copy / "a").write_text("1")
@@ -182,11 +183,9 @@ def test_submodules_are_empty_places(repository, store, tmp_path):
     tree = brought(store, source)
     assert tree.submodules == ("vendor/lib",)
     assert tree.paths == (b".gitmodules", b"b")
-    remote = resolve(LinkRequest(link=repository.url, now=NOW, git_environment=ENVIRONMENT), store, SILENT)
+    remote = resolve(LinkRequest(link=repository.url, now=NOW), source_tools(store))
     assert remote.tree == source.tree
-    assert fetch(remote, Store(tmp_path / "other"), SILENT, git_environment=ENVIRONMENT).submodules == (
-        "vendor/lib",
-    )
+    assert fetch(remote, source_tools(Store(tmp_path / "other"))).submodules == ("vendor/lib",)
 
 
 def test_files_that_changed_since_are_noticed(repository, store):

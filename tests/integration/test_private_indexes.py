@@ -14,12 +14,12 @@ import pytest
 from git_repositories import Repository, command_lines, served
 from loopback_proxy import proxying
 from pypi_index_server import KERNEL, Index, Upload, serving
+from source_tools import source_tools
 
 from reprolake.options import load_options
 from reprolake_builder.credentials import Credentials
 from reprolake_builder.download import Downloader, Wanted
 from reprolake_builder.errors import FetchError, LockError
-from reprolake_builder.progress import SILENT
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
 from reprolake_builder.solvers.pypi_target import TARGETS
@@ -181,9 +181,9 @@ def test_proxies_are_used_by_everything_that_fetches(tmp_path, store):
                 ref="main",
                 subdir="",
                 now=datetime.now(UTC),
-                git_environment=options(tmp_path, **settings).git_environment,
             )
-            assert resolve(request, store, SILENT).commit == commit
+            tools = source_tools(store, environment=options(tmp_path, **settings).git_environment)
+            assert resolve(request, tools).commit == commit
         assert set(proxy.hosts) == {"git.invalid"}
 
 

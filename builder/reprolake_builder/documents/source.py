@@ -2,7 +2,51 @@
 
 from __future__ import annotations
 
-from reprolake_builder.documents.base import CommitId, Document, FolderInside, Moment, TreeHash
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from reprolake_builder.documents.base import CommitId, Document, FolderInside, Moment, Sha256, Size, TreeHash
+
+Address = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[^\s/@\\?#]+(?:/[^\s\x00-\x1f\x7f]*)?$(?!\n)",
+        description="an http(s) address without credentials",
+    ),
+]
+
+ProofState = Literal[
+    "equal by SWH directory",  # the record's Software Heritage directory, recomputed from the commit's tree
+    "equal to archive",  # every file of the record's archive is that of the commit
+    "nearly equal to archive",  # but for the files that `differing` lists
+    "commit named by archive",  # the archive or the record names the commit, its files were not compared
+    "tag moved",  # the tag names another commit today than the one published, which is taken
+    "tag missing",  # the published commit is reachable still and taken
+    "tag only",  # nothing but the tag's name connects record and commit
+    "archive only",  # no repository: the record's files themselves are the source
+]
+
+
+class RecordPin(Document, frozen=True, kw_only=True):
+    """The record of an archive that a source was found by, and how well the two are connected.
+
+    `site` is the archive's host, `id` the record's own, a version's and never a concept's; `asked` the identifier in the link
+    when it was another one (a concept, a paper's DOI). `chain` tells in order what was tried and what decided; `differing` are
+    paths in which commit and archive differ, the first hundred of `differences`.
+    """
+
+    site: str
+    id: str
+    doi: str = ""
+    concept_doi: str = ""
+    version: str = ""
+    title: str = ""
+    asked: str = ""
+    state: ProofState
+    chain: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    differences: int = 0
 
 
 class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"):
@@ -19,6 +63,7 @@ class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"
     date: Moment
     ref: str = ""
     subdir: FolderInside = ""
+    record: RecordPin | None = None
 
 
 class LocalSource(Document, frozen=True, kw_only=True, tag="local", tag_field="kind"):
@@ -37,6 +82,32 @@ class LocalSource(Document, frozen=True, kw_only=True, tag="local", tag_field="k
     commit: CommitId | None = None
     dirty: bool = False
     subdir: FolderInside = ""
+
+
+class PinnedFile(Document, frozen=True, kw_only=True):
+    """A file behind an address. `name` is its path in the source; with `unpacked` it is an archive whose content is taken."""
+
+    name: Annotated[FolderInside, Meta(min_length=1)]
+    url: Address
+    size: Size
+    sha256: Sha256
+    unpacked: bool = False
+
+
+class FilesSource(Document, frozen=True, kw_only=True, tag="files", tag_field="kind"):
+    """Files that a record or an address offers, archives among them unpacked.
+
+    `url` is the page or address for people; `tree` the git tree hash of the files as they are laid out, `date` that of the
+    publication, which `date_is` says ("published", "last modified" or "now").
+    """
+
+    url: Address
+    files: tuple[PinnedFile, ...]
+    tree: TreeHash
+    date: Moment
+    date_is: str
+    subdir: FolderInside = ""
+    record: RecordPin | None = None
 
 
 PinnedSource = GitSource | LocalSource

@@ -29,6 +29,7 @@ from reprolake_builder.providers.git_command import Git
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.links import GitLink, is_git_link, parse_git_link
 from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 _SEEN = "git-commits"
 _LISTING = 1 << 16  # bytes
@@ -42,10 +43,10 @@ class GitProvider:
         """Whether the link has the form of a git URL."""
         return is_git_link(link)
 
-    def resolve(self, request: LinkRequest, store: Store, progress: Progress) -> GitSource:
+    def resolve(self, request: LinkRequest, tools: Tools) -> GitSource:
         """Return the commit that the link's ref names exactly; it is fetched, without history. Raises ResolveError."""
         link = parse_git_link(request.link, request.ref, request.subdir)
-        with opened(store, link, request.git_environment, progress, ResolveError) as cache:
+        with opened(tools.store, link, tools.git_environment, tools.progress, ResolveError) as cache:
             facts = resolve_commit(cache)
             if link.subdir and not cache.has_folder(facts.commit, link.subdir):
                 raise ResolveError(
@@ -60,7 +61,7 @@ class GitProvider:
             ref=link.ref,
             subdir=link.subdir,
         )
-        _remember(source, store)
+        _remember(source, tools.store)
         return source
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -11,8 +10,7 @@ from typing import Protocol
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
-from reprolake_builder.progress import Progress
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +18,12 @@ class LinkRequest:
     """A link as the user gave it.
 
     `ref` and `subdir` are the options of those names ("" when absent); `now` is the time of the call (UTC).
-    `git_environment` may be the caller's whole environment: only what git needs to reach a server is taken from it.
     """
 
     link: str
     now: datetime
     ref: str = ""
     subdir: str = ""
-    git_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Provider(Protocol):
@@ -36,7 +32,7 @@ class Provider(Protocol):
     def recognises(self, link: str) -> bool:
         """Whether the link is of this provider's kind; nothing but its text and the local disk is looked at."""
 
-    def resolve(self, request: LinkRequest, store: Store, progress: Progress) -> PinnedSource:
+    def resolve(self, request: LinkRequest, tools: Tools) -> PinnedSource:
         """Return what the link means now, named so that it can never mean anything else. Raises ResolveError."""
 
 

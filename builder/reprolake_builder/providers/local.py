@@ -17,7 +17,7 @@ from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir
 from reprolake_builder.providers.local_files import LOCK, LocalFiles, WorkTree, list_files, read_files
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
 
@@ -29,10 +29,9 @@ class LocalProvider:
         """Whether the link is a folder that is there."""
         return "://" not in link and "\0" not in link and os.path.isdir(link)
 
-    def resolve(self, request: LinkRequest, store: Store, progress: Progress) -> LocalSource:
+    def resolve(self, request: LinkRequest, tools: Tools) -> LocalSource:
         """Return the folder's identity: the git tree hash of its files on disk. Raises ResolveError."""
-        del store
-        folder = Path(request.link).resolve()
+        folder, progress = Path(request.link).resolve(), tools.progress
         if request.ref:
             raise ResolveError(
                 f"{printable(request.link)} is a folder, whose files are taken as they are on disk: "
@@ -47,7 +46,7 @@ class LocalProvider:
         subdir = checked_subdir(request.subdir)
         hasher = TreeHasher()
         try:
-            listed = list_files(folder, progress, request.git_environment)
+            listed = list_files(folder, progress, tools.git_environment)
             _check_subdir(listed, subdir)
             with progress.step(f"Reading {place}"):
                 read_files(listed, hasher)

@@ -11,15 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from source_tools import source_tools
 
 from reprolake.inspection import inspect
 from reprolake.options import UsageError
 from reprolake.pipeline import read_lock
 from reprolake_builder.denied import denied
 from reprolake_builder.errors import LockError, ResolveError
-from reprolake_builder.progress import SILENT
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
+from reprolake_builder.store import Store
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -60,14 +61,15 @@ def places():
         ("link", "closed"), ("a.lock", "a.lock"),
     ],
 )  # fmt: skip
-def test_the_owner_of_what_is_closed_is_named(places, path, culprit):
+def test_the_owner_of_what_is_closed_is_named(places, path, culprit, tmp_path):
     """The path that stands in the way is named with its owner, by resolve and inspect alike."""
     said = f"permission denied: {places / culprit} belongs to {ME}"
-    asked = LinkRequest(link=str(places / path), now=datetime.now(UTC), git_environment={})
+    asked = LinkRequest(link=str(places / path), now=datetime.now(UTC))
+    tools = source_tools(Store(tmp_path / "store"), environment={})
     with nobody_special():
         assert denied(places / path).startswith(said)
         with pytest.raises(ResolveError, match=said):
-            resolve(asked, None, SILENT)
+            resolve(asked, tools)
         with pytest.raises(UsageError, match=said):
             inspect(str(places / path), None)
         with pytest.raises(LockError, match=said):
