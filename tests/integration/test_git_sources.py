@@ -282,7 +282,7 @@ def test_one_process_at_a_time_fetches_from_a_url(repository, store):
     request = LinkRequest(link=repository.url, now=NOW)
     with cached(store).with_suffix(".lock").open() as held, ThreadPoolExecutor(1) as pool:
         fcntl.flock(held, fcntl.LOCK_EX)
-        job = pool.submit(resolve, request, store, notes)
+        job = pool.submit(resolve, request, source_tools(store, notes))
         with pytest.raises(TimeoutError):
             job.result(0.3)
         assert "Waiting for another process" in notes.notes[0]
