@@ -105,6 +105,10 @@ def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Ma
         no_proxy=tuple(entry.strip() for entry in values["no_proxy"].split(",") if entry.strip()),
         netrc=Path(environment.get("NETRC") or Path(environment.get("HOME") or Path.home()) / ".netrc"),
         keyring=values["keyring"] == "subprocess",
+        gateways={
+            host: url.rstrip("/")
+            for host, _, url in (pair.partition("=") for pair in values["gateways"].split())
+        },
     )
 
 

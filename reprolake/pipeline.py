@@ -27,7 +27,7 @@ from reprolake_builder.image import Image
 from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
-from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.providers.interface import LinkRequest, Take
 from reprolake_builder.publishers.interface import Publication
 from reprolake_builder.resolve import resolve
 from reprolake_builder.source_tree import SourceTree
@@ -45,6 +45,8 @@ class Request:
     link: str
     ref: str = ""
     subdir: str = ""
+    take: Take = "auto"
+    require_proof: bool = False
     as_of: str = ""
     python: str = ""
     ignore: tuple[str, ...] = ()
@@ -113,6 +115,9 @@ def pin(request: Request, session: Session) -> PinnedSource:
         ref=request.ref,
         subdir=request.subdir,
         now=session.now,
+        take=request.take,
+        require_proof=request.require_proof,
+        locked=request.locked,
     )
     return resolve(asked, session.tools)
 
@@ -220,6 +225,8 @@ def _refuse_changes(path: Path, request: Request) -> None:
         for option, value in (
             ("--ref", request.ref),
             ("--subdir", request.subdir),
+            ("--source", request.take != "auto"),
+            ("--require-proof", request.require_proof),
             ("--as-of", request.as_of),
             ("--python", request.python),
             ("--ignore", request.ignore),

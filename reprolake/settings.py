@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ SYSTEM_CA_BUNDLES = (
 )
 _FILE_NAME = "reprolake.toml"
 _LIMITS = Limits()
+_GATEWAY = re.compile(r"[a-z0-9.-]+=https?://[^\s/?#]+(?:/[^\s?#]*)?")
 _LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " "}
 
 
@@ -49,6 +51,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     index_url: str = ""
     extra_index_urls: tuple[str, ...] = ()
     keyring: str = ""
+    gateways: dict[str, str] = {}
     ca_bundle: str = ""
     http_proxy: str = ""
     https_proxy: str = ""
@@ -155,6 +158,13 @@ def _check(settings: Mapping[str, Setting]) -> None:
             f"keyring is {keyring.value!r} ({keyring.origin}), and can be subprocess or disabled",
             hint="subprocess asks the program `keyring`",
         )
+    gateways = settings["gateways"]
+    for pair in gateways.value.split():
+        if not _GATEWAY.fullmatch(pair):
+            raise UsageError(
+                f"gateways holds {without_logins(pair)!r} ({gateways.origin}), where HOST=URL is expected",
+                hint="like zenodo.org=https://cache.example.org/zenodo; several stand apart by spaces",
+            )
 
 
 def _default_store(environment: Mapping[str, str]) -> Path:
@@ -213,4 +223,6 @@ def _from_file(path: Path, *, must_exist: bool = False) -> dict[str, Setting]:
     if negative := [name for name in NUMBERS if said.get(name, 1) < 0]:
         raise UsageError(f"{path}: {negative[0]} is no whole number above 0")
     said |= {name: mark.join(said[name]) for name, mark in _LISTS.items() if name in said}
+    if found.gateways:
+        said["gateways"] = " ".join(f"{host}={url}" for host, url in found.gateways.items())
     return {name: Setting(value=str(value), origin=str(path)) for name, value in said.items()}

@@ -103,6 +103,7 @@ class Downloader:
             return
         import requests
 
+        url = self._through_gateway(url)
         place = without_login(url)
         try:
             with self._session().get(
@@ -132,6 +133,10 @@ class Downloader:
                 hint="check the network, the proxy and the CA bundle (`reprolake doctor` shows what is used)",
                 transient=isinstance(error, requests.RequestException),
             ) from error
+
+    def _through_gateway(self, url: str) -> str:
+        gateway = self._site.gateways.get((urlsplit(url).hostname or "").lower())
+        return "/".join([gateway, *url.split("/", 3)[3:]]) if gateway else url
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)

@@ -37,7 +37,9 @@ def resolve(request: LinkRequest, tools: Tools) -> PinnedSource:
         raise ResolveError(f"{printable(link)} cannot be read: {why}", hint=_ASK)
     for provider in PROVIDERS:
         if not _RECORD.fullmatch(link) and provider.recognises(link):
-            return provider.resolve(request, tools)
+            source = provider.resolve(request, tools)
+            if source is not None:
+                return source
     raise _not_understood(link)
 
 

@@ -18,6 +18,9 @@ class Site:
 
     `proxies` maps "http" and "https" to proxies, which are not for the hosts, domains and networks in `no_proxy`. `netrc` (host
     path) holds logins by host; with `keyring` the program of that name is asked where a configured URL has a user only.
+
+    `gateways` maps host names to the base URLs by which this site reaches them (an institute's cache of an archive, say):
+    documents and messages name the host itself.
     """
 
     archives: Mapping[str, tuple[str, ...]]
@@ -29,3 +32,4 @@ class Site:
     no_proxy: tuple[str, ...] = ()
     netrc: Path | None = None
     keyring: bool = False
+    gateways: Mapping[str, str] = field(default_factory=dict)

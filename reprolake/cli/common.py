@@ -75,6 +75,19 @@ link_options = stacked(
         default="",
         help="Folder of the repository that holds environment and notebooks.",
     ),
+    click.option(
+        "--source",
+        "take",
+        type=click.Choice(("auto", "repo", "archive")),
+        default="auto",
+        show_default=True,
+        help="Of an archive's record take the repository behind it, its own files, or what there is.",
+    ),
+    click.option(
+        "--require-proof",
+        is_flag=True,
+        help="Take a record's repository only when it is proven to hold what was published.",
+    ),
 )
 lock_options = stacked(
     click.option(
@@ -132,7 +145,19 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
     """Take the link and lock options out of a command's arguments."""
     from reprolake.pipeline import Request
 
-    names = ("ref", "subdir", "as_of", "python", "ignore", "apt", "source_dir", "locked", "relock")
+    names = (
+        "ref",
+        "subdir",
+        "take",
+        "require_proof",
+        "as_of",
+        "python",
+        "ignore",
+        "apt",
+        "source_dir",
+        "locked",
+        "relock",
+    )
     return Request(link=link, **{name: rest.pop(name) for name in names})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @link_options
 @output_options
 @with_session
-def command(*, session: Session, link: str, ref: str, subdir: str, as_json: bool) -> None:
+def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     """Show what LINK stands for: an exact commit, or the tree of a local folder.
 
     \b
@@ -27,5 +27,5 @@ def command(*, session: Session, link: str, ref: str, subdir: str, as_json: bool
     from reprolake.describe import source_lines
     from reprolake.pipeline import Request, pin
 
-    source = pin(Request(link=link, ref=ref, subdir=subdir), session)
+    source = pin(Request(link=link, **rest), session)
     show(session, source, as_json=as_json, text="\n".join(source_lines(source)))

@@ -5,25 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import Literal, Protocol
 
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.tools import Tools
 
+Take = Literal["auto", "repo", "archive"]
+
 
 @dataclass(frozen=True, slots=True)
 class LinkRequest:
     """A link as the user gave it.
 
-    `ref` and `subdir` are the options of those names ("" when absent); `now` is the time of the call (UTC).
+    `ref` and `subdir` are the options of those names ("" when absent); `now` is the time of the call (UTC). `take` says
+    what of an archive's record is wanted: the repository that it came from, its own files, or the former where there is
+    one. With `require_proof` a repository is taken only when it is known to hold what was published. `locked` follows no
+    name that may mean something else tomorrow and needs a server to be asked what it means today.
     """
 
     link: str
     now: datetime
     ref: str = ""
     subdir: str = ""
+    take: Take = "auto"
+    require_proof: bool = False
+    locked: bool = False
 
 
 class Provider(Protocol):
@@ -32,8 +40,11 @@ class Provider(Protocol):
     def recognises(self, link: str) -> bool:
         """Whether the link is of this provider's kind; nothing but its text and the local disk is looked at."""
 
-    def resolve(self, request: LinkRequest, tools: Tools) -> PinnedSource:
-        """Return what the link means now, named so that it can never mean anything else. Raises ResolveError."""
+    def resolve(self, request: LinkRequest, tools: Tools) -> PinnedSource | None:
+        """Return what the link means now, named so that it can never mean anything else.
+
+        None when the place, once asked, is of another kind: then the next provider has its turn. Raises ResolveError.
+        """
 
 
 def checked_subdir(text: str) -> str:

@@ -128,6 +128,21 @@ def test_shown_settings_hold_no_logins(tmp_path):
     assert found.site.index_url == "https://jane:pw@index.example/simple"
 
 
+def test_gateways_lead_to_other_addresses(tmp_path):
+    """A table of the file or pairs in the variable say by which address a host is reached; anything else is refused."""
+    (tmp_path / "site.toml").write_text('[gateways]\n"zenodo.org" = "http://127.0.0.1:8080/z/"\n')
+    assert load_options(environment(tmp_path)).site.gateways == {"zenodo.org": "http://127.0.0.1:8080/z"}
+    both = environment(
+        tmp_path, REPROLAKE_GATEWAYS="a.example=http://b.example c.example=https://d.example/e"
+    )
+    assert load_options(both).site.gateways == {
+        "a.example": "http://b.example",
+        "c.example": "https://d.example/e",
+    }
+    with pytest.raises(UsageError, match="HOST=URL"):
+        load_options(environment(tmp_path, REPROLAKE_GATEWAYS="http://b.example"))
+
+
 def test_an_unknown_keyring_is_refused(tmp_path):
     """The keyring is asked by its program, or not at all."""
     with pytest.raises(UsageError, match="can be subprocess or disabled"):
