@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reprolake_builder.errors import ResolveError
+from reprolake_builder.process import printable
 
 FULL_ID = re.compile(r"[0-9a-fA-F]{40}")
 SHORT_ID = re.compile(r"[0-9a-fA-F]{7,39}")
@@ -77,3 +78,29 @@ def nearest(ref: str, advertised: Advertised) -> tuple[str, ...]:
     same_end = [name for name in names if last in {name, name.rpartition("/")[2]}]
     alike = difflib.get_close_matches(ref, names, n=_SHOWN, cutoff=0.6)
     return tuple(dict.fromkeys([*alike, *same_end]))[:_SHOWN] or tuple(names)[:_SHOWN]
+
+
+def split(rest: str, advertised: Advertised) -> tuple[str, str] | None:
+    """Return ref and path of a page's REF/PATH, or None when it begins with no ref of the server.
+
+    A commit's full id comes first; then the branch or tag that is there; then the beginning of an id, which only the
+    repository's objects can decide. Raises ResolveError when the address can be parted in two ways: where a branch `a` and a
+    tag `a/b` are both there.
+    """
+    parts = rest.strip("/").split("/")
+    if FULL_ID.fullmatch(parts[0]):
+        return parts[0], "/".join(parts[1:])
+    found = []
+    for count in range(len(parts), 0, -1):
+        ref = "/".join(parts[:count])
+        if choose(ref, advertised) is not None:
+            found.append((ref, "/".join(parts[count:])))
+    if len(found) > 1:
+        raise ResolveError(
+            f"{printable(rest)!r} can be read in {len(found)} ways, with the ref "
+            + " or ".join(repr(ref) for ref, _ in found),
+            hint="give the repository's own address with the ref, URL@REF, and the rest as --subdir or notebook",
+        )
+    if not found and SHORT_ID.fullmatch(parts[0]):
+        return parts[0], "/".join(parts[1:])
+    return found[0] if found else None
