@@ -67,6 +67,11 @@ class TreeHasher:
         self._rows.append((path, SUBMODULE, bytes.fromhex(commit)))
 
     @property
+    def blobs(self) -> dict[bytes, tuple[int, str]]:
+        """Mode and git's id of what was taken (files, links, submodules), by path."""
+        return {path: (mode, blob.hex()) for path, mode, blob in self._rows}
+
+    @property
     def tree_hash(self) -> str:
         """Git's hash of what was taken (40 hexadecimal digits)."""
         folders: dict[bytes, list[tuple[bytes, int, bytes]]] = {b"": []}
