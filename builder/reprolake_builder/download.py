@@ -7,15 +7,16 @@ import contextlib
 import ipaddress
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from reprolake_builder.credentials import Credentials, without_login
 from reprolake_builder.documents.base import Sha256
-from reprolake_builder.errors import FetchError
+from reprolake_builder.errors import AnswerError, FetchError
+from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.site import Site
 from reprolake_builder.store import Store
@@ -27,6 +28,7 @@ _PIECE = 1 << 18
 _SIDE_BY_SIDE = 8
 _TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 _RETRIES = 3
+_MOST_HOPS = 10
 _LOGIN_HINT = "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring"
 _SMALL = 256 << 20  # bytes: more is no index
 
@@ -49,14 +51,37 @@ class Downloader:
         self._credentials = Credentials(site)
         self._local = threading.local()
 
-    def get(self, url: str, *, accept: str = "*/*") -> bytes:
-        """Return a small document. Raises FetchError, transient when the network or the server failed."""
+    def get(self, url: str, *, accept: str = "*/*", limit: int = _SMALL) -> bytes:
+        """Return a small document of at most `limit` bytes. Raises FetchError, transient when the network or the server failed."""
         whole = bytearray()
         for piece in self._pieces(url, accept):
             whole += piece
-            if len(whole) > _SMALL:
-                raise FetchError(f"{url} is larger than {_SMALL >> 20} MiB, which no index is")
+            if len(whole) > limit:
+                raise FetchError(f"{url} is larger than {limit >> 20} MiB, which such an answer never is")
         return bytes(whole)
+
+    def part(self, url: str, first: int, length: int) -> bytes:
+        """Return bytes of a file by their place in it. Raises FetchError, also for a server that gives no parts."""
+        asked = f"bytes={first}-{first + length - 1}"
+        with self._answer(url, {"Accept": "*/*", "Range": asked}) as answer:
+            if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(
+                f"bytes {first}-"
+            ):
+                raise FetchError(f"{url} is not given in parts")
+            found = bytearray()
+            for piece in answer.iter_content(min(length, _PIECE)):
+                found += piece
+                if len(found) > length:
+                    raise FetchError(f"{url} gives more than the part that was asked for")
+        if len(found) != length:
+            raise FetchError(f"{url} gives less than the part that was asked for", transient=True)
+        return bytes(found)
+
+    def leads_to(self, url: str) -> str:
+        """Return the address that a URL leads on to, which is not followed; "" when it leads nowhere. Raises FetchError."""
+        with self._answer(url, {"Accept": "*/*"}, follow=False) as answer:
+            target = answer.headers.get("Location", "") if answer.is_redirect else ""
+        return urljoin(url, target) if target else ""
 
     def fetch_all(self, wanted: Sequence[Wanted], store: Store, progress: Progress, label: str) -> None:
         """Bring every file that the store lacks, or has with other bytes, into it, side by side; the first failure ends the call."""
@@ -101,38 +126,49 @@ class Downloader:
         if url.startswith("file:"):
             yield from _local_pieces(Path(unquote(urlsplit(url).path)))
             return
+        with self._answer(url, {"Accept": accept}) as answer:
+            yield from answer.iter_content(_PIECE)
+
+    @contextlib.contextmanager
+    def _answer(
+        self, url: str, headers: Mapping[str, str], *, follow: bool = True
+    ) -> Iterator[requests.Response]:
+        """Yield a server's answer, once it is known to be none that refuses.
+
+        Redirects are followed here, so that each address on the way gets its own gateway, proxy and login.
+        """
         import requests
 
-        url = self._through_gateway(url)
-        place = without_login(url)
-        try:
-            with self._session().get(
-                place,
-                stream=True,
-                timeout=_TIMEOUT,
-                headers={"Accept": accept},
-                auth=self._credentials.find(url),
-                proxies=None if is_direct(place, self._site.no_proxy) else dict(self._site.proxies),
-                verify=self._site.ca_bundle or None,
-            ) as answer:
-                if not answer.ok:
-                    raise FetchError(
-                        f"{place} answers {answer.status_code} {answer.reason}",
-                        hint=_LOGIN_HINT if answer.status_code in {401, 403} else "",
-                        transient=answer.status_code in {408, 429} or answer.status_code >= 500,
-                    )
-                if answer.headers.get("Content-Encoding", "identity") != "identity":
-                    # Not asked for, and a little of it could be unpacked to very much.
-                    raise FetchError(f"{url} is sent compressed, which was not asked for")
-                yield from answer.iter_content(_PIECE)
-        except (
-            OSError
-        ) as error:  # requests' own errors are some; a CA bundle that is not there is a plain one
-            raise FetchError(
-                f"{place} cannot be reached: {_reason(error)}",
-                hint="check the network, the proxy and the CA bundle (`reprolake doctor` shows what is used)",
-                transient=isinstance(error, requests.RequestException),
-            ) from error
+        for _ in range(_MOST_HOPS):
+            at = self._through_gateway(url)
+            place = without_login(at)
+            try:
+                with self._session().get(
+                    place,
+                    stream=True,
+                    timeout=_TIMEOUT,
+                    headers=dict(headers),
+                    auth=self._credentials.find(at),
+                    proxies=None if is_direct(place, self._site.no_proxy) else dict(self._site.proxies),
+                    verify=self._site.ca_bundle or None,
+                    allow_redirects=False,
+                ) as answer:
+                    if not (follow and answer.is_redirect):
+                        _check_answer(answer, place)
+                        yield answer
+                        return
+                    url = urljoin(url, answer.headers["Location"])
+            except (
+                OSError
+            ) as error:  # requests' own errors are some; a CA bundle that is not there is a plain one
+                raise FetchError(
+                    f"{place} cannot be reached: {_reason(error)}",
+                    hint="check the network, the proxy and the CA bundle (`reprolake doctor` shows what is used)",
+                    transient=isinstance(error, requests.RequestException),
+                ) from error
+            if not url.startswith(("https://", "http://")):
+                raise FetchError(f"{place} leads on to {printable(url[:200])}, which is no web address")
+        raise FetchError(f"{url} leads on and on: more than {_MOST_HOPS} times")
 
     def _through_gateway(self, url: str) -> str:
         gateway = self._site.gateways.get((urlsplit(url).hostname or "").lower())
@@ -156,6 +192,19 @@ class Downloader:
             session.mount("http://", HTTPAdapter(max_retries=retry))
             self._local.session = session
         return session
+
+
+def _check_answer(answer: requests.Response, place: str) -> None:
+    if not answer.ok:
+        raise AnswerError(
+            f"{place} answers {answer.status_code} {printable(answer.reason or '')}",
+            hint=_LOGIN_HINT if answer.status_code in {401, 403} else "",
+            transient=answer.status_code in {408, 429} or answer.status_code >= 500,
+            status=answer.status_code,
+        )
+    if answer.headers.get("Content-Encoding", "identity") != "identity":
+        # Not asked for, and a little of it could be unpacked to very much.
+        raise FetchError(f"{place} is sent compressed, which was not asked for")
 
 
 def is_direct(url: str, no_proxy: Sequence[str]) -> bool:

@@ -51,6 +51,14 @@ class FetchError(BuilderError):
     exit_code = 11
 
 
+class AnswerError(FetchError):
+    """A server answered, and refused; `status` is HTTP's number for why."""
+
+    def __init__(self, message: str, *, hint: str = "", transient: bool = False, status: int = 0) -> None:
+        super().__init__(message, hint=hint, transient=transient)
+        self.status = status
+
+
 class DetectError(BuilderError):
     """A file that describes the environment cannot be understood or honoured."""
 
