@@ -127,26 +127,37 @@ class Store:
 
         Raises FetchError when its bytes are not those that `sha256` promises; `name` is for that message.
         """
-        final = self.root / "archives" / sha256[:2] / sha256
-        digest = hashlib.sha256()
-        with self._writing() as session:
-            self._mark(final)
-            partial = session / secrets.token_hex(8)
-            with partial.open("wb") as stream:
-                for piece in pieces:
-                    digest.update(piece)
-                    stream.write(piece)
-            if digest.hexdigest() != sha256:
-                partial.unlink()
+
+        def refuse(found: Sha256) -> None:
+            if found != sha256:
                 raise FetchError(
-                    f"{name} arrived with SHA-256 {digest.hexdigest()}, the lock says {sha256}",
+                    f"{name} arrived with SHA-256 {found}, the lock says {sha256}",
                     hint="the file was changed at its origin or on the way; nothing of it was kept",
                 )
-            partial.chmod(0o644)
-            final.parent.mkdir(parents=True, exist_ok=True)
-            partial.replace(final)
+
+        return self.archive(self.keep_archive(pieces, refuse))
+
+    def keep_archive(self, pieces: Iterable[bytes], check: Callable[[Sha256], object]) -> Sha256:
+        """Store an archive while it arrives and return its SHA-256, unless `check` raises when it is told that."""
+        digest = hashlib.sha256()
+        with self._writing() as session:
+            partial = session / secrets.token_hex(8)
+            try:
+                with partial.open("wb") as stream:
+                    for piece in pieces:
+                        digest.update(piece)
+                        stream.write(piece)
+                sha256 = digest.hexdigest()
+                check(sha256)
+                final = self.root / "archives" / sha256[:2] / sha256
+                self._mark(final)
+                partial.chmod(0o644)
+                final.parent.mkdir(parents=True, exist_ok=True)
+                partial.replace(final)
+            finally:
+                partial.unlink(missing_ok=True)
         self._hashed.add(sha256)
-        return final
+        return sha256
 
     # ------------------------------------------------------------------ trees
     def tree(self, key: Sha256) -> Tree | None:
