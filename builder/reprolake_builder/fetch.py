@@ -30,13 +30,13 @@ def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None)
             hint="leave it away",
         )
     if isinstance(source, GitSource):
-        prove_git(source, tools.store, tools.progress, tools.git_environment)
+        prove_git(source, tools)
 
     def fill(folder: Path) -> None:
         root = folder / INSIDE
         root.mkdir()
         if isinstance(source, GitSource):
-            found = write_git(source, root, tools.store, tools.progress, tools.git_environment)
+            found = write_git(source, root, tools)
         else:
             found = copy_local(source, source_dir, root, tools.progress, tools.git_environment)
         if found != source.tree:

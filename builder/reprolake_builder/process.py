@@ -47,12 +47,14 @@ def run(
     cwd: Path | None = None,
     stdin: bytes | None = None,
     timeout: float | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run a program to its end and return what it left; a non-zero exit is for the caller to judge.
 
     A server that it speaks with may make it talk without end: of standard error the last MiB is kept, and a program that
     prints more than 256 MiB is killed.
-    `env` is the whole environment of the program; `timeout` is in seconds.
+    `env` is the whole environment of the program; `timeout` is in seconds; of our open files it inherits
+    `pass_fds`.
     Raises FileNotFoundError when the program is absent and subprocess.TimeoutExpired when it takes too long.
     """
     child = subprocess.Popen(
@@ -62,6 +64,7 @@ def run(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=pass_fds,
     )
     output, complaints = _Reader(child, child.stdout), _Reader(child, child.stderr, tail=True)
     readers = [threading.Thread(target=reader.read, daemon=True) for reader in (output, complaints)]

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token for one host. `user` is the name that the host wants to be sent with it; "" where it is sent as a bearer's."""
+
+    user: str
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,8 @@ class Site:
     path) holds logins by host; with `keyring` the program of that name is asked where a configured URL has a user only.
 
     `gateways` maps host names to the base URLs by which this site reaches them (an institute's cache of an archive, say):
-    documents and messages name the host itself.
+    documents and messages name the host itself. `tokens` maps host names (with :PORT where it is not the usual one) to what
+    opens them.
     """
 
     archives: Mapping[str, tuple[str, ...]]
@@ -33,3 +46,13 @@ class Site:
     netrc: Path | None = None
     keyring: bool = False
     gateways: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, Token] = field(default_factory=dict)
+
+    def token_for(self, url: str) -> Token | None:
+        """Return the token for exactly that URL's host; none travels in the clear."""
+        with contextlib.suppress(ValueError):  # a port that is no number
+            parts = urlsplit(url)
+            host = (parts.hostname or "").lower()
+            if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK):
+                return self.tokens.get(f"{host}:{parts.port}" if parts.port else host)
+        return None

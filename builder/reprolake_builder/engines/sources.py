@@ -73,7 +73,7 @@ def git_source(origin: GitOrigin, tools: Tools) -> Source:
     def fill(folder: Path) -> None:
         root = folder / BUILD
         root.mkdir()
-        found = write_git(pinned, root, tools.store, tools.progress, tools.git_environment)
+        found = write_git(pinned, root, tools)
         if found != pinned.tree:
             raise FetchError(
                 f"the files of {pinned.url} at {pinned.commit[:12]} have the tree {found}, pinned is {pinned.tree}",

@@ -198,12 +198,8 @@ class Workshop:
 
     def _pin(self, asked: AskedSource) -> GitSource:
         if asked not in self._pinned:
-            tools = self.tools
             link = parse_git_link(asked.url, asked.ref, asked.folder)
-            cutoff = self.commission.as_of.cutoff
-            self._pinned[asked] = resolve_dated(
-                link, cutoff, tools.store, tools.progress, tools.git_environment
-            )
+            self._pinned[asked] = resolve_dated(link, self.commission.as_of.cutoff, self.tools)
         return self._pinned[asked]
 
     def _from_sdist(self, sdist: Sdist, lack: Lack) -> Made:
@@ -275,7 +271,7 @@ class Workshop:
         if source not in self._versions:
             tools = self.tools
             if isinstance(source, GitSource):
-                found = describe_source(source, tools.store, tools.progress, tools.git_environment)
+                found = describe_source(source, tools)
             else:
                 found = describe_folder(Path(source.path), tools.git_environment)
             changed = isinstance(source, LocalSource) and source.dirty

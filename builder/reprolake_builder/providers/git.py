@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -46,7 +46,7 @@ class GitProvider:
     def resolve(self, request: LinkRequest, tools: Tools) -> GitSource:
         """Return the commit that the link's ref names exactly; it is fetched, without history. Raises ResolveError."""
         link = parse_git_link(request.link, request.ref, request.subdir)
-        with opened(tools.store, link, tools.git_environment, tools.progress, ResolveError) as cache:
+        with opened(tools, link, ResolveError) as cache:
             facts = resolve_commit(cache)
             if link.subdir and not cache.has_folder(facts.commit, link.subdir):
                 raise ResolveError(
@@ -65,30 +65,28 @@ class GitProvider:
         return source
 
 
-def write_git(
-    source: GitSource, root: Path, store: Store, progress: Progress, environment: Mapping[str, str]
-) -> str:
+def write_git(source: GitSource, root: Path, tools: Tools) -> str:
     """Write the files of the pinned commit below `root` (empty host folder) and return the hash of what was written.
 
     Raises FetchError when the commit cannot be had or its tree cannot be taken.
     """
-    with opened(store, _link_of(source), environment, progress, FetchError) as cache:
+    with opened(tools, _link_of(source), FetchError) as cache:
         facts = cache.bring(source.commit)
-    return _write_tree(cache.git, facts, root, progress)
+    return _write_tree(cache.git, facts, root, tools.progress)
 
 
-def prove_git(source: GitSource, store: Store, progress: Progress, environment: Mapping[str, str]) -> None:
+def prove_git(source: GitSource, tools: Tools) -> None:
     """Return when the repository has that commit, with that tree and that date; what was seen once is remembered.
 
     Raises FetchError otherwise: a lock could claim the commit of one repository for the files of another, which the store has.
     """
     link = _link_of(source)
-    seen = store.get(_SEEN, _seen_key(source), GitSource)
+    seen = tools.store.get(_SEEN, _seen_key(source), GitSource)
     if seen is None:
-        with opened(store, link, environment, progress, FetchError) as cache:
+        with opened(tools, link, FetchError) as cache:
             facts = cache.bring(source.commit)
         seen = GitSource(url=link.url, commit=facts.commit, tree=facts.tree, date=facts.date)
-        _remember(seen, store)
+        _remember(seen, tools.store)
     for what, found, pinned in (
         ("id", seen.commit, source.commit),
         ("tree", seen.tree, source.tree),

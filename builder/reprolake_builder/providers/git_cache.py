@@ -7,17 +7,18 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reprolake_builder.errors import BuilderError, FetchError, ResolveError, StoreError
+from reprolake_builder.process import Completed
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.git_command import Git, git_on
 from reprolake_builder.providers.git_refs import Advertised, parse_advertised
-from reprolake_builder.providers.links import GitLink
-from reprolake_builder.store import Store
+from reprolake_builder.providers.links import GitLink, login_of
+from reprolake_builder.tools import Tools
 
 _ASKING = 300  # seconds for a list of refs
 _FETCHING = 6 * 3600  # seconds for a whole repository on a slow line
@@ -52,17 +53,19 @@ class CommitFacts:
 class GitCache:
     """The repository in the store that holds what was fetched from one URL.
 
-    `failure` is the class of error that the stage at work raises.
+    `ways` are how the server may be spoken to, with one login or another, in the order of trying. `failure` is the class of
+    error that the stage at work raises.
     """
 
     git: Git
+    ways: tuple[Git, ...] = field(repr=False)
     link: GitLink
     progress: Progress
     failure: type[BuilderError]
 
     def ask(self) -> Advertised:
         """Return what the server advertises."""
-        done = self.git.run("ls-remote", "--symref", "--quiet", "--", self.link.url, timeout=_ASKING)
+        done = self._speak("ls-remote", "--symref", "--quiet", "--", self.link.url, timeout=_ASKING)
         if done.returncode:
             raise self._explained(done.tail)
         return parse_advertised(done.stdout)
@@ -122,7 +125,7 @@ class GitCache:
 
     def _fetch(self, depth: str, *refspecs: str) -> str:
         """Return "" after success, git's words after a refusal. Raises when another attempt would fare no better."""
-        done = self.git.run(
+        done = self._speak(
             *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
             *(["--update-shallow", depth] if depth else []),
             *("--", self.link.url, *refspecs),
@@ -135,6 +138,15 @@ class GitCache:
         if _BROKEN.search(done.tail) or _NO_ACCESS.search(done.tail):
             raise self._explained(done.tail)
         return done.tail or "it refused"
+
+    def _speak(self, *arguments: str, timeout: float) -> Completed:
+        """Run git against the server: a login that is refused does not keep a user's own, or none, from being tried."""
+        *first, last = self.ways
+        for git in first:
+            done = git.run(*arguments, timeout=timeout)
+            if not done.returncode or not _NO_ACCESS.search(done.tail):
+                return done
+        return last.run(*arguments, timeout=timeout)
 
     def _facts(self, name: str) -> CommitFacts | None:
         found = self.git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
@@ -167,34 +179,37 @@ class GitCache:
 
 
 @contextlib.contextmanager
-def opened(
-    store: Store,
-    link: GitLink,
-    environment: Mapping[str, str],
-    progress: Progress,
-    failure: type[ResolveError | FetchError],
-) -> Iterator[GitCache]:
+def opened(tools: Tools, link: GitLink, failure: type[ResolveError | FetchError]) -> Iterator[GitCache]:
     """Yield the cache of the link's URL, alone: another process that wants the same URL waits."""
-    repository = store.cache(f"git/{hashlib.sha256(link.url.encode()).hexdigest()}")
+    repository = tools.store.cache(f"git/{hashlib.sha256(link.url.encode()).hexdigest()}")
     try:
         repository.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(repository.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise StoreError(
-            f"the store {store.root} cannot be written: {error.strerror}",
+            f"the store {tools.store.root} cannot be written: {error.strerror}",
             hint="choose a folder of your own with --store DIR",
         ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.note(f"Waiting for another process that fetches {link.url}")
+            tools.progress.note(f"Waiting for another process that fetches {link.url}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        git = git_on(repository, environment, link)
+        git = git_on(repository, tools.git_environment)
         _make(repository, git)
-        yield GitCache(git, link, progress, failure)
+        yield GitCache(git, _ways(git, link, tools), link, tools.progress, failure)
     finally:
         os.close(descriptor)
+
+
+def _ways(git: Git, link: GitLink, tools: Tools) -> tuple[Git, ...]:
+    if link.login:
+        return (git.with_login(link.url, *login_of(link.login)),)
+    token = tools.site.token_for(link.url)
+    if token is None or not token.user:
+        return (git,)
+    return (git.with_login(link.url, token.user, token.secret), git)
 
 
 def _make(repository: Path, git: Git) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote
 
 from reprolake_builder import process
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import Completed
-from reprolake_builder.providers.links import GitLink
 
 # What git and its helpers need to reach a server as the user would; everything else stays outside (GIT_DIR of a hook …).
 _PASSED = [
@@ -77,15 +75,27 @@ _QUICK = 120  # seconds for what only reads the local disk
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git in one place: `place` is ("-C", work tree) or ("--git-dir", repository), `env` its whole environment."""
+    """git in one place: `place` is ("-C", work tree) or ("--git-dir", repository), `env` its whole environment.
+
+    `login` is a server (https://HOST), and user and password for it. They stand in no argument, variable or file, which
+    others could read or programs that git starts could pass on: git reads them from a file in memory by its number.
+    Source: gitcredentials(7); memfd_create(2).
+    """
 
     place: tuple[str, str]
     env: Mapping[str, str]
+    login: tuple[str, str, str] | None = field(default=None, repr=False)
+
+    def with_login(self, url: str, user: str, password: str) -> Git:
+        """Return git that answers the server of that URL with a login when it is asked for one, and no other server."""
+        return replace(self, login=("/".join(url.split("/", 3)[:3]), user, password))
 
     def run(self, *arguments: str, timeout: float = _QUICK) -> Completed:
         """Run one git command to its end; a non-zero exit is for the caller to judge. `timeout` is in seconds."""
         try:
-            return process.run(self._argv(arguments), env=self.env, timeout=timeout)
+            with self._helper() as (settings, descriptors):
+                argv = self._argv((*settings, *arguments))
+                return process.run(argv, env=self.env, timeout=timeout, pass_fds=descriptors)
         except FileNotFoundError as error:
             raise _missing() from error
         except subprocess.TimeoutExpired as error:
@@ -102,6 +112,30 @@ class Git:
         except FileNotFoundError as error:
             raise _missing() from error
 
+    @contextmanager
+    def _helper(self) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+        """Yield the settings by which git finds the login, and the descriptors that it must inherit for that."""
+        if self.login is None:
+            yield (), ()
+            return
+        server, user, password = self.login
+        if {"\n", "\0"} & {*user, *password}:
+            raise ResolveError("a login holds no line breaks")
+        descriptor = os.memfd_create("login")
+        try:
+            os.write(descriptor, f"username={user}\npassword={password}\n".encode())
+            helper = f'!f() {{ test "$1" = get && cat /proc/self/fd/{descriptor}; }}; f'
+            # The empty one takes the user's own helpers out, which would keep the login for good.
+            yield (
+                (
+                    *("-c", f"credential.{server}.helper="),
+                    *("-c", f"credential.{server}.helper={helper}"),
+                ),
+                (descriptor,),
+            )
+        finally:
+            os.close(descriptor)
+
     def _argv(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         return ("git", *self.place, *settings, *arguments)
@@ -115,26 +149,9 @@ def git_in(work_tree: Path, given: Mapping[str, str]) -> Git:
     return Git(("-C", str(work_tree)), _environment(given, NO_TRANSPORT))
 
 
-def git_on(repository: Path, given: Mapping[str, str], link: GitLink) -> Git:
-    """Return git for a bare repository of our own, with the transports that links may use, and the login of one link."""
-    return Git(("--git-dir", str(repository)), {**_environment(given, TRANSPORTS), **_login(link)})
-
-
-def _login(link: GitLink) -> dict[str, str]:
-    """Return variables that carry a link's login: arguments, and so URLs, can be read by every user of this host.
-
-    Source: git-config(1), GIT_CONFIG_COUNT and http.<url>.extraHeader; RFC 7617.
-    """
-    if not link.login:
-        return {}
-    user, _, password = link.login.partition(":")
-    words = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    server = "/".join(link.url.split("/", 3)[:3])
-    return {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{server}/.extraHeader",
-        "GIT_CONFIG_VALUE_0": f"Authorization: Basic {words}",
-    }
+def git_on(repository: Path, given: Mapping[str, str]) -> Git:
+    """Return git for a bare repository of our own, with the transports that links may use."""
+    return Git(("--git-dir", str(repository)), _environment(given, TRANSPORTS))
 
 
 def _environment(given: Mapping[str, str], transports: str) -> dict[str, str]:

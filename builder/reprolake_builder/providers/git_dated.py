@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import ResolveError
-from reprolake_builder.progress import Progress
 from reprolake_builder.providers import git_refs
 from reprolake_builder.providers.git import resolve_commit
 from reprolake_builder.providers.git_cache import GitCache, opened
 from reprolake_builder.providers.links import GitLink
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 
-def resolve_dated(
-    link: GitLink,
-    cutoff: datetime | None,
-    store: Store,
-    progress: Progress,
-    environment: Mapping[str, str],
-) -> GitSource:
+def resolve_dated(link: GitLink, cutoff: datetime | None, tools: Tools) -> GitSource:
     """Return the commit that the link's ref named at the cut-off (UTC; None for now).
 
     A tag and a commit's id name what they name. A branch that has moved since is followed back along its first parents,
     for which its history is fetched. Raises ResolveError.
     """
-    with opened(store, link, environment, progress, ResolveError) as cache:
+    with opened(tools, link, ResolveError) as cache:
         facts = resolve_commit(cache)
         if cutoff is not None and facts.date >= cutoff and _moves(cache):
             facts = cache.bring(_before(cache, facts.commit, cutoff))

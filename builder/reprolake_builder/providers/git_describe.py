@@ -9,11 +9,10 @@ from pathlib import Path
 
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError
-from reprolake_builder.progress import Progress
 from reprolake_builder.providers.git_cache import opened
 from reprolake_builder.providers.git_command import Git, git_in
 from reprolake_builder.providers.links import parse_git_link
-from reprolake_builder.store import Store
+from reprolake_builder.tools import Tools
 
 _DESCRIBED = re.compile(r"(.+)-(\d+)-g([0-9a-f]+)")
 
@@ -27,12 +26,10 @@ class Described:
     commit: str
 
 
-def describe_source(
-    source: GitSource, store: Store, progress: Progress, environment: Mapping[str, str]
-) -> Described | None:
+def describe_source(source: GitSource, tools: Tools) -> Described | None:
     """Return what the pinned commit is called; for that its history and the tags are fetched. Raises FetchError."""
     link = parse_git_link(source.url)
-    with opened(store, link, environment, progress, FetchError) as cache:
+    with opened(tools, link, FetchError) as cache:
         cache.bring_history(source.commit)
         return _describe(cache.git, source.commit)
 

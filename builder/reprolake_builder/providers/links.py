@@ -108,6 +108,12 @@ def _parse_url(scheme: str, rest: str) -> tuple[str, str, str]:
     return f"{scheme}://{user}{host}{path}", userinfo if scheme in {"https", "http"} else "", ref
 
 
+def login_of(userinfo: str) -> tuple[str, str]:
+    """Return user and password of USER:PASSWORD as it stands in an address."""
+    user, _, password = userinfo.partition(":")
+    return unquote(user), unquote(password)
+
+
 def _secrets(userinfo: str) -> tuple[str, ...]:
     """Return what must not be shown of USER:PASSWORD; a token may stand in either place."""
     parts = {userinfo + "@", *userinfo.split(":", 1), *map(unquote, userinfo.split(":", 1))}
