@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from reprolake_builder.engines.layers import Part, make_layers
 from reprolake_builder.image import Image
 from reprolake_builder.progress import SILENT
 from reprolake_builder.store import Store
-from reprolake_builder.trees import Owned
+from reprolake_builder.trees import Filled, Owned
 
-Fill = Callable[[Path], Mapping[bytes, Owned] | None]
+Fill = Callable[[Path], Filled | None]
 
 
-def base(root: Path) -> dict[bytes, Owned]:
+def base(root: Path) -> Filled:
     """Fill a lower layer: folders, a hard link, links inwards and outwards, an owner and set-uid programs."""
     (root / "etc").mkdir()
     (root / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
@@ -29,12 +29,14 @@ def base(root: Path) -> dict[bytes, Owned]:
     (root / "secret").symlink_to("/etc/shadow")
     (root / "home/jovyan").mkdir(parents=True)
     (root / "empty").write_bytes(b"")
-    return {
-        b"usr/bin/su": Owned(0o4755),
-        b"usr/bin/su-again": Owned(0o4755),
-        b"home/jovyan": Owned(0o2700, 1000, 100),
-        b"etc/passwd": Owned(0o640, 0, 42),
-    }
+    return Filled(
+        {
+            b"usr/bin/su": Owned(0o4755),
+            b"usr/bin/su-again": Owned(0o4755),
+            b"home/jovyan": Owned(0o2700, 1000, 100),
+            b"etc/passwd": Owned(0o640, 0, 42),
+        }
+    )
 
 
 def top(root: Path) -> None:

@@ -26,7 +26,7 @@ import secrets
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -39,7 +39,7 @@ from reprolake_builder.errors import FetchError, StoreError
 from reprolake_builder.in_use import Marks
 from reprolake_builder.removal import remove_tree
 from reprolake_builder.shared import is_plain, shared_stores
-from reprolake_builder.trees import Entry, Owned, scan
+from reprolake_builder.trees import Entry, Filled, scan
 from reprolake_builder.unfinished import Unfinished
 
 D = TypeVar("D")
@@ -175,12 +175,12 @@ class Store:
     def make_tree(
         self,
         key: Sha256,
-        fill: Callable[[Path], Mapping[bytes, Owned] | None],
+        fill: Callable[[Path], Filled | None],
         owner: tuple[int, int] = (0, 0),
     ) -> Tree:
         """Return the tree of that key, made by `fill(folder)` when it is not there yet.
 
-        `fill` may return modes and owners that differ from the rule; `owner` is the rule's own.
+        `fill` may return what it knows of the files; `owner` is the owner of all others.
         """
         if (known := self.tree(key)) is not None:
             return known
@@ -189,8 +189,7 @@ class Store:
             (partial / "root").mkdir(parents=True)
             (partial / "root").chmod(0o755)
             try:
-                exceptions = fill(partial / "root")
-                entries = scan(partial / "root", exceptions, owner)
+                entries = scan(partial / "root", fill(partial / "root"), owner)
                 index = msgspec.msgpack.encode(entries)
                 (partial / "index").write_bytes(index + zlib.crc32(index).to_bytes(_CHECKSUM))
                 (partial / "index").chmod(0o644)

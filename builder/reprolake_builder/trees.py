@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -53,6 +53,17 @@ class Owned(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Filled:
+    """What the maker of a tree knows of it: modes and owners that differ from the rule, and the SHA-256 of files, by path.
+
+    A digest is of what the maker wrote himself, so that it need not be read again.
+    """
+
+    owned: Mapping[bytes, Owned] = field(default_factory=dict)
+    digests: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """An entry and the host folder below which its content lies."""
 
@@ -60,16 +71,14 @@ class Placed:
     root: Path
 
 
-def scan(
-    root: Path, exceptions: Mapping[bytes, Owned] | None = None, owner: tuple[int, int] = (0, 0)
-) -> list[Entry]:
+def scan(root: Path, filled: Filled | None = None, owner: tuple[int, int] = (0, 0)) -> list[Entry]:
     """Return the entries below `root` (host path), sorted, and bring the disk in line with the rules of the store.
 
     On disk every folder becomes 0755 and every file 0644 or 0755, with one date for all. Of several hard links the first
     in order is the file. Raises ValueError for a device, a socket or a pipe, and BuildError for a name that would delete
     files of lower layers wherever the image is unpacked. Source: OCI image specification 1.1, layer.md, "Whiteouts".
     """
-    exceptions = exceptions or {}
+    filled = filled or Filled()
     first_of: dict[tuple[int, int], bytes] = {}
     entries: list[Entry] = []
     base = os.fsencode(root)
@@ -83,7 +92,7 @@ def scan(
             )
         executable = bool(info.st_mode & 0o100)
         rule = Owned(0o755 if stat.S_ISDIR(info.st_mode) or executable else 0o644, *owner)
-        mode, uid, gid = exceptions.get(path, rule)
+        mode, uid, gid = filled.owned.get(path, rule)
         if stat.S_ISLNK(info.st_mode):
             entries.append(Entry(path, "l", 0o777, uid, gid, target=os.readlink(on_disk)))
             continue
@@ -97,7 +106,9 @@ def scan(
                 entries.append(Entry(path, "h", mode, uid, gid, target=first_of[inode]))
                 continue
             first_of[inode] = path
-            entries.append(Entry(path, "f", mode, uid, gid, info.st_size, _digest(on_disk)))
+            entries.append(
+                Entry(path, "f", mode, uid, gid, info.st_size, filled.digests.get(path) or _digest(on_disk))
+            )
         else:
             raise ValueError(f"{os.fsdecode(path)} is neither a file, a folder nor a link")
     return entries

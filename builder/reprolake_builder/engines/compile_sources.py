@@ -1,10 +1,11 @@
-"""Runs inside the image's own Python (3.9 and later), never in ours: compiles the sources named on standard input.
+"""Runs inside the image's own Python (3.9 and later), never in ours: compiles the sources that come on standard input.
 
-    python compile_sources.py ROOT PREFIX      names on standard input: relative to ROOT, each ended by a NUL
+A share of sources is its number and, for each, the lengths of its path in the image and of its content, and both. For each
+the length of its byte code comes back (0 where there is none), and the byte code, so that whoever asked can tell which source
+ended it. Numbers have 8 bytes, little-endian. Sources are compiled; nothing is imported or executed.
 
-For each of them, in turn, it writes to standard output the length of the byte code (8 bytes, little-endian; 0 where there is
-none) and the byte code, so that whoever started it can tell which source ended it. It reads and compiles; nothing of ROOT is
-imported or executed.
+What a compiler returns depends a little on what its process compiled before. So this process compiles nothing: it is the
+parent of one process for each share, and these begin all alike.
 """
 
 import sys
@@ -17,9 +18,9 @@ import os
 import resource
 
 _MEMORY = 2 << 30  # bytes
-_CPU = 300  # seconds
-_SOURCE = 8 << 20  # bytes: a longer source gets no byte code
-_PYC = 256 << 20  # bytes
+_CPU = 300  # seconds for a share
+_PYC = 64 << 20  # bytes: longer byte code is none
+_NUMBER = 8
 _UNCHECKED_HASH = (1).to_bytes(4, "little")
 # Before 3.11, which objects are written as references depends on what else the process holds; version 2 has no references.
 _MARSHAL = 2 if sys.version_info < (3, 11) else marshal.version
@@ -33,15 +34,29 @@ def _limit() -> None:
         resource.setrlimit(kind, (most, most))
 
 
-def _compiled(root: bytes, prefix: bytes, name: bytes) -> bytes:
+def _read(size: int) -> bytes:
+    """Return the next bytes, and none of those after them, which may be another process's."""
+    pieces = []
+    while size and (piece := os.read(0, size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _number() -> int:
+    return int.from_bytes(_read(_NUMBER), "little")
+
+
+def _write(data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+def _compiled(name: bytes, source: bytes) -> bytes:
     """Return the content of the .pyc file of a source, b"" where it gets none."""
-    source_file = root + b"/" + name
-    if os.lstat(source_file).st_size > _SOURCE:
-        return b""
-    with open(os.open(source_file, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
-        source = stream.read()
     try:
-        code = compile(source, os.fsdecode(prefix + b"/" + name), "exec", dont_inherit=True, optimize=0)
+        code = compile(source, os.fsdecode(name), "exec", dont_inherit=True, optimize=0)
         body = marshal.dumps(code, _MARSHAL)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError, LookupError):
         return b""  # no Python of this version: importing it will say so
@@ -50,15 +65,24 @@ def _compiled(root: bytes, prefix: bytes, name: bytes) -> bytes:
     return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source) + body
 
 
-def main() -> None:
-    """Compile every source named on standard input, in that order."""
+def _compile_share(count: int) -> None:
     _limit()
-    root, prefix = (os.fsencode(argument) for argument in sys.argv[1:])
-    with open(1, "wb", closefd=False) as answer:
-        for name in sys.stdin.buffer.read().split(b"\0")[:-1]:
-            pyc = _compiled(root, prefix, name)
-            answer.write(len(pyc).to_bytes(8, "little") + pyc)
-            answer.flush()
+    for _ in range(count):
+        lengths = _number(), _number()
+        pyc = _compiled(*map(_read, lengths))
+        _write(len(pyc).to_bytes(_NUMBER, "little") + pyc)
+
+
+def main() -> None:
+    """Compile every share that comes; end as the process that compiles does, unless it ends well."""
+    while count := _number():
+        child = os.fork()
+        if not child:
+            _compile_share(count)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status:
+            sys.exit(128 - status if status < 0 else status)
 
 
 if __name__ == "__main__":

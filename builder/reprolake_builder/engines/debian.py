@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from reprolake_builder.debs.archive import control_files
@@ -11,7 +10,7 @@ from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.lock import LAYOUT, DebianLock, DebPackage
-from reprolake_builder.engines.bytecode import compile_tree
+from reprolake_builder.engines.bytecode import ByteCode
 from reprolake_builder.engines.debian_setup import (
     SystemFacts,
     configure_base,
@@ -25,7 +24,7 @@ from reprolake_builder.errors import BuildError
 from reprolake_builder.progress import Progress
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
-from reprolake_builder.trees import Owned
+from reprolake_builder.trees import Filled
 
 _PYTHON = re.compile(r"python(3\.\d+)-minimal")
 
@@ -45,11 +44,11 @@ def make_debian_trees(lock: DebianLock, store: Store, progress: Progress) -> tup
     """
     below, key = _keys(lock)
 
-    def fill_base(root: Path) -> Mapping[bytes, Owned]:
+    def fill_base(root: Path) -> Filled:
         _refuse_missing(lock, store)
         return _fill_base(root, lock.base, store, progress)
 
-    def fill_system(root: Path) -> Mapping[bytes, Owned]:
+    def fill_system(root: Path) -> Filled:
         _refuse_missing(lock, store)
         return _fill_system(root, lock, base, store, progress)
 
@@ -71,23 +70,21 @@ def _refuse_missing(lock: DebianLock, store: Store) -> None:
         raise BuildError(f"the store lacks the Debian packages {', '.join(missing)}")
 
 
-def _fill_base(
-    root: Path, packages: tuple[DebPackage, ...], store: Store, progress: Progress
-) -> Mapping[bytes, Owned]:
+def _fill_base(root: Path, packages: tuple[DebPackage, ...], store: Store, progress: Progress) -> Filled:
     maker = TreeMaker(root)
     lay_foundations(maker)
     listings = unpack_all(packages, maker, store, progress)
     write_listings(maker, packages, listings, store)
     configure_base(maker)
+    digests: dict[bytes, bytes] = {}
     for deb in packages:
         if python := _PYTHON.fullmatch(deb.name):
-            compile_tree(root, python[1], root, (f"usr/lib/python{python[1]}",), "/")
-    return maker.exceptions()
+            with ByteCode(root, python[1]) as byte_code:
+                digests |= byte_code.compile_tree(root, (f"usr/lib/python{python[1]}",), "/")
+    return Filled(maker.exceptions(), digests)
 
 
-def _fill_system(
-    root: Path, lock: DebianLock, base: Tree, store: Store, progress: Progress
-) -> Mapping[bytes, Owned]:
+def _fill_system(root: Path, lock: DebianLock, base: Tree, store: Store, progress: Progress) -> Filled:
     maker = TreeMaker(root, base)
     listings = unpack_all(lock.extra, maker, store, progress)
     write_listings(maker, lock.extra, listings, store)
@@ -96,4 +93,4 @@ def _fill_system(
         for deb in sorted((*lock.base, *lock.extra), key=lambda deb: deb.name)
     }
     configure_system(maker, SystemFacts(controls))
-    return maker.exceptions()
+    return Filled(maker.exceptions())

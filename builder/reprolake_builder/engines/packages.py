@@ -13,7 +13,7 @@ from reprolake_builder.debs.signed_base import interpreter_identity
 from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.lock import LAYOUT, BuiltWheelLock, InterpreterLock, WheelLock
 from reprolake_builder.download import Wanted
-from reprolake_builder.engines.bytecode import compile_tree
+from reprolake_builder.engines.bytecode import ByteCode
 from reprolake_builder.engines.environment import minor_of
 from reprolake_builder.engines.layers import Part
 from reprolake_builder.engines.wheel import Layout, unpack_wheel, write_record
@@ -22,6 +22,7 @@ from reprolake_builder.image import PREFIX
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
+from reprolake_builder.trees import Filled
 
 Wheel = WheelLock | BuiltWheelLock
 
@@ -60,14 +61,16 @@ def make_packages(
     missing = [wheel for wheel in wheels if tools.store.tree(keys[wheel.name]) is None]
     fetch_wheels([wheel for wheel in missing if isinstance(wheel, WheelLock)], tools)
     if missing:
-        # Threads do: inflating and hashing happen outside the interpreter's lock, compiling in processes of its own.
+        # Threads do: inflating and hashing happen outside the interpreter's lock, compiling in processes of its own. There
+        # are more than processors because a thread waits while its wheel is compiled.
         with (
             tools.progress.step("Laying out packages", len(missing)) as step,
-            ThreadPoolExecutor(os.cpu_count()) as pool,
+            ByteCode(base.root, layout.minor) as byte_code,
+            ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool,
         ):
             largest_first = sorted(missing, key=lambda wheel: -wheel.size)
             jobs = [
-                pool.submit(_make, wheel, keys[wheel.name], layout, base, tools.store)
+                pool.submit(_make, wheel, keys[wheel.name], layout, byte_code, tools.store)
                 for wheel in largest_first
             ]
             try:
@@ -89,8 +92,8 @@ def _known(store: Store, key: Sha256, wheel: Wheel) -> Tree:
     return tree
 
 
-def _make(wheel: Wheel, key: Sha256, layout: Layout, base: Tree, store: Store) -> None:
-    def fill(root: Path) -> None:
+def _make(wheel: Wheel, key: Sha256, layout: Layout, byte_code: ByteCode, store: Store) -> None:
+    def fill(root: Path) -> Filled:
         if not store.has_sound_archive(wheel.sha256):
             damaged = store.archive(wheel.sha256)
             if damaged.is_relative_to(store.root):
@@ -103,7 +106,8 @@ def _make(wheel: Wheel, key: Sha256, layout: Layout, base: Tree, store: Store) -
                 f"the lock says that {wheel.filename} is {wheel.name}, and it holds {found}",
                 hint="the lock was changed by hand; make a new one with `reprolake lock`",
             )
-        compile_tree(base.root, layout.minor, root, (layout.site,), "/")
-        write_record(installed, layout)
+        compiled = byte_code.compile_tree(root, (layout.site,), "/")
+        write_record(installed, compiled, layout)
+        return Filled(digests=installed.digests | compiled)
 
     store.make_tree(key, fill)

@@ -12,14 +12,15 @@ import errno
 import hashlib
 import io
 import lzma
+import os
 import posixpath
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from reprolake_builder.errors import BuildError
@@ -63,27 +64,37 @@ class Layout:
 
 @dataclass(slots=True)
 class Installed:
-    """The files of one wheel: `info` is its dist-info folder, `files` maps paths to (hash as RECORD writes it, size).
+    """The files of one wheel: `info` is its dist-info folder, `files` maps paths to (SHA-256, size).
 
     All paths are relative to `root` (host folder).
     """
 
     root: Path
     info: str
-    files: dict[str, tuple[str, int]]
+    files: dict[str, tuple[bytes, int]]
+    _folders: set[str] = field(default_factory=set)
 
     def write(self, path: str, pieces: Iterator[bytes], *, executable: bool) -> None:
         """Write one file, new at this path, and remember its hash for RECORD."""
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            os.makedirs(f"{self.root}/{folder}", exist_ok=True)
+            self._folders.add(folder)
         digest, size = hashlib.sha256(), 0
-        with target.open("xb") as stream:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        # The umask may take permissions away; the store gives them back.
+        descriptor = os.open(f"{self.root}/{path}", flags, 0o755 if executable else 0o644)
+        with open(descriptor, "wb", buffering=0) as stream:
             for piece in pieces:
                 digest.update(piece)
                 size += len(piece)
                 stream.write(piece)
-        target.chmod(0o755 if executable else 0o644)
-        self.files[path] = ("sha256=" + base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode(), size)
+        self.files[path] = (digest.digest(), size)
+
+    @property
+    def digests(self) -> dict[bytes, bytes]:
+        """The SHA-256 of each file, as trees.Filled wants it."""
+        return {path.encode(): digest for path, (digest, _) in self.files.items()}
 
 
 @contextmanager
@@ -210,17 +221,19 @@ def _write_entry_points(installed: Installed, name: str, layout: Layout) -> None
             installed.write(script, iter([text.encode()]), executable=True)
 
 
-def write_record(installed: Installed, layout: Layout) -> None:
-    """Write the wheel's RECORD; byte code is listed without hash, as pip does."""
+def write_record(installed: Installed, byte_code: Collection[bytes], layout: Layout) -> None:
+    """Write the wheel's RECORD; `byte_code`, paths below the root, is listed without hash, as pip does."""
     record = io.StringIO(newline="")
     rows = csv.writer(record, lineterminator="\n")
     tag = "cpython-" + layout.minor.replace(".", "")
     for path in sorted(installed.files):
-        rows.writerow((_relative(path, layout.site), *installed.files[path]))
-        source = PurePosixPath(path)
-        byte_code = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
-        if source.suffix == ".py" and (installed.root / byte_code).is_file():
-            rows.writerow((_relative(str(byte_code), layout.site), "", ""))
+        digest, size = installed.files[path]
+        written = "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        rows.writerow((_relative(path, layout.site), written, size))
+        folder, _, name = path.rpartition("/")
+        made = f"{folder}/__pycache__/{name.removesuffix('.py')}.{tag}.pyc"
+        if name.endswith(".py") and made.encode() in byte_code:
+            rows.writerow((_relative(made, layout.site), "", ""))
     rows.writerow((_relative(f"{installed.info}/RECORD", layout.site), "", ""))
     (installed.root / installed.info / "RECORD").write_bytes(record.getvalue().encode())
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprolake_builder.errors import BuildError
-from reprolake_builder.trees import MTIME, Entry, Owned, Placed, merge, scan, write_tar
+from reprolake_builder.trees import MTIME, Entry, Filled, Owned, Placed, merge, scan, write_tar
 
 NAMES = st.binary(min_size=1, max_size=130).filter(
     lambda name: (
@@ -69,7 +69,7 @@ def test_a_tree_is_normalised_whatever_the_umask(tmp_path):
 def test_special_modes_live_in_the_index_only(tmp_path):
     """A set-uid program keeps its mode in the image and loses it on the disk of the store."""
     (tmp_path / "su").write_text("")
-    entry = scan(tmp_path, {b"su": Owned(0o4755, 0, 42)})[0]
+    entry = scan(tmp_path, Filled({b"su": Owned(0o4755, 0, 42)}))[0]
     assert (entry.mode, entry.gid) == (0o4755, 42)
     assert (tmp_path / "su").stat().st_mode & 0o7777 == 0o644
 

@@ -16,6 +16,7 @@ from reprolake_builder.errors import BuildError
 
 INFO = "demo-1.0.dist-info"
 LAYOUT = Layout("3.11")
+COMPILED = "demo/__pycache__/__init__.cpython-311.pyc"
 BASE = {f"{INFO}/METADATA": "Name: demo\nVersion: 1.0\n", f"{INFO}/WHEEL": "", f"{INFO}/RECORD": ""}
 
 
@@ -30,7 +31,8 @@ def make_wheel(folder: Path, files: dict[str, str], *, date=(2024, 5, 6, 7, 8, 1
 def laid_out(folder: Path, files: dict[str, str]) -> Path:
     root = folder / "root"
     root.mkdir()
-    write_record(unpack_wheel(make_wheel(folder, {**BASE, **files}), "demo.whl", root, LAYOUT), LAYOUT)
+    installed = unpack_wheel(make_wheel(folder, {**BASE, **files}), "demo.whl", root, LAYOUT)
+    write_record(installed, {f"{LAYOUT.site}/{COMPILED}".encode()}, LAYOUT)
     return root
 
 
@@ -54,12 +56,16 @@ def test_files_go_where_pip_puts_them(tmp_path):
 
 
 def test_record_lists_every_file(tmp_path):
-    """RECORD names all that was installed, relative to the folder of packages, and no byte code that is not there."""
-    root = laid_out(tmp_path, {"demo/__init__.py": "", "demo-1.0.data/scripts/tool": "#!/bin/sh\n"})
+    """RECORD names all that was installed, relative to the folder of packages, and of byte code what was made."""
+    files = {"demo/__init__.py": "", "demo/a.py": "", "demo-1.0.data/scripts/tool": "#!/bin/sh\n"}
+    root = laid_out(tmp_path, files)
     site = root / "opt/env/lib/python3.11/site-packages"
-    rows = [row[0] for row in csv.reader((site / INFO / "RECORD").read_text().splitlines())]
-    assert "../../../bin/tool" in rows
-    assert all((site / row).exists() for row in rows)
+    rows = list(csv.reader((site / INFO / "RECORD").read_text().splitlines()))
+    assert "../../../bin/tool" in [row[0] for row in rows]
+    assert [COMPILED, "", ""] in rows
+    assert all((site / row[0]).exists() for row in rows if row[0] != COMPILED)
+    hashed = {row[0]: row[1] for row in rows}
+    assert hashed["demo/a.py"] == "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"  # of nothing
 
 
 @pytest.mark.parametrize(

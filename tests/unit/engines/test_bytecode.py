@@ -1,5 +1,6 @@
 """Byte code: the same bytes every time, the image's paths inside, and nothing of the tree is executed."""
 
+import hashlib
 import marshal
 import os
 import sys
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from python_base import MINOR as PYTHON
 from python_base import python_base
 
-from reprolake_builder.engines import bytecode
+from reprolake_builder.engines import compiler
+from reprolake_builder.engines.bytecode import SHARE, ByteCode
 from reprolake_builder.errors import BuildError
 
 pytestmark = pytest.mark.engine("bubblewrap")
@@ -26,12 +28,18 @@ def base(tmp_path_factory):
     return python_base(tmp_path_factory.mktemp("base"))
 
 
+def compile_tree(base: Path, root: Path, folder: str, prefix: str) -> dict[bytes, bytes]:
+    """Compile one folder and return the digests of what was made."""
+    with ByteCode(base, PYTHON) as byte_code:
+        return byte_code.compile_tree(root, (folder,), prefix)
+
+
 def compiled(base: Path, root: Path, sources: dict[str, str]) -> dict[str, bytes]:
     """Write the sources, compile them and return the byte code by path."""
     for name, text in sources.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
-    bytecode.compile_tree(base, PYTHON, root, ("lib",), "/opt/env")
+    compile_tree(base, root, "lib", "/opt/env")
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*.pyc"))}
 
 
@@ -42,7 +50,7 @@ def code_of(pyc: bytes):
 
 def test_two_trees_get_identical_bytes(base, tmp_path, monkeypatch):
     """The same sources in other folders, under another environment and umask, give the same byte code."""
-    sources = {f"lib/package/module_{number}.py": MODULE + f"N = {number}\n" for number in range(30)}
+    sources = {f"lib/package/module_{number}.py": MODULE + f"N = {number}\n" for number in range(SHARE + 30)}
     first = compiled(base, tmp_path / "first", sources)
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     monkeypatch.setenv("LANG", "tr_TR.UTF-8")
@@ -52,8 +60,29 @@ def test_two_trees_get_identical_bytes(base, tmp_path, monkeypatch):
         second = compiled(base, tmp_path / "a longer name" / "second", sources)
     finally:
         os.umask(before)
-    assert len(first) == 30
+    assert len(first) == SHARE + 30
     assert first == second
+
+
+def test_what_was_compiled_before_leaves_no_trace(base, tmp_path):
+    """One compiler gives a tree the same bytes after other trees, sound and broken ones, as at first; their digests are right."""
+    sources = {"lib/a.py": MODULE, "lib/b.py": "# coding: latin-1\nname = 'b'\n"}
+    first = compiled(base, tmp_path / "first", sources)
+    for number, text in enumerate(
+        ("name = lambda x: {1.5, None, ()}\n", "def has(:\n", "# coding: cp1252\n" + MODULE)
+    ):
+        (tmp_path / f"other{number}/lib").mkdir(parents=True)
+        (tmp_path / f"other{number}/lib/a.py").write_text(text)
+    (tmp_path / "second/lib").mkdir(parents=True)
+    for name, text in sources.items():
+        (tmp_path / "second" / name).write_text(text)
+    with ByteCode(base, PYTHON) as byte_code:
+        for number in range(3):
+            byte_code.compile_tree(tmp_path / f"other{number}", ("lib",), "/elsewhere")
+        digests = byte_code.compile_tree(tmp_path / "second", ("lib",), "/opt/env")
+    second = {os.fsdecode(path): (tmp_path / "second" / os.fsdecode(path)).read_bytes() for path in digests}
+    assert second == first
+    assert digests == {os.fsencode(p): hashlib.sha256(data).digest() for p, data in first.items()}
 
 
 def test_the_code_names_its_place_in_the_image(base, tmp_path):
@@ -106,7 +135,7 @@ def test_links_are_neither_read_nor_written_through(base, tmp_path):
     (tree / "lib/__pycache__").mkdir()
     os.link(outside / "pyc", tree / f"lib/__pycache__/b.{TAG}.pyc")
     (tree / "lib/b.py").write_text("b = 1\n")
-    bytecode.compile_tree(base, PYTHON, tree, ("",), "")
+    compile_tree(base, tree, "", "")
     assert sorted(path.name for path in outside.iterdir()) == ["pyc", "secret.py"]
     assert (outside / "pyc").read_bytes() == b"kept"
     assert not (tree / f"lib/__pycache__/secret.{TAG}.pyc").exists()
@@ -123,8 +152,8 @@ def test_a_source_that_kills_the_compiler_is_named(base, tmp_path, monkeypatch):
     """When the compiling process dies the build ends with the name of the source that it died of."""
     script = tmp_path / "script.py"
     script.write_text("import os\nos.write(1, bytes(8))\nos.abort()\n")
-    monkeypatch.setattr(bytecode, "_SCRIPT", script)
-    with pytest.raises(BuildError, match=r"ended by signal 6 at lib/bad\.py"):
+    monkeypatch.setattr(compiler, "_SCRIPT", script)
+    with pytest.raises(BuildError, match=r"ended by signal 6 at /opt/env/lib/bad\.py"):
         compiled(base, tmp_path, {"lib/a.py": "", "lib/bad.py": ""})
 
 
@@ -133,7 +162,7 @@ def test_a_base_without_python_is_an_error(tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib/a.py").write_text("a = 1\n")
     with pytest.raises(BuildError, match="holds no Python"):
-        bytecode.compile_tree(tmp_path / "none", PYTHON, tmp_path, ("lib",), "/")
+        compile_tree(tmp_path / "none", tmp_path, "lib", "/")
 
 
 @settings(max_examples=10, deadline=None)
@@ -143,6 +172,6 @@ def test_any_file_name_is_compiled(base, tmp_path_factory, name):
     root = tmp_path_factory.mktemp("tree")
     with open(os.fsencode(root) + b"/" + name + b".py", "w") as stream:
         stream.write("a = 1\n")
-    bytecode.compile_tree(base, PYTHON, root, ("",), "/x")
+    compile_tree(base, root, "", "/x")
     pyc = os.fsencode(root) + b"/__pycache__/" + name + b"." + os.fsencode(TAG) + b".pyc"
     assert os.path.exists(pyc)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from reprolake_builder.engines.debian_tree import TreeMaker, clean
 from reprolake_builder.errors import BuildError
 from reprolake_builder.store import Store
-from reprolake_builder.trees import Owned
+from reprolake_builder.trees import Filled, Owned
 
 PARTS = st.sampled_from([b"a", b"b", b"c", b"d"])
 PATHS = st.lists(PARTS, min_size=1, max_size=4).map(b"/".join)
@@ -154,7 +154,7 @@ def test_an_upper_tree_follows_the_lower_ones_links_and_owners(tmp_path):
         lower.link(b"lib", b"usr/lib")
         lower.folder(b"usr/lib/x", Owned(0o1777))
         lower.write("usr/lib/x/base", b"base")
-        return lower.exceptions()
+        return Filled(lower.exceptions())
 
     base = Store(tmp_path / "store").make_tree("0" * 64, fill)
     upper = TreeMaker(tmp_path / "upper", base)

@@ -1,0 +1,160 @@
+"""The image's own interpreter as a compiler: it runs in the sandbox, takes sources and hands byte code back."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from reprolake_builder.errors import BuildError
+from reprolake_builder.process import printable
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.interface import Bind, ImageRoot, Limits, SandboxSpec
+
+_SCRIPT = Path(__file__).with_name("compile_sources.py")
+_PROGRAM = "/mnt/compile_sources.py"  # sandbox path
+_TIME_LIMIT = 900  # seconds per share; the process that compiles it limits its own CPU time to less
+_COMPLAINT = 1 << 20  # bytes
+# It writes nothing but its answer, which goes through a pipe, and complaints.
+_LIMITS = Limits(processes=64, file_bytes=_COMPLAINT, tmp_bytes=1 << 20)
+_NUMBER = 8  # bytes
+_LONGEST = 65 << 20  # bytes of an answer about one source
+_GRACE = 5  # seconds between the end of an answer and that of the process
+_PIPE = 1 << 20  # bytes: what Linux allows everybody
+_SHOWN = 4000
+
+
+class Source(NamedTuple):
+    """A source to compile: its host path, and its path in the image, which the byte code will name."""
+
+    on_disk: bytes
+    in_image: bytes
+
+
+class Compiler:
+    """One sandbox with the interpreter of `base_root` (host path) in it, that compiles shares of sources.
+
+    The interpreter is not trusted, for a lock may come from anybody and name any package as its Python: it sees the base and
+    what it is sent, can write nothing but its answer, and what it answers is only ever written to files.
+    It dies with the thread that made this object. Raises SandboxError, and BuildError for a base without that Python.
+    """
+
+    def __init__(self, base_root: Path, python: str) -> None:
+        if not os.path.lexists(base_root / f"usr/bin/python{python}"):
+            raise BuildError(f"the base holds no Python {python}", hint="the lock was changed by hand")
+        # Not -I: that would ignore the hash seed. The environment is ours, so there is nothing else to be isolated from.
+        spec = SandboxSpec(
+            root=ImageRoot((base_root,)),
+            argv=(
+                f"/usr/bin/python{python}",
+                *("-s", "-S", "-B", "-Xutf8", "-Xpycache_prefix=/nonexistent", "-Wignore", _PROGRAM),
+            ),
+            env={"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"},
+            binds=(Bind(_SCRIPT, _PROGRAM),),
+            limits=_LIMITS,
+        )
+        self._complaints = os.memfd_create("complaints", os.MFD_CLOEXEC)  # not a file: the disk may be full
+        theirs, self._requests = os.pipe()
+        self._answers, to_us = os.pipe()
+        try:
+            for pipe in (theirs, to_us):
+                with contextlib.suppress(OSError):  # this user has many such pipes: a small one does
+                    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+            self._running = Bubblewrap().start(spec, stdin=theirs, stdout=to_us, stderr=self._complaints)
+        except BaseException:
+            for descriptor in (self._complaints, self._requests, self._answers):
+                os.close(descriptor)
+            raise
+        finally:
+            os.close(theirs)
+            os.close(to_us)
+        os.set_blocking(self._requests, False)
+        self._told = bytearray()
+
+    def compile(self, share: Sequence[Source]) -> Iterator[bytes]:
+        """Yield the byte code of each source in turn, b"" where there is none.
+
+        A share, whose sources are held in memory, is compiled by one process that has compiled nothing before.
+        Raises BuildError naming the source that ends it; the object is of no use then.
+        """
+        deadline = time.monotonic() + _TIME_LIMIT
+        request = memoryview(b"".join(_request(share)))
+        for source in share:
+            try:
+                while len(self._told) < _NUMBER:
+                    request = self._exchange(request, deadline)
+                length = _NUMBER + int.from_bytes(self._told[:_NUMBER], "little")
+                if length > _LONGEST:
+                    raise EOFError
+                while len(self._told) < length:
+                    request = self._exchange(request, deadline)
+            except EOFError:
+                raise BuildError(
+                    self._death(source), hint="the package holds a source that no Python can compile"
+                ) from None
+            except TimeoutError as error:
+                raise BuildError(
+                    f"compiling {_shown(share[0])} and the {len(share) - 1} sources after it took more than {_TIME_LIMIT} seconds"
+                ) from error
+            pyc = bytes(self._told[_NUMBER:length])
+            del self._told[:length]
+            yield pyc
+
+    def _exchange(self, request: memoryview, deadline: float) -> memoryview:
+        """Send or receive what can be, and return what is left to send."""
+        poller = select.poll()
+        poller.register(self._answers, select.POLLIN)
+        if request:
+            poller.register(self._requests, select.POLLOUT)
+        ready = {number for number, _ in poller.poll(max(0.0, deadline - time.monotonic()) * 1000)}
+        if not ready:
+            raise TimeoutError
+        if self._answers in ready:
+            piece = os.read(self._answers, _PIPE)
+            if not piece:
+                raise EOFError
+            self._told += piece
+        if self._requests in ready:
+            try:
+                return request[os.write(self._requests, request) :]
+            except BrokenPipeError:
+                return memoryview(b"")  # the end of the answer says why
+        return request
+
+    def close(self) -> None:
+        """End the sandbox."""
+        self._running.kill()
+        for descriptor in (self._complaints, self._requests, self._answers):
+            os.close(descriptor)
+
+    def _death(self, source: Source) -> str:
+        try:
+            status = self._running.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            return f"the compiler of Python sources gave no sensible answer at {_shown(source)}"
+        said = os.pread(self._complaints, _COMPLAINT, 0).decode("utf-8", "replace").strip()
+        reason = printable(said[-_SHOWN:]) or f"status {status}"
+        how = f"was ended by signal {status - 128}" if status > 128 else f"failed: {reason}"
+        return f"the compiler of Python sources {how} at {_shown(source)}"
+
+
+def _request(share: Sequence[Source]) -> Iterator[bytes]:
+    """Yield what the program in the sandbox reads."""
+    yield len(share).to_bytes(_NUMBER, "little")
+    for source in share:
+        with open(os.open(source.on_disk, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            content = file.read()
+        yield len(source.in_image).to_bytes(_NUMBER, "little")
+        yield len(content).to_bytes(_NUMBER, "little")
+        yield source.in_image
+        yield content
+
+
+def _shown(source: Source) -> str:
+    return printable(source.in_image.decode("utf-8", "replace"))
