@@ -110,4 +110,36 @@ class FilesSource(Document, frozen=True, kw_only=True, tag="files", tag_field="k
     record: RecordPin | None = None
 
 
+class MercurialSource(Document, frozen=True, kw_only=True, tag="hg", tag_field="kind"):
+    """A changeset of a Mercurial repository.
+
+    `url` carries no credentials; `node` is the changeset's full id and `tree` the git tree hash of its files; `ref` is what was
+    asked for ("" when nothing was: then the newest changeset of the branch "default"), `date` the changeset's in UTC.
+    """
+
+    url: Address
+    node: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)", description="full id of a Mercurial changeset")]
+    tree: TreeHash
+    date: Moment
+    ref: str = ""
+    subdir: FolderInside = ""
+
+
+class HeritageSource(Document, frozen=True, kw_only=True, tag="swh", tag_field="kind"):
+    """A folder that Software Heritage keeps, under the identifier swh:1:dir: and `tree`, which its files give by themselves.
+
+    `url` is the archive's page for people. `revision` is the commit whose root the folder is, when one was named; then `date`
+    is that commit's, which `date_is` says ("commit", else "now"). `origin` is where the archive saw it, "" when not known.
+    """
+
+    url: Address
+    tree: TreeHash
+    date: Moment
+    date_is: str
+    revision: CommitId | None = None
+    origin: str = ""
+    subdir: FolderInside = ""
+    record: RecordPin | None = None
+
+
 PinnedSource = GitSource | LocalSource

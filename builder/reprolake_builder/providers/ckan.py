@@ -11,9 +11,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
-_PATH = re.compile(
-    r"(?P<base>/.*?)??/dataset/(?:activity/|groups/|(?P<from>changes/))?(?P<id>[\w.-]{1,256})(?:/.*)?"
-)
+_PATH = re.compile(r"(?P<base>/.*?)??/dataset/(?:(?:activity|groups)/)?(?P<id>[\w.-]{1,256})(?:/.*)?")
 _API = re.compile(r"(?P<base>/.*?)??/api/(?:3/)?action/package_show/?")
 _ID = re.compile(r"[\w.-]{1,256}")
 _CHECKSUM = re.compile(r"(?:(md5|sha-?1|sha-?256|sha-?512)[:-])?([0-9a-f]{32,128})", re.IGNORECASE)
