@@ -19,6 +19,7 @@ EXECUTABLE = 0o100755
 SYMLINK = 0o120000
 FOLDER = 0o040000
 SUBMODULE = 0o160000
+EMPTY_TREE = bytes.fromhex("4b825dc642cb6eb9a060e54bf8d69288fbee4904")
 
 PIECE = 1 << 20  # bytes read at a time
 MOST_ENTRIES = 1_000_000
@@ -71,6 +72,17 @@ class TreeHasher:
         """Mode and git's id of what was taken (files, links, submodules), by path."""
         return {path: (mode, blob.hex()) for path, mode, blob in self._rows}
 
+    def empty_folder(self, path: bytes) -> None:
+        """Take a folder without files: git has none, archives and Software Heritage do."""
+        self._expect(path, 0)
+        self._folder(path)
+        self._rows.append((path, FOLDER, EMPTY_TREE))
+
+    @property
+    def rows(self) -> Iterator[tuple[bytes, int, bytes]]:
+        """Path, mode and object id of what was taken."""
+        return iter(self._rows)
+
     @property
     def tree_hash(self) -> str:
         """Git's hash of what was taken (40 hexadecimal digits)."""
@@ -83,7 +95,7 @@ class TreeHasher:
                 folders.setdefault(parent, [])
         # Deepest first, without recursion: a hostile tree may be deeper than Python's stack.
         for folder in sorted(folders, key=lambda path: path.count(b"/") if path else -1, reverse=True):
-            digest = _tree_row_hash(folders[folder])
+            digest = folder_hash(folders[folder])
             if not folder:
                 return digest.hex()
             parent, _, name = folder.rpartition(b"/")
@@ -168,7 +180,8 @@ def shown(path: bytes) -> str:
     return printable(path.decode("utf-8", "backslashreplace"))
 
 
-def _tree_row_hash(rows: list[tuple[bytes, int, bytes]]) -> bytes:
+def folder_hash(rows: list[tuple[bytes, int, bytes]]) -> bytes:
+    """Return the id of the tree object with these rows: name, mode and object id."""
     ordered = sorted(rows, key=lambda row: row[0] + b"/" if row[1] == FOLDER else row[0])
     content = b"".join(b"%o %s\0%s" % (mode, name, digest) for name, mode, digest in ordered)
     return hashlib.sha1(b"tree %d\0%s" % (len(content), content), usedforsecurity=False).digest()

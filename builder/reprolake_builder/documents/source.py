@@ -21,11 +21,18 @@ ProofState = Literal[
     "equal to archive",  # every file of the record's archive is that of the commit
     "nearly equal to archive",  # but for the files that `differing` lists
     "commit named by archive",  # the archive or the record names the commit, its files were not compared
-    "tag moved",  # the tag names another commit today than the one published, which is taken
-    "tag missing",  # the published commit is reachable still and taken
     "tag only",  # nothing but the tag's name connects record and commit
     "archive only",  # no repository: the record's files themselves are the source
 ]
+
+TagState = Literal[
+    "",  # no tag is known, or nothing tells which commit it once named
+    "same",  # the tag names the commit that was published
+    "moved",  # the tag names another commit today than the one published, which is taken
+    "missing",  # the published commit is reachable still and taken
+]
+PROVEN: frozenset[ProofState] = frozenset({"equal by SWH directory", "equal to archive", "archive only"})
+"""States in which the source is known to hold what was published."""
 
 
 class RecordPin(Document, frozen=True, kw_only=True):
@@ -33,7 +40,8 @@ class RecordPin(Document, frozen=True, kw_only=True):
 
     `site` is the archive's host, `id` the record's own, a version's and never a concept's; `asked` the identifier in the link
     when it was another one (a concept, a paper's DOI). `chain` tells in order what was tried and what decided; `differing` are
-    paths in which commit and archive differ, the first hundred of `differences`.
+    paths in which commit and archive differ, the first hundred of `differences`. (Equal all the same are files that git's own
+    attributes leave out of archives or fill in there, and contents that the commit points to in Git LFS.)
     """
 
     site: str
@@ -44,6 +52,7 @@ class RecordPin(Document, frozen=True, kw_only=True):
     title: str = ""
     asked: str = ""
     state: ProofState
+    tag: TagState = ""
     chain: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
     differences: int = 0
@@ -118,7 +127,9 @@ class MercurialSource(Document, frozen=True, kw_only=True, tag="hg", tag_field="
     """
 
     url: Address
-    node: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)", description="full id of a Mercurial changeset")]
+    node: Annotated[
+        str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)", description="full id of a Mercurial changeset")
+    ]
     tree: TreeHash
     date: Moment
     ref: str = ""

@@ -12,20 +12,25 @@ from reprolake_builder.process import printable
 
 FULL_ID = re.compile(r"[0-9a-fA-F]{40}")
 SHORT_ID = re.compile(r"[0-9a-fA-F]{7,39}")
+_MOVED = re.compile(r"^warning: redirecting to (https?://\S+)$", re.MULTILINE)
 _PEELED = "^{}"
 _SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Advertised:
-    """What a server says it has: full names to object ids (annotated tags already peeled), and where HEAD points."""
+    """What a server says it has: full names to object ids (annotated tags already peeled), and where HEAD points.
+
+    `moved_to` is the address that the server led on to, "" for none.
+    """
 
     refs: Mapping[str, str]
     head: str = ""
+    moved_to: str = ""
 
 
-def parse_advertised(output: bytes) -> Advertised:
-    """Return the refs in the output of `git ls-remote --symref`. Raises ResolveError for ids that are not SHA-1."""
+def parse_advertised(output: bytes, complaints: bytes = b"") -> Advertised:
+    """Return the refs in the output of `git ls-remote --symref`, whose standard error tells of redirects. Raises ResolveError for ids that are not SHA-1."""
     refs: dict[str, str] = {}
     head = ""
     for line in output.decode("utf-8", "surrogateescape").splitlines():
@@ -41,7 +46,8 @@ def parse_advertised(output: bytes) -> Advertised:
             )
         if name.endswith(_PEELED) or name not in refs:
             refs[name.removesuffix(_PEELED)] = value
-    return Advertised(refs, head)
+    moved = _MOVED.search(complaints.decode("utf-8", "replace"))
+    return Advertised(refs, head, printable(moved[1]).rstrip("/") if moved else "")
 
 
 def choose(ref: str, advertised: Advertised) -> str | None:
