@@ -97,7 +97,7 @@ def open_session(options: Options, progress: Progress, now: datetime) -> Iterato
     try:
         yield Session(
             options,
-            Tools(store, options.site, Downloader(options.site), progress, options.git_environment),
+            Tools(store, options.site, Downloader(options.site, progress), progress, options.git_environment),
             now,
         )
     finally:

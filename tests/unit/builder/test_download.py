@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reprolake_builder.download import is_direct
+from reprolake_builder.connection import is_direct
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,292 @@
+"""Servers over HTTP, asked as a good guest asks: by name, in no hurry, and again when the line broke.
+
+Source: RFC 9110, sections 10.2.3 (Retry-After), 13.1.5 (If-Range) and 14 (ranges); Zenodo's "X-RateLimit-Reset".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import metadata
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from reprolake_builder.credentials import Credentials, without_login
+from reprolake_builder.errors import AnswerError, FetchError
+from reprolake_builder.process import printable
+from reprolake_builder.progress import SILENT, Progress
+from reprolake_builder.site import Site
+
+if TYPE_CHECKING:
+    import requests
+
+PIECE = 1 << 18
+_TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
+_RETRIES = 3  # of a connection that cannot be made
+_ATTEMPTS = 5  # of an answer or a transfer
+_LONGEST_WAIT = 120.0  # seconds
+_TOLD_WAIT = 3.0  # seconds: shorter ones are nobody's business
+_ENOUGH = 1 << 20  # bytes: whoever gave so many since the line broke may break it again
+_MOST_HOPS = 10
+_BUSY = {408, 425, 429, 502, 503, 504}
+_LOGIN_HINT = "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What an answer says of its body: its length in bytes (None when it does not), and when it was changed (UTC)."""
+
+    length: int | None
+    modified: datetime | None
+    mark: str = ""  # what tells this state of the file from another one, "" for nothing
+
+    @staticmethod
+    def of(answer: requests.Response) -> Head:
+        """Return what the answer's header fields say."""
+        told = answer.headers.get("Content-Length", "")
+        if answer.status_code == 206:
+            told = answer.headers.get("Content-Range", "").rpartition("/")[2]
+        stamp = answer.headers.get("Last-Modified", "")
+        tag = answer.headers.get("ETag", "")
+        # A weak tag says that two states are as good as each other, not that their bytes are the same.
+        mark = tag if tag and not tag.startswith("W/") else stamp
+        return Head(int(told) if told.isascii() and told.isdigit() else None, _moment(stamp), mark)
+
+    def may_be(self, other: Head) -> bool:
+        """Whether the other head can be that of the same state of the file."""
+        lengths = {head.length for head in (self, other)} - {None}
+        return len(lengths) < 2 and len({head.mark for head in (self, other)} - {""}) < 2
+
+
+class _ChangedError(FetchError):
+    """A file is another one than the one that was begun."""
+
+
+class Connection:
+    """Sessions that are kept alive, one per thread; `patience` is the first wait in seconds where a server names none."""
+
+    def __init__(self, site: Site, progress: Progress = SILENT, patience: float = 0.5) -> None:
+        self._site = site
+        self._patience = patience
+        self._progress = progress
+        self._credentials = Credentials(site)
+        self._local = threading.local()
+
+    def pieces(self, url: str, accept: str = "*/*") -> Iterator[bytes]:
+        """Yield the body behind a URL; a broken transfer is taken up where it broke. Raises FetchError."""
+        return self.opened(url, accept)[1]
+
+    def opened(self, url: str, accept: str = "*/*") -> tuple[Head, Iterator[bytes]]:
+        """Return what the server says of the body, and the body. Raises FetchError, both here and while it is read."""
+        transfer = self._transfer(url, accept)
+        head, _ = next(transfer)
+        return head, (piece for _, piece in transfer)
+
+    @contextlib.contextmanager
+    def answer(
+        self, url: str, headers: Mapping[str, str], *, follow: bool = True
+    ) -> Iterator[requests.Response]:
+        """Yield a server's answer, once it is known to be none that refuses; a busy server is asked again.
+
+        Redirects are followed here, so that each address on the way gets its own gateway, proxy and login.
+        """
+        for attempt in range(_ATTEMPTS):
+            with contextlib.ExitStack() as stack:
+                answer, place = stack.enter_context(self._hops(url, headers, follow=follow))
+                busy = answer.status_code in _BUSY
+                wait = _wait(answer) if busy else 0.0
+                if not busy or wait > _LONGEST_WAIT or attempt + 1 == _ATTEMPTS:
+                    _check(answer, place, wait)
+                    yield answer
+                    return
+            self._pause(wait or self._patience * 2**attempt, place, f"answers {answer.status_code}")
+
+    def _transfer(self, url: str, accept: str) -> Iterator[tuple[Head, bytes]]:
+        """Yield the head with each piece of the body, first with none."""
+        head: Head | None = None
+        done = broken_at = failures = 0
+        while True:
+            headers = {"Accept": accept}
+            if head is not None:
+                headers["Range"] = f"bytes={done}-"
+                if head.mark:
+                    headers["If-Range"] = head.mark
+            try:
+                with self.answer(url, headers) as answer:
+                    found = Head.of(answer)
+                    skip = done if head is not None else 0
+                    if head is None:
+                        head = found
+                        yield head, b""
+                    elif not head.may_be(found):
+                        raise _ChangedError(f"{url} was changed while it was fetched", transient=True)
+                    if answer.status_code == 206:
+                        _check_range(answer, url, done)
+                        skip = 0
+                    for piece in _body(answer, url):
+                        kept = piece[skip:]
+                        skip = max(0, skip - len(piece))
+                        done += len(kept)
+                        if kept:
+                            yield head, kept
+                    return
+            except FetchError as error:
+                failures = 1 if done - broken_at >= _ENOUGH else failures + 1
+                broken_at = done
+                # Without a head nothing was begun, and connecting was tried several times already.
+                if (
+                    not error.transient
+                    or isinstance(error, AnswerError)
+                    or head is None
+                    or failures == _ATTEMPTS
+                ):
+                    raise
+                self._pause(self._patience * 2**failures, url, "broke the transfer")
+
+    def _pause(self, seconds: float, place: str, why: str) -> None:
+        if seconds >= _TOLD_WAIT:
+            self._progress.note(f"{urlsplit(place).hostname} {why}; trying again in {seconds:.0f} seconds")
+        time.sleep(seconds)
+
+    @contextlib.contextmanager
+    def _hops(
+        self, url: str, headers: Mapping[str, str], *, follow: bool
+    ) -> Iterator[tuple[requests.Response, str]]:
+        import requests
+
+        for _ in range(_MOST_HOPS):
+            at = self._through_gateway(url)
+            place = without_login(at)
+            try:
+                with self._session().get(
+                    place,
+                    stream=True,
+                    timeout=_TIMEOUT,
+                    headers=dict(headers),
+                    auth=self._credentials.find(at),
+                    proxies=None if is_direct(place, self._site.no_proxy) else dict(self._site.proxies),
+                    verify=self._site.ca_bundle or None,
+                    allow_redirects=False,
+                ) as answer:
+                    if not (follow and answer.is_redirect):
+                        yield answer, place
+                        return
+                    url = urljoin(url, answer.headers["Location"])
+            except (
+                OSError
+            ) as error:  # requests' own errors are some; a CA bundle that is not there is a plain one
+                raise FetchError(
+                    f"{place} cannot be reached: {_reason(error)}",
+                    hint="check the network, the proxy and the CA bundle (`reprolake doctor` shows what is used)",
+                    transient=isinstance(error, requests.RequestException),
+                ) from error
+            if not url.startswith(("https://", "http://")):
+                raise FetchError(f"{place} leads on to {printable(url[:200])}, which is no web address")
+        raise FetchError(f"{url} leads on and on: more than {_MOST_HOPS} times")
+
+    def _through_gateway(self, url: str) -> str:
+        gateway = self._site.gateways.get((urlsplit(url).hostname or "").lower())
+        return "/".join([gateway, *url.split("/", 3)[3:]]) if gateway else url
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            import requests
+            from requests.adapters import HTTPAdapter
+            from urllib3.util.retry import Retry
+
+            session = requests.Session()
+            session.headers["User-Agent"] = _agent()
+            session.headers["Accept-Encoding"] = "identity"
+            session.trust_env = False  # the site says all; variables would win over it
+            retry = Retry(_RETRIES, backoff_factor=0.5, status=0, raise_on_status=False)
+            session.mount("https://", HTTPAdapter(max_retries=retry))
+            session.mount("http://", HTTPAdapter(max_retries=retry))
+            self._local.session = session
+        return session
+
+
+def _agent() -> str:
+    """Return who asks, as archives want it: program, version and where to read about it."""
+    told = metadata("reprolake")
+    urls = [text.partition(", ")[2] for text in told.get_all("Project-URL") or ()]
+    return f"reprolake/{told['Version']}" + (f" (+{urls[0]})" if urls else "")
+
+
+def _wait(answer: requests.Response) -> float:
+    """Return for how many seconds the server wants to be left alone, 0 where it does not say."""
+    after = answer.headers.get("Retry-After", "")
+    if after.isascii() and after.isdigit():
+        return float(after)
+    if (moment := _moment(after)) is not None:
+        return max(0.0, moment.timestamp() - time.time())
+    reset = answer.headers.get("X-RateLimit-Reset", "")  # in seconds since 1970
+    if answer.status_code == 429 and reset.isascii() and reset.isdigit():
+        return max(0.0, int(reset) - time.time())
+    return 0.0
+
+
+def _moment(text: str) -> datetime | None:
+    """Return a date of HTTP, None for anything else."""
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def _check(answer: requests.Response, place: str, wait: float) -> None:
+    if answer.ok:
+        return
+    later = f" and asks to come back in {wait / 60:.0f} minutes" if wait > _LONGEST_WAIT else ""
+    raise AnswerError(
+        f"{place} answers {answer.status_code} {printable(answer.reason or '')}{later}",
+        hint=_LOGIN_HINT if answer.status_code in {401, 403} else "",
+        transient=answer.status_code in _BUSY or answer.status_code >= 500,
+        status=answer.status_code,
+    )
+
+
+def _check_range(answer: requests.Response, url: str, first: int) -> None:
+    if not answer.headers.get("Content-Range", "").startswith(f"bytes {first}-"):
+        raise FetchError(f"{url} gives another part than the one that was asked for")
+
+
+def _body(answer: requests.Response, url: str) -> Iterator[bytes]:
+    """Return the body as it is sent: a server's word that it is compressed is believed of files only that are."""
+    encoding = answer.headers.get("Content-Encoding", "identity")
+    if encoding in {"gzip", "x-gzip"} and urlsplit(url).path.endswith((".gz", ".tgz")):
+        answer.raw.headers.pop("Content-Encoding", None)
+    elif encoding != "identity":
+        # Not asked for, and a little of it could be unpacked to very much.
+        raise FetchError(f"{without_login(url)} is sent compressed, which was not asked for")
+    return iter(answer.iter_content(PIECE))
+
+
+def is_direct(url: str, no_proxy: Sequence[str]) -> bool:
+    """Whether a URL's host is among those that no proxy is for: names, domains, addresses, networks, with or without a port; or `*`."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    for entry in no_proxy:
+        name, _, port = entry.lower().rpartition(":") if entry.count(":") == 1 else (entry.lower(), "", "")
+        if port and port != str(parts.port or {"http": 80, "https": 443}.get(parts.scheme)):
+            continue
+        domain = name.lstrip("*").lstrip(".")
+        if name == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):
+            return True
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
+                return True
+    return False
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong at the bottom: the libraries between wrap it in the names of their own classes."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return getattr(error, "strerror", None) or str(error)
