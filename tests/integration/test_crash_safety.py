@@ -62,7 +62,7 @@ def test_killed_at_any_moment_the_next_call_works(reprolake, small_lock, tmp_pat
         killed += kill_after(chance.uniform(0.2, 2), "lock", PLAIN, "-o", own, store=store)
     assert reprolake("lock", PLAIN, "-o", own, REPROLAKE_STORE=str(store)).returncode == 0
     for _ in range(4):
-        killed += kill_after(chance.uniform(0.2, 5), "build", small_lock, store=store)
+        killed += kill_after(chance.uniform(0.2, 2.5), "build", small_lock, store=store)
     built = reprolake("build", small_lock, REPROLAKE_STORE=str(store))
     assert built.returncode == 0, built.stderr
     assert built.stdout == reprolake("build", small_lock).stdout
