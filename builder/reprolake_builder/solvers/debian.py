@@ -25,12 +25,12 @@ from reprolake_builder.solvers.debian_resolve import Selection
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 from reprolake_builder.tools import Tools
 
-SOLVER = 1
+SOLVER = 2
 """Raised whenever the same releases would give another set of packages: stored answers of older solvers are not used."""
 
 # Beyond the essential packages and Python: certificates, time zones, and the libraries that wheels expect of any system.
 _ALWAYS = ("ca-certificates", "tzdata", "libstdc++6", "libgomp1", "libexpat1", "zlib1g")
-# Taken before anything that would otherwise choose `usrmerge`, which converts a running system and needs perl.
+# Demanded, or something would choose `usrmerge`, which converts a running system and needs perl.
 _FIRST = "usr-is-merged"
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)")
 

@@ -1,8 +1,11 @@
-"""Which Debian packages it takes: a greedy search that chooses as apt does for a fresh system.
+"""Which Debian packages it takes: a search that chooses as apt does for a fresh system.
 
-The first alternative that can be had is taken; of several packages that provide a virtual one the more important, then the
-first by name. Nothing is ever un-chosen: in a released suite that finds what apt finds, and where it does not the
-message names the two packages in each other's way.
+What is demanded comes first, then package by package and depth first what it needs. The first alternative that can be had is
+taken; of several packages that provide a virtual one the more important, then the first by name. Before a package is chosen,
+all that comes with it for certain is looked at: when that stands in the way of what is certain already, the next
+alternative's turn has come. Nothing is ever un-chosen; where nothing is left, the message names the two in each other's way.
+
+docs/reference/debian-and-apt.md compares the outcome with apt's.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from reprolake_builder.documents.environment import Asked
@@ -20,14 +23,78 @@ from reprolake_builder.solvers.debian_archive import ARCHITECTURE, Catalogue, Pa
 from reprolake_builder.solvers.debian_versions import Relation, parse_relations
 
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2}
+_TOLD = 6  # links of a chain: more are no help
 _DEMAND = re.compile(r"([a-z0-9][a-z0-9+.-]*)(?:=(\S+))?")
 
 
+class _Chain(NamedTuple):
+    """What led to a need: a package, what led to that in turn, and at the end a demand's origin ("" for the base's own)."""
+
+    name: str
+    above: _Chain | None = None
+
+    def __str__(self) -> str:
+        names = [self.name]
+        chain = self.above
+        while chain is not None:
+            names.append(chain.name)
+            chain = chain.above
+        if len(names) > _TOLD:
+            names[_TOLD - 2 : -2] = [f"… ({len(names) - _TOLD} more)"]
+        return ", needed by ".join(filter(None, names))
+
+
 class _Need(NamedTuple):
-    """One group of alternatives, and the chain of packages that led to it."""
+    """One group of alternatives, and what led to it."""
 
     group: tuple[Relation, ...]
-    origin: str
+    origin: _Chain
+
+
+class _Company:
+    """Packages that stand beside each other, by what they are called, what they provide and what they exclude."""
+
+    def __init__(self) -> None:
+        self.packages: dict[str, Package] = {}
+        self.origins: dict[str, _Chain] = {}
+        self._provided: dict[str, list[tuple[str, str]]] = {}
+        self._against: dict[str, list[tuple[Relation, str]]] = {}
+
+    def add(self, package: Package, origin: _Chain) -> None:
+        """Let the package, which `origin` needs, stand among the others."""
+        self.packages[package.name] = package
+        self.origins[package.name] = origin
+        for name, version in _provided(package):
+            self._provided.setdefault(name, []).append((package.name, version))
+        for (relation,) in package.relations("Conflicts", "Breaks"):
+            if not _foreign(relation):
+                self._against.setdefault(relation.name, []).append((relation, package.name))
+
+    def satisfies(self, group: tuple[Relation, ...]) -> bool:
+        """Whether one of them is, or provides, one of the alternatives."""
+        return any(next(self._named(relation), "") for relation in group if not _foreign(relation))
+
+    def opponent(self, package: Package) -> str:
+        """Name one of them that conflicts with the package, either way round."""
+        for (relation,) in package.relations("Conflicts", "Breaks"):
+            if not _foreign(relation):
+                for name in self._named(relation):
+                    if name != package.name:
+                        return name
+        for name, version in [(package.name, package.version), *_provided(package)]:
+            for relation, by in self._against.get(name, ()):
+                if by != package.name and relation.admits(version):
+                    return by
+        return ""
+
+    def _named(self, relation: Relation) -> Iterator[str]:
+        """Yield the packages that the relation speaks of."""
+        package = self.packages.get(relation.name)
+        if package is not None and relation.admits(package.version):
+            yield package.name
+        yield from (
+            name for name, version in self._provided.get(relation.name, ()) if relation.admits(version)
+        )
 
 
 class Selection:
@@ -35,21 +102,32 @@ class Selection:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self.packages: dict[str, Package] = {}
-        self._provided: dict[str, list[tuple[str, str]]] = {}
-        self._against: dict[str, list[tuple[Relation, str]]] = {}
+        self._chosen = _Company()
+        self._certain = _Company()  # the chosen ones, and those that must come with them
 
-    def require(self, demands: Sequence[Asked]) -> None:
-        """Choose the packages demanded, with all that they need. Raises LockError naming the demand's origin."""
-        needs = deque(_Need((self._demanded(asked),), asked.origin) for asked in demands)
+    @property
+    def packages(self) -> Mapping[str, Package]:
+        """The chosen packages by name."""
+        return self._chosen.packages
+
+    def require(self, demands: Iterable[Asked]) -> None:
+        """Choose the packages demanded, with all that they need; the order of demands makes no difference.
+
+        Raises LockError naming the demand's origin.
+        """
+        needs: deque[_Need] = deque()
+        for asked in sorted(demands, key=lambda asked: (asked.text, asked.origin)):
+            need = _Need((self._demanded(asked),), _Chain(asked.origin))
+            name = need.group[0].name
+            # What is asked for by name comes under that name, though another package provides it, too.
+            own = name in self._catalogue.packages
+            there = name in self.packages if own else self._chosen.satisfies(need.group)
+            if not there:
+                needs.extend(self._choose(need))
         while needs:
             need = needs.popleft()
-            if any(self._is_satisfied(relation) for relation in need.group):
-                continue
-            package = self._choose(need)
-            self._add(package)
-            origin = f"{package.name}, needed by {need.origin}" if need.origin else package.name
-            needs.extend(_Need(group, origin) for group in package.relations("Pre-Depends", "Depends"))
+            if not self._chosen.satisfies(need.group):
+                needs.extendleft(reversed(self._choose(need)))
 
     def _demanded(self, asked: Asked) -> Relation:
         match = _DEMAND.fullmatch(asked.text)
@@ -70,71 +148,82 @@ class Selection:
             )
         return Relation(name, "=", version) if version else Relation(name)
 
-    def _is_satisfied(self, relation: Relation) -> bool:
-        if _foreign(relation):
-            return False
-        package = self.packages.get(relation.name)
-        if package is not None and relation.admits(package.version):
-            return True
-        return any(relation.admits(version) for _, version in self._provided.get(relation.name, ()))
+    def _choose(self, need: _Need) -> tuple[_Need, ...]:
+        """Choose what meets the need, and return what that needs in turn."""
+        failures: list[LockError] = []
+        for package in self._candidates(need.group):
+            try:
+                self._make_certain(package, need)
+            except LockError as error:
+                failures.append(error)
+            else:
+                self._chosen.add(package, need.origin)
+                return _needs(package, need.origin)
+        raise failures[0] if failures else _not_on_offer(need)
 
-    def _choose(self, need: _Need) -> Package:
-        refused = ""
-        for relation in need.group:
-            for package in self._candidates(relation):
-                if opponent := self._opponent(package):
-                    refused = refused or f"{package.name} {package.version} cannot stand beside {opponent}"
+    def _make_certain(self, package: Package, need: _Need) -> None:
+        """Let the package be certain to come, with all that follows. Raises LockError when that cannot stand."""
+        company = _Company()
+        following = deque([(package, need)])
+        while following:
+            package, need = following.popleft()
+            if package.name in self._certain.packages or package.name in company.packages:
+                continue
+            for others in (self._certain, company):
+                if opponent := others.opponent(package):
+                    raise _excluded(need, package, opponent, others.origins[opponent])
+            company.add(package, need.origin)
+            for below in _needs(package, need.origin):
+                if self._certain.satisfies(below.group) or company.satisfies(below.group):
                     continue
-                return package
-        wanted = " or ".join(str(relation) for relation in need.group)
-        by = f"{need.origin}: " if need.origin else ""
-        if refused:
-            raise LockError(f"{by}{wanted} is needed, but {refused}", hint="leave one of the two out")
-        raise LockError(
-            f"{by}{wanted} is needed and not on offer in this state of the suite",
-            hint="if the mirror is being updated right now, try again in a few minutes",
-        )
+                candidates = {candidate.name: candidate for candidate in self._candidates(below.group)}
+                if not candidates:
+                    raise _not_on_offer(below)
+                if len(candidates) == 1:
+                    following.extend((candidate, below) for candidate in candidates.values())
+        for name, certain in company.packages.items():
+            self._certain.add(certain, company.origins[name])
 
-    def _candidates(self, relation: Relation) -> Iterator[Package]:
-        if _foreign(relation):
-            return
+    def _candidates(self, group: tuple[Relation, ...]) -> Iterator[Package]:
+        """Yield the packages on offer that meet the need, the best first."""
         packages = self._catalogue.packages
-        package = packages.get(relation.name)
-        if package is not None and relation.admits(package.version):
-            yield package
-        providers = self._catalogue.providers.get(relation.name, ())
-        for _, name, version in sorted(
-            (_PRIORITIES.get(packages[name].field("Priority"), 3), name, version)
-            for name, version in providers
-        ):
-            if relation.admits(version):
-                yield packages[name]
-
-    def _opponent(self, package: Package) -> str:
-        """Name a chosen package that conflicts with `package`, either way round."""
-        for (relation,) in package.relations("Conflicts", "Breaks"):
+        for relation in group:
             if _foreign(relation):
                 continue
-            chosen = self.packages.get(relation.name)
-            if chosen is not None and chosen.name != package.name and relation.admits(chosen.version):
-                return chosen.name
-            for name, version in self._provided.get(relation.name, ()):
-                if name != package.name and relation.admits(version):
-                    return name
-        offered = [(package.name, package.version), *_provided(package)]
-        for name, version in offered:
-            for relation, by in self._against.get(name, ()):
-                if by != package.name and relation.admits(version):
-                    return by
-        return ""
+            package = packages.get(relation.name)
+            if package is not None and relation.admits(package.version):
+                yield package
+            for _, name, version in sorted(
+                (_PRIORITIES.get(packages[name].field("Priority"), 3), name, version)
+                for name, version in self._catalogue.providers.get(relation.name, ())
+            ):
+                if relation.admits(version):
+                    yield packages[name]
 
-    def _add(self, package: Package) -> None:
-        self.packages[package.name] = package
-        for name, version in _provided(package):
-            self._provided.setdefault(name, []).append((package.name, version))
-        for (relation,) in package.relations("Conflicts", "Breaks"):
-            if not _foreign(relation):
-                self._against.setdefault(relation.name, []).append((relation, package.name))
+
+def _needs(package: Package, origin: _Chain) -> tuple[_Need, ...]:
+    chain = _Chain(package.name, origin)
+    return tuple(_Need(group, chain) for group in package.relations("Pre-Depends", "Depends"))
+
+
+def _told(need: _Need) -> str:
+    by = str(need.origin)
+    wanted = " or ".join(str(relation) for relation in need.group)
+    return f"{by}: {wanted} is needed" if by else f"{wanted} is needed"
+
+
+def _not_on_offer(need: _Need) -> LockError:
+    return LockError(
+        f"{_told(need)} and not on offer in this state of the suite",
+        hint="if the mirror is being updated right now, try again in a few minutes",
+    )
+
+
+def _excluded(need: _Need, package: Package, opponent: str, origin: _Chain) -> LockError:
+    return LockError(
+        f"{_told(need)}, but {package.name} {package.version} cannot stand beside {_Chain(opponent, origin)}",
+        hint="leave one of the two out",
+    )
 
 
 def _provided(package: Package) -> list[tuple[str, str]]:

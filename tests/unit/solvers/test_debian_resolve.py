@@ -1,37 +1,12 @@
 """Which packages are chosen, in a suite small enough to see why."""
 
 import pytest
+from debian_catalogues import catalogue, chosen
 
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.debian import resolve
-from reprolake_builder.solvers.debian_archive import add_stanzas, make_catalogue
-from reprolake_builder.solvers.debian_resolve import Selection
-
-
-def catalogue(*stanzas: str):
-    """Return the catalogue of packages given as `name version field=value; …`."""
-    packages = {}
-    for text in stanzas:
-        head, *fields = text.split("; ")
-        name, version = head.split()
-        lines = [
-            f"Package: {name}",
-            f"Version: {version}",
-            "Architecture: amd64",
-            "Size: 1",
-            f"SHA256: {'0' * 64}",
-        ]
-        lines += [f"Filename: pool/{name}.deb", *fields]
-        add_stanzas(packages, ["\n".join(lines).encode()], "debian")
-    return make_catalogue("bookworm", packages)
-
-
-def chosen(offered, *names: str) -> list[str]:
-    """Return the names selected for demands that stand in apt.txt, one per line."""
-    selection = Selection(offered)
-    selection.require([Asked(text=name, origin=f"apt.txt:{line}") for line, name in enumerate(names, 1)])
-    return sorted(selection.packages)
+from reprolake_builder.solvers.debian_archive import add_stanzas
 
 
 def test_dependencies_are_followed():
@@ -80,6 +55,50 @@ def test_a_conflict_leads_to_the_other_alternative():
     offered = catalogue("a 1; Depends: b | c", "b 1; Conflicts: x", "c 1", "x 1", "y 1; Breaks: b (<< 2)")
     assert chosen(offered, "x", "a") == ["a", "c", "x"]
     assert chosen(offered, "y", "a") == ["a", "c", "y"]
+
+
+def test_what_comes_for_certain_is_known_before_a_choice():
+    """An alternative is passed over when what it needs, or what other demands need, rules it out."""
+    offered = catalogue("a 1; Depends: b | c", "b 1; Conflicts: y", "c 1", "x 1; Depends: y", "y 1")
+    assert chosen(offered, "a", "x") == ["a", "c", "x", "y"]
+    offered = catalogue("a 1; Depends: b | c", "b 1; Depends: d", "c 1", "d 1; Depends: gone")
+    assert chosen(offered, "a") == ["a", "c"]
+
+
+def test_what_is_asked_for_by_name_comes_under_that_name():
+    """A package that provides the name asked for does not stand in for the package of that name."""
+    offered = catalogue("a 1; Provides: b", "b 1", "c 1; Depends: b")
+    assert chosen(offered, "a", "b") == ["a", "b"]
+    assert chosen(offered, "a", "c") == ["a", "c"]
+
+
+def test_the_order_of_demands_makes_no_difference():
+    """A lock does not change when lines of apt.txt change places."""
+    offered = catalogue("a 1; Depends: x | y", "b 1; Depends: y", "x 1", "y 1")
+    assert chosen(offered, "a", "b") == chosen(offered, "b", "a") == ["a", "b", "x", "y"]
+
+
+def test_needs_are_met_depth_first():
+    """What a package's first need brings along is there before the second one is looked at, as with apt."""
+    offered = catalogue("a 1; Depends: d, b | c", "b 1", "c 1", "d 1; Depends: e", "e 1; Depends: c")
+    assert chosen(offered, "a") == ["a", "c", "d", "e"]
+
+
+def test_a_long_chain_of_needs_is_followed():
+    """How deep needs go is not limited by how deep functions may call each other."""
+    offered = catalogue(*(f"a{number} 1; Depends: a{number + 1}" for number in range(3000)), "a3000 1")
+    assert len(chosen(offered, "a0")) == 3001
+
+
+def test_a_message_tells_the_ends_of_a_long_chain():
+    """Of many packages that lead to the missing one the nearest and the demand are told."""
+    offered = catalogue(*(f"a{number} 1; Depends: a{number + 1}" for number in range(30)))
+    with pytest.raises(LockError) as raised:
+        chosen(offered, "a0")
+    assert raised.value.message == (
+        "a29, needed by a28, needed by a27, needed by a26, needed by … (25 more), needed by a0, needed by apt.txt:1: "
+        "a30 is needed and not on offer in this state of the suite"
+    )
 
 
 def test_a_package_does_not_conflict_with_what_it_provides_itself():
