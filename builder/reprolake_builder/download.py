@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import concurrent.futures
+import hashlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 from reprolake_builder.connection import PIECE, Connection
-from reprolake_builder.documents.base import Sha256
+from reprolake_builder.documents.base import Document, Moment, Sha256, Size, content_hash
 from reprolake_builder.errors import FetchError
+from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
 from reprolake_builder.site import Site
 from reprolake_builder.store import Store
 
 _SIDE_BY_SIDE = 8
+_LARGE = 100_000_000  # bytes: whoever waits for so much is told before
+_MOST_BYTES = 1 << 40  # of a file of which nothing is told
+_ARRIVALS = "arrivals"
 _SMALL = 256 << 20  # bytes: more is no index
 
 
@@ -28,6 +35,28 @@ class Wanted:
     urls: tuple[str, ...]
     sha256: Sha256
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A file that somebody offers, with what is told of it: `size` in bytes, None and "" where nothing is.
+
+    `name` is the file's path where it is going to lie, and for messages.
+    """
+
+    name: str
+    url: str
+    size: int | None = None
+    sha256: str = ""
+    md5: str = ""
+
+
+class Arrival(Document, frozen=True, kw_only=True):
+    """What a file turned out to be when it was fetched: `size` in bytes; `modified` (UTC) as its server says, if it does."""
+
+    sha256: Sha256
+    size: Size
+    modified: Moment | None = None
 
 
 class Downloader:
@@ -107,11 +136,75 @@ class Downloader:
             transient=any(error.transient for error in failures),
         ) from failures[-1]
 
+    def receive(self, offer: Offer, store: Store, progress: Progress) -> Arrival:
+        """Bring an offered file into the store and return what it is; one of known content that came before is not fetched again.
+
+        Raises FetchError when it is not what the offer says, and when there is no room for it.
+        """
+        known = store.get(_ARRIVALS, _key(offer), Arrival) if offer.sha256 or offer.md5 else None
+        if known is not None and store.has_sound_archive(known.sha256):
+            return known
+        head, pieces = self._connection.opened(offer.url)
+        size = offer.size if offer.size is not None else head.length
+        make_room(size or 0, f"Fetching {offer.name}", store, progress)
+        with progress.step(f"Fetching {printable(offer.name)}", size) as step:
+            counted = _told(pieces, step.advance, _MOST_BYTES if size is None else size)
+            sha256 = store.keep_archive(_proven(counted, offer), partial(_refuse_other, offer))
+        arrived = Arrival(sha256=sha256, size=store.archive(sha256).stat().st_size, modified=head.modified)
+        for asked in (offer, Offer(offer.name, offer.url, sha256=sha256)):
+            store.put(_ARRIVALS, _key(asked), arrived)
+        return arrived
+
     def _pieces(self, url: str, accept: str) -> Iterator[bytes]:
         if url.startswith("file:"):
             yield from _local_pieces(Path(unquote(urlsplit(url).path)))
             return
         yield from self._connection.pieces(url, accept)
+
+
+def make_room(size: int, what: str, store: Store, progress: Progress) -> None:
+    """Tell of a large download of `size` bytes before it begins. Raises FetchError when the store's disk has no room for it."""
+    if size < _LARGE:
+        return
+    place = next(folder for folder in (store.root, *store.root.parents) if folder.is_dir())
+    free = shutil.disk_usage(place).free
+    if size > free:
+        raise FetchError(
+            f"{printable(what)} takes {size / 1e9:.1f} GB, and the disk of the store {store.root} has {free / 1e9:.1f} GB left",
+            hint="free some space, or choose another --store",
+        )
+    progress.note(f"{printable(what)}: {size / 1e6:.0f} MB")
+
+
+def _key(offer: Offer) -> str:
+    return content_hash([offer.url, offer.size, offer.sha256.lower(), offer.md5.lower()])
+
+
+def _proven(pieces: Iterator[bytes], offer: Offer) -> Iterator[bytes]:
+    """Pass pieces on. Raises FetchError at their end when size or MD5 are not those of the offer."""
+    digest = hashlib.md5(usedforsecurity=False)
+    seen = 0
+    for piece in pieces:
+        digest.update(piece)
+        seen += len(piece)
+        yield piece
+    for what, told, found in (
+        ("bytes", offer.size, seen),
+        ("the MD5", offer.md5.lower(), digest.hexdigest()),
+    ):
+        if told not in {None, "", found}:
+            raise FetchError(
+                f"{printable(offer.name)} arrived with {what} {found}, and {told} is what its record says",
+                hint="the file was changed at its origin or on the way; nothing of it was kept",
+            )
+
+
+def _refuse_other(offer: Offer, sha256: Sha256) -> None:
+    if offer.sha256 and offer.sha256.lower() != sha256:
+        raise FetchError(
+            f"{printable(offer.name)} arrived with SHA-256 {sha256}, and {offer.sha256.lower()} was asked for",
+            hint="the file was changed at its origin or on the way; nothing of it was kept",
+        )
 
 
 def _told(pieces: Iterator[bytes], advance: Callable[[int], object], limit: int) -> Iterator[bytes]:
