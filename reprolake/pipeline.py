@@ -27,9 +27,9 @@ from reprolake_builder.image import Image
 from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
-from reprolake_builder.providers.interface import LinkRequest, Take
+from reprolake_builder.providers.interface import LinkRequest, Resolved, Take
 from reprolake_builder.publishers.interface import Publication
-from reprolake_builder.resolve import resolve
+from reprolake_builder.resolve import resolve_link
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
@@ -104,12 +104,19 @@ def open_session(options: Options, progress: Progress, now: datetime) -> Iterato
         store.close()
 
 
-def pin(request: Request, session: Session) -> PinnedSource:
+def pin(request: Request, session: Session) -> Resolved:
     """Return what the link stands for; a lock stands for what it was made of."""
+    if request.locked and request.relock:
+        raise UsageError("--locked refuses to resolve, and --relock is there to resolve")
     path = Path(request.link)
     if os.path.isfile(path):
         _refuse_changes(path, request)
-        return read_lock(path).source
+        return Resolved(read_lock(path).source)
+    if request.source_dir is not None:
+        raise UsageError(
+            f"--source-dir says where the folder of a lock is now, and {printable(request.link)} is no lock",
+            hint="give the folder itself as the link",
+        )
     asked = LinkRequest(
         link=request.link,
         ref=request.ref,
@@ -119,26 +126,22 @@ def pin(request: Request, session: Session) -> PinnedSource:
         require_proof=request.require_proof,
         locked=request.locked,
     )
-    return resolve(asked, session.tools)
+    return resolve_link(asked, session.tools)
 
 
-def obtain_lock(request: Request, session: Session, *, fresh: bool = False) -> Obtained:
-    """Return the lock of the request's link: read, remembered or made; `fresh` never takes a remembered one."""
-    if request.locked and (request.relock or fresh):
-        raise UsageError(
-            "--locked refuses to resolve, and "
-            + ("--relock" if request.relock else "`reprolake lock`")
-            + " is there to resolve"
-        )
+def obtain_lock(
+    request: Request, session: Session, *, fresh: bool = False, pinned: PinnedSource | None = None
+) -> Obtained:
+    """Return the lock of the request's link: read, remembered or made; `fresh` never takes a remembered one.
+
+    `pinned` is what `pin` found the link to stand for, when it was asked before.
+    """
+    if request.locked and fresh:
+        raise UsageError("--locked refuses to resolve, and `reprolake lock` is there to resolve")
     path = Path(request.link)
     if os.path.isfile(path):
         return _read(path, request, session)
-    if request.source_dir is not None:
-        raise UsageError(
-            f"--source-dir says where the folder of a lock is now, and {printable(request.link)} is no lock",
-            hint="give the folder itself as the link",
-        )
-    source = pin(request, session)
+    source = pinned or pin(request, session).source
     tree = _fetched(source, Path(source.path) if isinstance(source, LocalSource) else None, session)
     spec = detect(tree, request.ignore)
     key = _lock_key(source, spec, request)

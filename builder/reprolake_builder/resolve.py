@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from reprolake_builder.denied import denied
@@ -11,11 +12,15 @@ from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git import GitProvider
-from reprolake_builder.providers.interface import LinkRequest, Provider
+from reprolake_builder.providers.git_pages import resolve_page
+from reprolake_builder.providers.interface import LinkRequest, Provider, Resolved, one_answer
 from reprolake_builder.providers.local import LocalProvider
+from reprolake_builder.providers.viewer_links import parse_viewer_link
+from reprolake_builder.providers.web_links import parse_web_link
 from reprolake_builder.tools import Tools
 
-PROVIDERS: tuple[Provider, ...] = (LocalProvider(), GitProvider())
+LOCAL = LocalProvider()
+PROVIDERS: tuple[Provider, ...] = (LOCAL, GitProvider())
 """Every kind of source, asked in this order."""
 
 _RECORD = re.compile(
@@ -30,17 +35,49 @@ def resolve(request: LinkRequest, tools: Tools) -> PinnedSource:
 
     Raises ResolveError when the link names nothing that can be pinned.
     """
+    return resolve_link(request, tools).source
+
+
+def resolve_link(request: LinkRequest, tools: Tools) -> Resolved:
+    """Return what the link means now, as `resolve` does, and the notebook that it names, relative to the source's sub-folder.
+
+    Raises ResolveError, also when that notebook lies outside of the sub-folder that was asked for.
+    """
     link = request.link
     if not link.strip():
         raise ResolveError("the link is empty", hint="for the folder that you are in give .")
     if "\0" not in link and (why := denied(link)):
         raise ResolveError(f"{printable(link)} cannot be read: {why}", hint=_ASK)
+    if not LOCAL.recognises(link) and (viewer := parse_viewer_link(link)):
+        ref = one_answer("ref", viewer.ref, request.ref, "--ref")
+        found = _resolve(replace(request, link=viewer.link, ref=ref), tools)
+        return _within(Resolved(found.source, found.notebook or viewer.notebook))
+    return _within(_resolve(request, tools))
+
+
+def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
+    link = request.link
+    if not LOCAL.recognises(link) and (page := parse_web_link(link)):
+        return resolve_page(page, request, tools)
     for provider in PROVIDERS:
         if not _RECORD.fullmatch(link) and provider.recognises(link):
             source = provider.resolve(request, tools)
             if source is not None:
-                return source
+                return Resolved(source)
     raise _not_understood(link)
+
+
+def _within(found: Resolved) -> Resolved:
+    """Return the same with the notebook's path relative to the sub-folder."""
+    subdir = found.source.subdir
+    if not subdir or not found.notebook:
+        return found
+    if not found.notebook.startswith(f"{subdir}/"):
+        raise ResolveError(
+            f"the link's notebook {printable(found.notebook)} is not in the folder {printable(subdir)}",
+            hint="leave --subdir away, or name a folder that the notebook is in",
+        )
+    return Resolved(found.source, found.notebook.removeprefix(f"{subdir}/"))
 
 
 def _not_understood(link: str) -> ResolveError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
-from reprolake.cli.run_options import run_options, run_request
+from reprolake.cli.run_options import chosen_notebook, run_options, run_request
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -30,10 +31,13 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
       reprolake plan ./my-analysis spectrum.ipynb --basket basket.json --map irf='*irf*'
     """
     from reprolake.describe import plan_lines
-    from reprolake.pipeline import obtain_lock
+    from reprolake.pipeline import obtain_lock, pin
     from reprolake.runs import plan_run
     from reprolake_builder.process import printable
 
     request = run_request(rest)
-    found = plan_run(request, obtain_lock(request_of(link, rest), session), session)
+    asked = request_of(link, rest)
+    pinned = pin(asked, session)
+    request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))
+    found = plan_run(request, obtain_lock(asked, session, pinned=pinned.source), session)
     show(session, found, as_json=as_json, text=printable("\n".join(plan_lines(found))))

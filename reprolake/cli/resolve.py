@@ -27,5 +27,5 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     from reprolake.describe import source_lines
     from reprolake.pipeline import Request, pin
 
-    source = pin(Request(link=link, **rest), session)
+    source = pin(Request(link=link, **rest), session).source
     show(session, source, as_json=as_json, text="\n".join(source_lines(source)))

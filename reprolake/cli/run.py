@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
-from reprolake.cli.run_options import run_options, run_request
+from reprolake.cli.run_options import chosen_notebook, run_options, run_request
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -22,21 +23,25 @@ if TYPE_CHECKING:
 def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     """Run NOTEBOOK of LINK on your data, in a sandbox, and stage the result.
 
-    NOTEBOOK is a path inside the repository. The result is staged even when the notebook fails; the exit code tells.
+    NOTEBOOK is a path inside the repository; a link that names a notebook itself needs none. The result is staged even when the notebook fails; the exit code tells.
 
     \b
     Examples:
       reprolake run ./my-analysis spectrum.ipynb -p bins 20
       reprolake run https://example.org/lab/crab.git@v1.2 lightcurve.ipynb --basket basket.json
+      reprolake run https://github.com/lab/crab/blob/v1.2/lightcurve.ipynb
       reprolake run crab.lock lightcurve.ipynb --basket basket.json --map irf='*irf*' --stage /data/results
     """
-    from reprolake.pipeline import obtain_lock
+    from reprolake.pipeline import obtain_lock, pin
     from reprolake.runs import RunResult, run_notebook
     from reprolake.terminal import style
     from reprolake_builder.process import printable
 
     request = run_request(rest)
-    obtained = obtain_lock(request_of(link, rest), session)
+    asked = request_of(link, rest)
+    pinned = pin(asked, session)
+    request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))
+    obtained = obtain_lock(asked, session, pinned=pinned.source)
     session.tools.progress.note(f"environment: {obtained.origin}")
     staged = run_notebook(request, obtained, session)
     record = staged.record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def _check_names(
 
 
 run_options = stacked(
-    click.argument("notebook"),
+    click.argument("notebook", required=False, default=""),
     click.option(
         "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
     ),
@@ -127,6 +128,24 @@ run_options = stacked(
     ),
 )
 """The options that decide a run."""
+
+
+def chosen_notebook(given: str, link: str, in_link: str) -> str:
+    """Return the notebook to run: the argument's, or the one that the link names (`in_link`). Raises UsageError."""
+    from reprolake.options import UsageError
+    from reprolake_builder.process import printable
+
+    if not given and not in_link:
+        raise UsageError(
+            f"no notebook is named, neither by NOTEBOOK nor by {printable(link)}",
+            hint="give its path inside the repository after the link",
+        )
+    if given and in_link and os.path.normpath(given) != os.path.normpath(in_link):
+        raise UsageError(
+            f"two notebooks: the link names {printable(in_link)}, NOTEBOOK is {printable(given)}",
+            hint="leave NOTEBOOK away, or give the link of the repository",
+        )
+    return given or in_link
 
 
 def run_request(rest: dict[str, Any]) -> RunRequest:

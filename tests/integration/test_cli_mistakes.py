@@ -35,6 +35,8 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("lock", PLAIN, "-o", LONG), 2, "File name too long"),
         (("run", PLAIN, NOTEBOOK, "--timeout", "1h"), 2, "no number of seconds"),
         (("run", PLAIN, NOTEBOOK, "--timeout", "0"), 2, "no number of seconds"),
+        (("run", PLAIN), 2, "no notebook is named"),
+        (("plan", PLAIN), 2, "no notebook is named"),
         (("plan", PLAIN, NOTEBOOK, "--as-of", "yesterday"), 2, "such as 2022-12-01"),
         (("lock", PLAIN, "--as-of", "2999-01-01"), 2, "lies in the future"),
         (("plan", PLAIN, NOTEBOOK, "--map", "irf"), 2, "NAME=GLOB"),

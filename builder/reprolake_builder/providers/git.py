@@ -47,22 +47,26 @@ class GitProvider:
         """Return the commit that the link's ref names exactly; it is fetched, without history. Raises ResolveError."""
         link = parse_git_link(request.link, request.ref, request.subdir)
         with opened(tools, link, ResolveError) as cache:
-            facts = resolve_commit(cache)
-            if link.subdir and not cache.has_folder(facts.commit, link.subdir):
-                raise ResolveError(
-                    f"{link.url} has no folder {link.subdir!r} at {facts.commit[:12]}",
-                    hint="its folders: " + (", ".join(cache.top_folders(facts.commit)[:10]) or "none"),
-                )
-        source = GitSource(
-            url=link.url,
-            commit=facts.commit,
-            tree=facts.tree,
-            date=facts.date,
-            ref=link.ref,
-            subdir=link.subdir,
+            return pin_commit(link, resolve_commit(cache), cache, tools)
+
+
+def pin_commit(link: GitLink, facts: CommitFacts, cache: GitCache, tools: Tools) -> GitSource:
+    """Return the source for a commit that the cache has; what was seen of it is remembered. Raises ResolveError."""
+    if link.subdir and not cache.has_folder(facts.commit, link.subdir):
+        raise ResolveError(
+            f"{link.url} has no folder {link.subdir!r} at {facts.commit[:12]}",
+            hint="its folders: " + (", ".join(cache.top_folders(facts.commit)[:10]) or "none"),
         )
-        _remember(source, tools.store)
-        return source
+    source = GitSource(
+        url=link.url,
+        commit=facts.commit,
+        tree=facts.tree,
+        date=facts.date,
+        ref=link.ref,
+        subdir=link.subdir,
+    )
+    _remember(source, tools.store)
+    return source
 
 
 def write_git(source: GitSource, root: Path, tools: Tools) -> str:

@@ -68,7 +68,7 @@ class GitCache:
         done = self._speak("ls-remote", "--symref", "--quiet", "--", self.link.url, timeout=_ASKING)
         if done.returncode:
             raise self._explained(done.tail)
-        return parse_advertised(done.stdout)
+        return parse_advertised(done.stdout, done.stderr)
 
     def bring(self, commit: str) -> CommitFacts:
         """Return the facts of that commit, fetched if it is not here; raises when the server does not have it.
@@ -114,9 +114,13 @@ class GitCache:
         facts = (self._facts(found) for found in ids)
         return tuple(sorted({known.commit for known in facts if known}))
 
+    def kind(self, commit: str, path: str) -> str:
+        """Return what the commit has at that path: "tree", "blob", "commit" for a submodule whose commit is here, or ""."""
+        return self.git.run("cat-file", "-t", f"{commit}:{path}").stdout.decode("ascii", "replace").strip()
+
     def has_folder(self, commit: str, path: str) -> bool:
         """Whether the commit holds that folder."""
-        return self.git.run("cat-file", "-t", f"{commit}:{path}").stdout.strip() == b"tree"
+        return self.kind(commit, path) == "tree"
 
     def top_folders(self, commit: str) -> tuple[str, ...]:
         """Folders at the commit's root."""

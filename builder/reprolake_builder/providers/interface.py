@@ -34,6 +34,18 @@ class LinkRequest:
     locked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a link turned out to be.
+
+    `notebook` is the one that the link names, by its path in the source ("" for none). It is no part of what is pinned: a
+    lock and an image are the same for every notebook of a source.
+    """
+
+    source: PinnedSource
+    notebook: str = ""
+
+
 class Provider(Protocol):
     """One kind of place that sources come from."""
 
@@ -45,6 +57,16 @@ class Provider(Protocol):
 
         None when the place, once asked, is of another kind: then the next provider has its turn. Raises ResolveError.
         """
+
+
+def one_answer(what: str, in_link: str, option: str, name: str) -> str:
+    """Return what a link or an option says. Raises ResolveError when both do and differ."""
+    if in_link and option and in_link != option:
+        raise ResolveError(
+            f"two answers for the {what}: {printable(in_link)!r} in the link, {printable(option)!r} by {name}",
+            hint="give it once; an @ that belongs to the path of a URL is written %40",
+        )
+    return in_link or option
 
 
 def checked_subdir(text: str) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
-from reprolake_builder.providers.interface import checked_subdir
+from reprolake_builder.providers.interface import checked_subdir, one_answer
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 _SCHEME = re.compile(r"(?:git\+)?([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
@@ -67,8 +67,10 @@ def parse_git_link(text: str, ref: str = "", subdir: str = "") -> GitLink:
         raise ResolveError("the link is no git URL", hint="https://HOST/PATH@REF is one")
     return GitLink(
         url,
-        check_ref(_one("ref", ref_in_link, ref, "--ref")),
-        _one("sub-folder", checked_subdir(_parse_fragment(fragment)), checked_subdir(subdir), "--subdir"),
+        check_ref(one_answer("ref", ref_in_link, ref, "--ref")),
+        one_answer(
+            "sub-folder", checked_subdir(_parse_fragment(fragment)), checked_subdir(subdir), "--subdir"
+        ),
         userinfo,
     )
 
@@ -135,22 +137,13 @@ def _parse_fragment(fragment: str) -> str:
     for part in filter(None, fragment.split("&")):
         key, _, value = part.partition("=")
         if key == "subdirectory":
-            subdir = _one("sub-folder", subdir, unquote(value), "#subdirectory=")
+            subdir = one_answer("sub-folder", subdir, unquote(value), "#subdirectory=")
         elif key != "egg":
             raise ResolveError(
                 f"the link's part #{printable(part)} is not understood",
                 hint="known are #subdirectory=FOLDER and (without meaning here) #egg=NAME",
             )
     return subdir
-
-
-def _one(what: str, in_link: str, option: str, name: str) -> str:
-    if in_link and option and in_link != option:
-        raise ResolveError(
-            f"two answers for the {what}: {printable(in_link)!r} in the link, {printable(option)!r} by {name}",
-            hint="give it once; an @ that belongs to the path of a URL is written %40",
-        )
-    return in_link or option
 
 
 def _refuse_option(*parts: str) -> None:
