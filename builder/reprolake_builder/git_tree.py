@@ -79,11 +79,6 @@ class TreeHasher:
         self._rows.append((path, FOLDER, EMPTY_TREE))
 
     @property
-    def rows(self) -> Iterator[tuple[bytes, int, bytes]]:
-        """Path, mode and object id of what was taken."""
-        return iter(self._rows)
-
-    @property
     def tree_hash(self) -> str:
         """Git's hash of what was taken (40 hexadecimal digits)."""
         folders: dict[bytes, list[tuple[bytes, int, bytes]]] = {b"": []}

@@ -14,13 +14,15 @@ from reprolake_builder.process import printable
 from reprolake_builder.providers.git import GitProvider
 from reprolake_builder.providers.git_pages import resolve_page
 from reprolake_builder.providers.interface import LinkRequest, Provider, Resolved, one_answer
+from reprolake_builder.providers.inveniordm import InvenioProvider
 from reprolake_builder.providers.local import LocalProvider
 from reprolake_builder.providers.viewer_links import parse_viewer_link
 from reprolake_builder.providers.web_links import parse_web_link
 from reprolake_builder.tools import Tools
 
 LOCAL = LocalProvider()
-PROVIDERS: tuple[Provider, ...] = (LOCAL, GitProvider())
+GIT = GitProvider()
+PROVIDERS: tuple[Provider, ...] = (LOCAL, InvenioProvider(), GIT)
 """Every kind of source, asked in this order."""
 
 _RECORD = re.compile(
@@ -60,7 +62,7 @@ def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
     if not LOCAL.recognises(link) and (page := parse_web_link(link)):
         return resolve_page(page, request, tools)
     for provider in PROVIDERS:
-        if not _RECORD.fullmatch(link) and provider.recognises(link):
+        if provider.recognises(link) and not (provider is GIT and _RECORD.fullmatch(link)):
             source = provider.resolve(request, tools)
             if source is not None:
                 return Resolved(source)

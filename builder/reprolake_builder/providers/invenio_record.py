@@ -47,10 +47,11 @@ class RecordFile:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A version of a record. `access` is open, embargoed, restricted …; `kind` the type of resource, like software."""
+    """A version of a record; `page` is its address for people. `access` is open, embargoed, restricted …; `kind` the type of resource, like software."""
 
     site: str
     id: str
+    page: str
     concept_id: str
     doi: str
     concept_doi: str
@@ -87,6 +88,7 @@ def parse_record(data: bytes, site: str, base: str) -> Record | None:
     return Record(
         site=site,
         id=id_,
+        page=f"{base}/records/{id_}",
         concept_id=_text(told, "conceptrecid") or _text(told, "parent", "id") or _parent(metadata),
         doi=doi,
         concept_doi=_text(told, "conceptdoi") or _text(told, "parent", "pids", "doi", "identifier"),

@@ -103,19 +103,19 @@ def mentioned(record: Record) -> tuple[str, ...]:
     return tuple(dict.fromkeys(link.url for link in links if link is not None))[:MOST]
 
 
-def release_tags(record: Record, repository: str) -> tuple[str, ...]:
-    """Return names that the release's tag may have in the repository (its URL), the likeliest first."""
-    name = repository.rstrip("/").rpartition("/")[2].removesuffix(".git")
-    stems = [folder_name(file.key.rpartition("/")[2]) for file in record.files]
-    from_files = [
-        stem[len(name) + 1 :]
-        for stem in stems
-        if stem.lower().startswith((f"{name}-".lower(), f"{name}_".lower()))
-    ]
+def file_tags(record: Record, repository: str) -> tuple[str, ...]:
+    """Return the tags that names of files end in, of archives REPO-TAG.zip of the repository (its URL)."""
+    name = repository.rstrip("/").rpartition("/")[2].removesuffix(".git").lower()
+    stems = (folder_name(file.key.rpartition("/")[2]) for file in record.files)
+    return tuple(stem[len(name) + 1 :] for stem in stems if stem.lower().startswith((f"{name}-", f"{name}_")))
+
+
+def guessed_tags(record: Record) -> tuple[str, ...]:
+    """Return what the release's tag may be called, after the record's version and title."""
     version = record.version
     release = title[3].strip() if (title := _TITLE.fullmatch(record.title)) else ""
     spelled = [version, f"v{version}", version.removeprefix("v")] if version else []
-    return tuple(dict.fromkeys(tag for tag in (*from_files, *spelled, release) if tag and " " not in tag))
+    return tuple(dict.fromkeys(tag for tag in (*spelled, release) if tag and " " not in tag))
 
 
 def distinct(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
