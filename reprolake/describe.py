@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
+from reprolake_builder.archives.formats import folder_name
 from reprolake_builder.documents.lock import (
     BuiltWheelLock,
     EnvironmentLock,
@@ -14,7 +15,7 @@ from reprolake_builder.documents.lock import (
     RepositoryOrigin,
     SdistOrigin,
 )
-from reprolake_builder.documents.source import GitSource, PinnedSource
+from reprolake_builder.documents.source import FilesSource, GitSource, LocalSource, PinnedSource
 
 if TYPE_CHECKING:
     from reprolake.runs import Plan
@@ -38,6 +39,11 @@ def source_lines(source: PinnedSource) -> list[str]:
         if source.ref:
             lines.append(f"reference   {source.ref}")
         lines.append(f"commit      {source.commit}")
+    elif isinstance(source, FilesSource):
+        lines = [f"address     {source.url}"]
+        lines += [
+            f"file        {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in source.files
+        ]
     else:
         lines = [f"folder      {source.path or '(of another host)'}"]
         if source.commit:
@@ -49,8 +55,14 @@ def source_lines(source: PinnedSource) -> list[str]:
     if source.subdir:
         lines.append(f"subfolder   {source.subdir}")
     lines.append(f"tree        {source.tree}")
-    lines.append(f"date        {date(source.date)}")
+    said = f" ({source.date_is})" if isinstance(source, FilesSource) else ""
+    lines.append(f"date        {date(source.date)}{said}")
     return lines
+
+
+def resolved_lines(source: PinnedSource, notebook: str) -> list[str]:
+    """Return what a link stands for, a fact a line, with the notebook that it names."""
+    return [*source_lines(source), *([f"notebook    {notebook}"] if notebook else [])]
 
 
 def lock_lines(lock: EnvironmentLock) -> list[str]:
@@ -96,10 +108,13 @@ def _origin(wheel: BuiltWheelLock) -> str:
 def image_name(lock: EnvironmentLock) -> str:
     """Return `name:tag` for the image: the repository's name and the start of its commit or tree."""
     source = lock.source
-    origin = source.url if isinstance(source, GitSource) else source.path
+    origin = source.path if isinstance(source, LocalSource) else source.url
+    if isinstance(source, FilesSource) and len(source.files) == 1:
+        origin = folder_name(source.files[0].name)
+    commit = None if isinstance(source, FilesSource) else source.commit
     last = origin.rstrip("/").rsplit("/", 1)[-1].rsplit(":", 1)[-1].removesuffix(".git").lower()
     name = re.sub(r"[^a-z0-9]+", "-", last).strip("-") or "image"
-    return f"reprolake/{name}:{(source.commit or source.tree)[:12]}"
+    return f"reprolake/{name}:{(commit or source.tree)[:12]}"
 
 
 def plan_lines(plan: Plan) -> list[str]:

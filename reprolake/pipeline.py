@@ -19,7 +19,7 @@ from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
-from reprolake_builder.documents.source import GitSource, LocalSource, PinnedSource
+from reprolake_builder.documents.source import FilesSource, LocalSource, PinnedSource
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
 from reprolake_builder.fetch import fetch
@@ -166,8 +166,9 @@ def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> 
 
     A folder and a repository keep locks of their own even where the files are the same.
     """
-    url = source.url if isinstance(source, GitSource) else ""
-    asked = [url, source.tree, source.commit, source.subdir, request.as_of, request.python, request.apt]
+    url = source.url if not isinstance(source, LocalSource) else ""
+    commit = source.commit if not isinstance(source, FilesSource) else None
+    asked = [url, source.tree, commit, source.subdir, request.as_of, request.python, request.apt]
     return content_hash([msgspec.to_builtins(spec), *asked])
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.lock import LAYOUT
-from reprolake_builder.documents.source import GitSource, PinnedSource
+from reprolake_builder.documents.source import FilesSource, GitSource, LocalSource, PinnedSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER
+from reprolake_builder.providers.files import prove_files, write_files
 from reprolake_builder.providers.git import prove_git, write_git
 from reprolake_builder.providers.local import copy_local
 from reprolake_builder.source_tree import INSIDE, SourceTree
@@ -24,19 +25,23 @@ def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None)
     the pin has them, and only a folder with exactly the pinned content is copied.
     Raises FetchError when the files cannot be had or are others.
     """
-    if source_dir is not None and isinstance(source, GitSource):
+    if source_dir is not None and not isinstance(source, LocalSource):
         raise FetchError(
             f"--source-dir is for the locks of local folders; this source is {source.url}",
             hint="leave it away",
         )
     if isinstance(source, GitSource):
         prove_git(source, tools)
+    elif isinstance(source, FilesSource):
+        prove_files(source, tools)
 
     def fill(folder: Path) -> None:
         root = folder / INSIDE
         root.mkdir()
         if isinstance(source, GitSource):
             found = write_git(source, root, tools)
+        elif isinstance(source, FilesSource):
+            found = write_files(source, root, tools)
         else:
             found = copy_local(source, source_dir, root, tools.progress, tools.git_environment)
         if found != source.tree:

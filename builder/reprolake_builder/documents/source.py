@@ -153,4 +153,4 @@ class HeritageSource(Document, frozen=True, kw_only=True, tag="swh", tag_field="
     record: RecordPin | None = None
 
 
-PinnedSource = GitSource | LocalSource
+PinnedSource = GitSource | LocalSource | FilesSource

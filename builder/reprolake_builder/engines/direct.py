@@ -12,7 +12,7 @@ import msgspec
 
 from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
-from reprolake_builder.documents.source import GitSource, LocalSource
+from reprolake_builder.documents.source import FilesSource, LocalSource
 from reprolake_builder.engines.built import ensure_built
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
@@ -90,9 +90,9 @@ def image_annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, s
         "reprolake.layout": str(LAYOUT),
         "reprolake.source.tree": source.tree,
     }
-    if source.commit is not None:
+    if not isinstance(source, FilesSource) and source.commit is not None:
         found["org.opencontainers.image.revision"] = source.commit
-    if isinstance(source, GitSource):
+    if not isinstance(source, LocalSource):
         found["org.opencontainers.image.source"] = source.url
     elif source.dirty:
         found["reprolake.source.state"] = "dirty"

@@ -45,6 +45,12 @@ def scm_version(described: Described, changed_on: str = "") -> str:
     return f"{following}.dev{described.distance}+{local}"
 
 
+def released_version(name: str) -> str:
+    """Return the version that a release of that name is, "" for a name that is none."""
+    version = _version(name)
+    return str(version) if version is not None else ""
+
+
 def _version(tag: str) -> Version | None:
     found = _TAG.fullmatch(tag)
     try:

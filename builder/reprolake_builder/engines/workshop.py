@@ -14,13 +14,13 @@ from packaging.version import Version
 
 from reprolake_builder.documents.environment import Asked, AskedSource
 from reprolake_builder.documents.lock import BuiltWheelLock, GitOrigin, Origin, RepositoryOrigin, SdistOrigin
-from reprolake_builder.documents.source import GitSource, LocalSource, PinnedSource
+from reprolake_builder.documents.source import FilesSource, GitSource, LocalSource, PinnedSource
 from reprolake_builder.engines.backend import MoreAskedError, build_system, environment
 from reprolake_builder.engines.build_root import build_stack, toolchain_of
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
 from reprolake_builder.engines.libraries import missing_libraries, owners
 from reprolake_builder.engines.remedies import find_remedy
-from reprolake_builder.engines.scm_version import scm_version, variables_for
+from reprolake_builder.engines.scm_version import released_version, scm_version, variables_for
 from reprolake_builder.engines.sources import Source, git_source, repository_source, sdist_source
 from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.process import printable
@@ -263,11 +263,14 @@ class Workshop:
         version = self._scm_version(source)
         if not version:
             return {}, ()
-        note = f"{job.source.what} takes its version from git, which calls it {version}"
+        teller = "git, which" if not isinstance(source, FilesSource) else "git; its record"
+        note = f"{job.source.what} takes its version from {teller} calls it {version}"
         return dict.fromkeys(names, version), (note,)
 
     def _scm_version(self, source: PinnedSource) -> str:
-        """Return the version of a source by git's words, "" where there is no git."""
+        """Return the version of a source by git's words, "" where there is no git; that of a record's files is the record's."""
+        if isinstance(source, FilesSource):
+            return released_version(source.record.version) if source.record is not None else ""
         if source not in self._versions:
             tools = self.tools
             if isinstance(source, GitSource):

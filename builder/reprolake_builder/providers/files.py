@@ -13,7 +13,7 @@ import msgspec
 from reprolake_builder.archives.formats import folder_name, is_archive
 from reprolake_builder.archives.members import PIECE
 from reprolake_builder.archives.unpack import unpack
-from reprolake_builder.documents.base import Document, TreeHash, content_hash
+from reprolake_builder.documents.base import Document, Sha256, TreeHash, content_hash
 from reprolake_builder.documents.source import FilesSource, PinnedFile, RecordPin
 from reprolake_builder.download import Offer, Wanted, make_room
 from reprolake_builder.errors import FetchError, ResolveError
@@ -23,6 +23,7 @@ from reprolake_builder.tools import Tools
 
 _LAYOUT = 1  # of what stands below: it goes up when the same files are laid out otherwise
 _MOST_FILES = 10_000
+_LAID_OUT = "laid-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +88,27 @@ def pin_files(offering: Offering, now: datetime, tools: Tools) -> FilesSource:
     )
 
 
+def prove_files(source: FilesSource, tools: Tools) -> None:
+    """Return when the pinned files make the pinned tree. Raises FetchError: whoever wrote the lock may have lied."""
+    if tools.store.get(_LAID_OUT, _key(source.files), _LaidOut) is None:
+        _fetch(source, tools)
+    try:
+        found = _laid_out(source.files, tools).tree
+    except TreeError as error:
+        raise FetchError(f"the files of {source.url} make no source: {error}") from error
+    if found != source.tree:
+        raise FetchError(
+            f"the files of {source.url} have the tree {found}, pinned is {source.tree}",
+            hint="the lock was changed by hand: lock the link again",
+        )
+
+
 def write_files(source: FilesSource, root: Path, tools: Tools) -> TreeHash:
     """Write the files of a source below `root` (empty host folder) and return the hash of what was written.
 
     What the store lacks is fetched. Raises FetchError for files that cannot be had, or that make no tree.
     """
-    missing = [file.size for file in source.files if not tools.store.has_archive(file.sha256)]
-    make_room(sum(missing), f"Fetching {len(missing)} files of {source.url}", tools.store, tools.progress)
-    wanted = [Wanted(file.name, (file.url,), file.sha256, file.size) for file in source.files]
-    tools.downloader.fetch_all(wanted, tools.store, tools.progress, f"Fetching {source.url}")
+    _fetch(source, tools)
     writer = TreeWriter(root)
     try:
         with tools.progress.step(f"Unpacking {source.url}"):
@@ -103,6 +116,13 @@ def write_files(source: FilesSource, root: Path, tools: Tools) -> TreeHash:
     except TreeError as error:
         raise FetchError(f"the files of {source.url} make no source: {error}") from error
     return writer.tree_hash
+
+
+def _fetch(source: FilesSource, tools: Tools) -> None:
+    missing = [file.size for file in source.files if not tools.store.has_archive(file.sha256)]
+    make_room(sum(missing), f"Fetching {len(missing)} files of {source.url}", tools.store, tools.progress)
+    wanted = [Wanted(file.name, (file.url,), file.sha256, file.size) for file in source.files]
+    tools.downloader.fetch_all(wanted, tools.store, tools.progress, f"Fetching {source.url}")
 
 
 def _pinned(offer: Offer, sha256: str, size: int) -> PinnedFile:
@@ -124,17 +144,20 @@ def _pinned(offer: Offer, sha256: str, size: int) -> PinnedFile:
 
 def _laid_out(files: tuple[PinnedFile, ...], tools: Tools) -> _LaidOut:
     """Return the tree that the files make; the same files are looked through once."""
-    key = content_hash(
-        {"layout": _LAYOUT, "files": [(file.name, file.sha256, file.unpacked) for file in files]}
-    )
-    known = tools.store.get("laid-out", key, _LaidOut)
+    key = _key(files)
+    known = tools.store.get(_LAID_OUT, key, _LaidOut)
     if known is None:
         hasher = TreeHasher()
         with tools.progress.step("Reading the files"):
             notes = _lay_out(files, hasher, tools)
         known = _LaidOut(tree=hasher.tree_hash, notes=notes)
-        tools.store.put("laid-out", key, known)
+        tools.store.put(_LAID_OUT, key, known)
     return known
+
+
+def _key(files: Sequence[PinnedFile]) -> Sha256:
+    named = [(file.name, file.sha256, file.unpacked) for file in files]
+    return content_hash({"layout": _LAYOUT, "files": named})
 
 
 def _lay_out(files: Sequence[PinnedFile], sink: TreeHasher, tools: Tools) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from reprolake_builder.documents.source import LocalSource, PinnedSource
+from reprolake_builder.documents.source import GitSource, PinnedSource
 from reprolake_builder.errors import LockError
 
 GRACE = timedelta(days=1)
 """Projects release right after the commit that needs the release."""
 _BARE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_WORDS = {"published": "publication", "last modified": "last change"}
 _LAST_MOMENT = time(23, 59, 59)
 
 
@@ -42,7 +43,7 @@ def choose_as_of(source: PinnedSource, override: str, now: datetime) -> AsOf:
     now = now.astimezone(UTC).replace(microsecond=0)
     if override:
         return parse_as_of(override, now)
-    kind = source.date_is if isinstance(source, LocalSource) else "commit"
+    kind = "commit" if isinstance(source, GitSource) else _WORDS.get(source.date_is, source.date_is)
     if kind == "now":
         return AsOf(now, "now", hides=False)
     graced = source.date.astimezone(UTC).replace(microsecond=0) + GRACE
