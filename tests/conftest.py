@@ -45,6 +45,7 @@ ENGINES: dict[str, Callable[[], str]] = {
     "podman": lambda: _answers("podman"),
     "skopeo": lambda: _installed("skopeo"),
     "umoci": lambda: _installed("umoci"),
+    "qemu": lambda: _installed("qemu-x86_64"),
 }
 
 
