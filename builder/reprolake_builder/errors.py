@@ -19,6 +19,10 @@ def without_logins(text: str) -> str:
     return _SIGNATURE.sub(r"\1***", _LOGIN.sub("***@", text))
 
 
+TEMPORARY = 75
+"""Exit code of a failure after which the same call may go through."""
+
+
 class ReprolakeError(Exception):
     """A failure that the user is told about: what failed and where, and what to do next.
 
@@ -33,6 +37,11 @@ class ReprolakeError(Exception):
         self.hint = without_logins(hint)
         super().__init__(self.message)
         self.transient = transient
+
+    @property
+    def status(self) -> int:
+        """The exit code of a call that ends with this failure."""
+        return TEMPORARY if self.transient else self.exit_code
 
 
 class BuilderError(ReprolakeError):

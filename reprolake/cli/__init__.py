@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from reprolake_builder.errors import ReprolakeError, without_logins
+from reprolake_builder.errors import TEMPORARY, ReprolakeError, without_logins
 
 COMMANDS = {
     "run": "Run a notebook of a repository on your data, in a sandbox; stage the result.",
@@ -25,7 +25,6 @@ COMMANDS = {
     "config": "Print each setting and where it was said.",
     "doctor": "Show what works on this host, what is missing, and the remedy.",
 }
-TEMPORARY = 75
 STOPPED = 143
 
 
@@ -89,7 +88,7 @@ def run(arguments: list[str] | None = None) -> int:
         return TEMPORARY
     except ReprolakeError as error:
         show_failure(error)
-        return TEMPORARY if error.transient else error.exit_code
+        return error.status
     except SystemExit:
         # click's answer to a broken pipe. The reader of our output is gone: nobody is left to be told.
         _drop_output()

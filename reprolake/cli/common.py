@@ -64,8 +64,7 @@ output_options = stacked(
     ),
     click.option("--config", metavar="FILE", default="", help="Read settings from this reprolake.toml, too."),
 )
-link_options = stacked(
-    click.argument("link"),
+_link_options = (
     click.option(
         "--ref", metavar="REF", default="", help="Branch, tag, commit or refs/pull/N/head; also LINK@REF."
     ),
@@ -89,6 +88,8 @@ link_options = stacked(
         help="Take a record's repository only when it is proven to hold what was published.",
     ),
 )
+link_options = stacked(click.argument("link"), *_link_options)
+many_links_options = stacked(click.argument("links", metavar="LINK...", nargs=-1), *_link_options)
 lock_options = stacked(
     click.option(
         "--as-of",
@@ -108,6 +109,11 @@ lock_options = stacked(
         metavar="NAME",
         multiple=True,
         help="Have this Debian package where packages are built from source; apt.txt is for the image.",
+    ),
+    click.option(
+        "--byte-code/--no-byte-code",
+        default=True,
+        help="Leave byte code out: faster to build and smaller, but slower to import from. [with]",
     ),
     click.option(
         "--source-dir",
@@ -154,6 +160,7 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
         "python",
         "ignore",
         "apt",
+        "byte_code",
         "source_dir",
         "locked",
         "relock",
