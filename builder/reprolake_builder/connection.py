@@ -90,7 +90,7 @@ class Connection:
 
     @contextlib.contextmanager
     def answer(
-        self, url: str, headers: Mapping[str, str], *, follow: bool = True
+        self, url: str, headers: Mapping[str, str], *, follow: bool = True, method: str = "GET"
     ) -> Iterator[requests.Response]:
         """Yield a server's answer, once it is known to be none that refuses; a busy server is asked again.
 
@@ -98,7 +98,7 @@ class Connection:
         """
         for attempt in range(_ATTEMPTS):
             with contextlib.ExitStack() as stack:
-                answer, place = stack.enter_context(self._hops(url, headers, follow=follow))
+                answer, place = stack.enter_context(self._hops(url, headers, follow=follow, method=method))
                 busy = answer.status_code in _BUSY
                 wait = _wait(answer) if busy else 0.0
                 if not busy or wait > _LONGEST_WAIT or attempt + 1 == _ATTEMPTS:
@@ -156,7 +156,7 @@ class Connection:
 
     @contextlib.contextmanager
     def _hops(
-        self, url: str, headers: Mapping[str, str], *, follow: bool
+        self, url: str, headers: Mapping[str, str], *, follow: bool, method: str
     ) -> Iterator[tuple[requests.Response, str]]:
         import requests
 
@@ -164,7 +164,8 @@ class Connection:
             at = self._through_gateway(url)
             place = without_login(at)
             try:
-                with self._session().get(
+                with self._session().request(
+                    method,
                     place,
                     stream=True,
                     timeout=_TIMEOUT,
@@ -178,6 +179,7 @@ class Connection:
                         yield answer, place
                         return
                     url = urljoin(url, answer.headers["Location"])
+                    method = method if answer.status_code in {307, 308} else "GET"
             except (
                 OSError
             ) as error:  # requests' own errors are some; a CA bundle that is not there is a plain one

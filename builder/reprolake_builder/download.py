@@ -49,6 +49,13 @@ class Offer:
     size: int | None = None
     sha256: str = ""
     md5: str = ""
+    sha1: str = ""
+    sha512: str = ""
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a checksum tells what the file holds."""
+        return bool(self.sha256 or self.md5 or self.sha1 or self.sha512)
 
 
 class Arrival(Document, frozen=True, kw_only=True):
@@ -73,6 +80,20 @@ class Downloader:
             if len(whole) > limit:
                 raise FetchError(f"{url} is larger than {limit >> 20} MiB, which such an answer never is")
         return bytes(whole)
+
+    def post(self, url: str, *, accept: str = "*/*", limit: int = _SMALL) -> bytes:
+        """Return the answer, of at most `limit` bytes, to a request with an empty body that starts something. Raises FetchError."""
+        whole = bytearray()
+        with self._connection.answer(url, {"Accept": accept}, method="POST") as answer:
+            for piece in answer.iter_content(PIECE):
+                whole += piece
+                if len(whole) > limit:
+                    raise FetchError(f"{url} is larger than {limit >> 20} MiB, which such an answer never is")
+        return bytes(whole)
+
+    def pieces(self, url: str) -> Iterator[bytes]:
+        """Yield a file of which nothing is known; it is for the caller to stop at what is too large. Raises FetchError."""
+        return self._connection.pieces(url)
 
     def part(self, url: str, first: int, length: int) -> bytes:
         """Return bytes of a file by their place in it. Raises FetchError, also for a server that gives no parts."""
@@ -181,20 +202,20 @@ def _key(offer: Offer) -> str:
 
 
 def _proven(pieces: Iterator[bytes], offer: Offer) -> Iterator[bytes]:
-    """Pass pieces on. Raises FetchError at their end when size or MD5 are not those of the offer."""
-    digest = hashlib.md5(usedforsecurity=False)
+    """Pass pieces on. Raises FetchError at their end when size or checksums are not those of the offer."""
+    told = {"MD5": offer.md5, "SHA-1": offer.sha1, "SHA-512": offer.sha512}
+    digests = {name: hashlib.new(name.replace("-", ""), usedforsecurity=False) for name in told if told[name]}
     seen = 0
     for piece in pieces:
-        digest.update(piece)
+        for digest in digests.values():
+            digest.update(piece)
         seen += len(piece)
         yield piece
-    for what, told, found in (
-        ("bytes", offer.size, seen),
-        ("the MD5", offer.md5.lower(), digest.hexdigest()),
-    ):
-        if told not in {None, "", found}:
+    sums = [(f"the {name}", told[name].lower(), digest.hexdigest()) for name, digest in digests.items()]
+    for what, expected, found in (("bytes", offer.size, seen), *sums):
+        if expected not in {None, found}:
             raise FetchError(
-                f"{printable(offer.name)} arrived with {what} {found}, and {told} is what its record says",
+                f"{printable(offer.name)} arrived with {what} {found}, and {expected} is what its record says",
                 hint="the file was changed at its origin or on the way; nothing of it was kept",
             )
 
