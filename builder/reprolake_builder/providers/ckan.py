@@ -11,6 +11,21 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
+from reprolake_builder.documents.source import FilesSource
+from reprolake_builder.download import Offer
+from reprolake_builder.errors import ResolveError
+from reprolake_builder.providers.answers import ask
+from reprolake_builder.providers.deposits import (
+    Deposit,
+    moment,
+    offered,
+    pin_deposit,
+    refuse_moving,
+    shortened,
+)
+from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.tools import Tools
+
 _PATH = re.compile(r"(?P<base>/.*?)??/dataset/(?:(?:activity|groups)/)?(?P<id>[\w.-]{1,256})(?:/.*)?")
 _API = re.compile(r"(?P<base>/.*?)??/api/(?:3/)?action/package_show/?")
 _ID = re.compile(r"[\w.-]{1,256}")
@@ -39,8 +54,6 @@ class Resource(msgspec.Struct, frozen=True):
     url: str | None = None
     name: str | None = None
     hash: str | None = None
-    size: int | str | float | None = None
-    url_type: str | None = None
     state: str | None = "active"
 
     @property
@@ -98,3 +111,75 @@ def parse_ckan_link(text: str) -> CkanLink | None:
         return None
     past = "activity_id" in parse_qs(parts.query)
     return CkanLink(f"{parts.scheme}://{host}{found['base'] or ''}", found["id"], past)
+
+
+def find_package(link: CkanLink, request: LinkRequest, tools: Tools) -> Deposit | None:
+    """Return the data set as it is now, None when the host is no portal of CKAN's or has no such data set.
+
+    Raises ResolveError for an earlier state of one, and where `locked` wants what cannot change.
+    """
+    try:
+        answer = ask(tools, link.question, PackageAnswer)
+    except ResolveError as error:
+        if error.transient:
+            raise
+        return None
+    if answer is None or not answer.success:
+        return None
+    package, host = answer.result, urlsplit(link.portal).netloc
+    if link.past:
+        raise ResolveError(
+            f"the link names an earlier state of the data set {link.dataset} at {host}, of which CKAN keeps the words only",
+            hint=f"its present state is {link.portal}/dataset/{link.dataset}",
+        )
+    changed = moment(package.metadata_modified)
+    state = f"its state of {changed:%Y-%m-%d %H:%M:%S} UTC" if changed else "its present state"
+    if request.locked:
+        refuse_moving(
+            f"the data set {link.dataset} of {host}", state, "take a lock of it: a lock names each file"
+        )
+    tools.progress.note(f"A data set of CKAN may change at any time: {link.dataset} is taken in {state}")
+    return Deposit(
+        site=host,
+        id=package.id,
+        page=f"{link.portal}/dataset/{quote(link.dataset)}",
+        files=_kept(package, tools),
+        date=changed,
+        date_is="last modified",
+        version=shortened(package.version or ""),
+        title=shortened(package.title or package.name),
+        asked=link.dataset,
+        chain=(f"the data set {link.dataset} is taken in {state}",),
+    )
+
+
+def _kept(package: Package, tools: Tools) -> tuple[Offer, ...]:
+    """Return the files by the last part of their address; those that share one are told apart by their id."""
+    web = [item for item in package.resources if (item.url or "").startswith(("https://", "http://"))]
+    active = [item for item in web if item.state in {None, "active"}]
+    if others := [item.name or item.id for item in package.resources if item not in web]:
+        tools.progress.warn(f"Left out, for they have no web address: {shortened(', '.join(others))}")
+    names = [item.basename for item in active]
+    return tuple(
+        offered(
+            item.basename if names.count(item.basename) == 1 else f"{item.id}/{item.basename}",
+            item.url or "",
+            None,
+            item.checksum,
+        )
+        for item in active
+    )
+
+
+class CkanProvider:
+    """A data set of a portal of CKAN's, on any host."""
+
+    def recognises(self, link: str) -> bool:
+        """Whether the link may be one to a data set."""
+        return parse_ckan_link(link) is not None
+
+    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
+        """Return the data set's files, None when the host is no such portal. Raises ResolveError and FetchError."""
+        link = parse_ckan_link(request.link)
+        deposit = find_package(link, request, tools) if link else None
+        return pin_deposit(deposit, request, tools) if deposit else None

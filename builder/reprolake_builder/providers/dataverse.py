@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
+from reprolake_builder.documents.source import FilesSource
+from reprolake_builder.download import Offer
+from reprolake_builder.errors import ResolveError
+from reprolake_builder.providers.answers import ask
+from reprolake_builder.providers.deposits import (
+    Deposit,
+    moment,
+    offered,
+    pin_deposit,
+    refuse_moving,
+    shortened,
+)
 from reprolake_builder.providers.dois import parse_doi
+from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.tools import Tools
 
 _PAGE = re.compile(
     r"(?P<base>/.*?)??/(?:(?:spa|modern)/)?(?P<page>dataset|file|datasets|files|citation)(?:\.xhtml)?/?"
@@ -172,3 +186,102 @@ def parse_dataverse_link(text: str) -> DataverseLink | None:
 
 def _server(scheme: str, host: str, found: re.Match[str]) -> str:
     return f"{scheme}://{host}{found['base'] or ''}"
+
+
+def find_dataset(link: DataverseLink, request: LinkRequest, tools: Tools) -> Deposit:
+    """Return the version of a data set that the link names, the newest published one where it names none.
+
+    A link to a file stands for the whole data set: a notebook needs what lies beside it. Raises ResolveError.
+    """
+    chain: list[str] = []
+    host = urlsplit(link.server).netloc
+    pid = link.pid or _dataset_of(link, link.file, tools, chain)
+    found = _version(link, pid, tools) if pid else None
+    if found is None and link.pid:
+        pid = _dataset_of(link, link.pid, tools, chain)
+        found = _version(link, pid, tools) if pid else None
+    if found is None:
+        raise ResolveError(
+            f"{host} has no published data set or file {link.pid or link.file}"
+            + (f" of version {link.version}" if link.version else ""),
+            hint="check the identifier; a draft, and a data set that was withdrawn, cannot be read",
+        )
+    version = f"{found.version_number}.{found.version_minor_number}"
+    if found.version_state != "RELEASED":
+        raise ResolveError(
+            f"{pid} at {host} is {shortened(found.version_state)}, and only what is released stays as it is"
+        )
+    if not link.version:
+        chain.append(f"{pid} has the newest version {version}")
+        tools.progress.note(f"No version was given: {chain[-1]}")
+        if request.locked:
+            page = f"{link.server}/dataset.xhtml?persistentId={pid}&version={version}"
+            refuse_moving(pid, f"version {version}", f"give the version: {page}")
+    released = moment(found.release_time) or moment(found.last_update_time)
+    return Deposit(
+        site=host,
+        id=f"{pid} {version}",
+        page=f"{link.server}/dataset.xhtml?persistentId={quote(pid, safe=':/')}&version={version}",
+        files=_kept(found, link.server, tools),
+        date=released,
+        date_is="published",
+        doi=parse_doi(pid),
+        version=version,
+        title=shortened(found.title),
+        asked="" if link.version and not link.file else link.pid or link.file,
+        chain=tuple(chain),
+    )
+
+
+def _version(link: DataverseLink, pid: str, tools: Tools) -> Version | None:
+    place = f"{link.server}/api/datasets/:persistentId/versions/{link.version or ':latest-published'}"
+    answer = ask(tools, f"{place}?persistentId={quote(pid, safe=':/')}", VersionAnswer)
+    return answer.data if answer else None
+
+
+def _dataset_of(link: DataverseLink, file: str, tools: Tools, chain: list[str]) -> str:
+    """Return the persistent identifier of the data set that a file is in, "" when there is no such file."""
+    is_number = file.isascii() and file.isdigit()
+    place = f"{file}?" if is_number else f":persistentId?persistentId={quote(file, safe=':/')}&"
+    answer = ask(tools, f"{link.server}/api/files/{place}returnDatasetVersion=true", FileAnswer)
+    pid = answer.data.dataset_version.dataset_persistent_id if answer else ""
+    if not _PID.fullmatch(pid):
+        return ""
+    chain.append(f"the file {file} is in the data set {pid}, which is taken whole")
+    return pid
+
+
+def _kept(version: Version, server: str, tools: Tools) -> tuple[Offer, ...]:
+    closed = [entry.label for entry in version.files if entry.restricted]
+    if closed:
+        tools.progress.warn(
+            f"Files that their authors keep closed are left out: {shortened(', '.join(closed))}"
+        )
+    return tuple(_file(entry, server) for entry in version.files if not entry.restricted)
+
+
+def _file(entry: FileEntry, server: str) -> Offer:
+    """Return a file as it was uploaded: what Dataverse made of a table has neither its name nor its checksum."""
+    file = entry.data_file
+    is_table = file.original_file_format is not None or file.original_file_name is not None
+    name = (file.original_file_name or entry.label) if is_table else entry.label
+    told = file.checksum or (Checksum("MD5", file.md5) if file.md5 else None)
+    return offered(
+        "/".join(filter(None, (entry.directory_label.strip("/"), name))),
+        f"{server}/api/access/datafile/{file.id}" + ("?format=original" if is_table else ""),
+        None if is_table else file.filesize,  # what is told of an original's size is wrong at times
+        f"{told.type.lower().replace('-', '')}:{told.value.lower()}" if told else "",
+    )
+
+
+class DataverseProvider:
+    """A data set, or a file of one, of any installation of Dataverse."""
+
+    def recognises(self, link: str) -> bool:
+        """Whether the link is one to an installation of Dataverse."""
+        return parse_dataverse_link(link) is not None
+
+    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
+        """Return the files of one version of the data set. Raises ResolveError and FetchError."""
+        link = parse_dataverse_link(request.link)
+        return pin_deposit(find_dataset(link, request, tools), request, tools) if link else None

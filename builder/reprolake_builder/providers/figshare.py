@@ -11,7 +11,22 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from reprolake_builder.providers.dois import parse_doi
+from reprolake_builder.documents.source import FilesSource
+from reprolake_builder.download import Offer
+from reprolake_builder.errors import ResolveError
+from reprolake_builder.git_tree import MOST_ENTRIES
+from reprolake_builder.providers.answers import ask
+from reprolake_builder.providers.deposits import (
+    Deposit,
+    moment,
+    offered,
+    pin_deposit,
+    refuse_moving,
+    shortened,
+)
+from reprolake_builder.providers.dois import parse_doi, same_doi
+from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.tools import Tools
 
 SITE = "figshare.com"
 API = "https://api.figshare.com/v2/articles"
@@ -55,10 +70,8 @@ class Article(msgspec.Struct, frozen=True):
     published_date: str | None = None
     is_embargoed: bool = False
     is_confidential: bool = False
-    is_metadata_record: bool = False
     embargo_reason: str | None = None
     files: tuple[File, ...] = ()
-    folder_structure: dict[str, str] | None = None
 
 
 def parse_figshare_link(text: str) -> FigshareLink | None:
@@ -91,3 +104,116 @@ def parse_portal_link(text: str) -> FigshareLink | None:
 
 def _link(found: re.Match[str] | None, *, collection: bool = False) -> FigshareLink | None:
     return FigshareLink(int(found[1]), int(found[2] or 0), collection) if found else None
+
+
+def find_article(link: FigshareLink, request: LinkRequest, tools: Tools) -> Deposit:
+    """Return the version of an article that the link names, the newest where it names none. Raises ResolveError."""
+    if link.collection:
+        raise ResolveError(
+            "a collection or project of figshare is a list of articles",
+            hint="give the article that holds the software",
+        )
+    place = f"{API}/{link.article}" + (f"/versions/{link.version}" if link.version else "")
+    article = ask(tools, place, Article)
+    if article is None or article.id != link.article or (link.version and article.version != link.version):
+        raise ResolveError(
+            f"figshare has no article {link.article}"
+            + (f" of version {link.version}" if link.version else ""),
+            hint="check the number at the end of the link; a draft that is not published has none",
+        )
+    named = f"figshare article {article.id}, version {article.version}"
+    if article.is_confidential or article.is_embargoed:
+        why = shortened(article.embargo_reason or "") or "no reason is given"
+        raise ResolveError(
+            f"{named} is closed: {why}", hint="its authors can give access, or say until when it is"
+        )
+    doi = parse_doi(article.doi)
+    chain: tuple[str, ...] = ()
+    if not link.version:
+        chain = (f"figshare article {article.id} has the newest version {article.version}",)
+        tools.progress.note(f"No version was given: {chain[0]}")
+        if request.locked:
+            refuse_moving(
+                f"figshare article {article.id}", f"version {article.version}", f"give the version: {doi}"
+            )
+    return Deposit(
+        site=SITE,
+        id=f"{article.id}.v{article.version}",
+        page=f"https://{SITE}/articles/_/{article.id}/{article.version}",
+        files=_kept(_files(article, tools), named, tools),
+        date=moment(article.published_date),
+        date_is="published",
+        doi=doi,
+        version=str(article.version),
+        title=shortened(article.title),
+        asked="" if link.version else f"figshare article {article.id}",
+        chain=chain,
+    )
+
+
+def _files(article: Article, tools: Tools) -> tuple[File, ...]:
+    """Return all files: the article itself tells the first ones only."""
+    found: list[File] = []
+    place = f"{API}/{article.id}/versions/{article.version}/files"
+    while len(found) < MOST_ENTRIES:
+        page = ask(
+            tools, f"{place}?page={len(found) // PAGE_SIZE + 1}&page_size={PAGE_SIZE}", tuple[File, ...]
+        )
+        found += page or ()
+        if page is None or len(page) < PAGE_SIZE:
+            break
+    return tuple(found) or article.files
+
+
+def _kept(files: tuple[File, ...], named: str, tools: Tools) -> tuple[Offer, ...]:
+    elsewhere = [file.name for file in files if file.is_link_only]
+    if elsewhere:
+        tools.progress.warn(
+            f"{named} only links to {shortened(', '.join(elsewhere))}, which figshare does not keep: left out"
+        )
+    return tuple(
+        offered(file.name, file.download_url, file.size, f"md5:{md5.lower()}" if md5 else "")
+        for file in files
+        if not file.is_link_only
+        for md5 in (file.computed_md5 or file.supplied_md5 or "",)
+    )
+
+
+class FigshareProvider:
+    """An article of figshare, or of an institute's part of it."""
+
+    def recognises(self, link: str) -> bool:
+        """Whether the link is one to figshare."""
+        return parse_figshare_link(link) is not None
+
+    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
+        """Return the files of one version of the article. Raises ResolveError and FetchError."""
+        link = parse_figshare_link(request.link)
+        return pin_deposit(find_article(link, request, tools), request, tools) if link else None
+
+
+class PortalProvider:
+    """A page that a DOI leads to and whose path is that of an article: of an institute's figshare on a host of its own."""
+
+    def __init__(self, doi: str) -> None:
+        self._doi = doi
+
+    def recognises(self, link: str) -> bool:
+        """Whether the address may be such a page."""
+        return parse_portal_link(link) is not None
+
+    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
+        """Return the article's files, None when figshare's article of that number has another DOI. Raises as above."""
+        link = parse_portal_link(request.link)
+        article = ask(tools, f"{API}/{link.article}", Article) if link else None
+        if (
+            link is None
+            or article is None
+            or not same_doi(_unversioned(article.doi), _unversioned(self._doi))
+        ):
+            return None
+        return pin_deposit(find_article(link, request, tools), request, tools)
+
+
+def _unversioned(doi: str) -> str:
+    return re.sub(r"\.v\d+$", "", doi)

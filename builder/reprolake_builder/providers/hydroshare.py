@@ -13,9 +13,14 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from reprolake_builder.documents.source import FilesSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
+from reprolake_builder.providers.answers import ask, ask_bytes
+from reprolake_builder.providers.deposits import Deposit, offered, pin_deposit, refuse_moving, shortened
 from reprolake_builder.providers.dois import parse_doi
+from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.tools import Tools
 
 SITE = "www.hydroshare.org"
 CONTENTS = "data/contents/"
@@ -90,6 +95,59 @@ def parse_manifest(content: bytes) -> tuple[Listed, ...]:
     return tuple(files)
 
 
-def file_url(resource: str, name: str) -> str:
-    """Return the address of a file of a resource."""
-    return f"https://{SITE}/resource/{resource}/{CONTENTS}{quote(name)}"
+def find_resource(resource: str, request: LinkRequest, tools: Tools) -> Deposit:
+    """Return the resource as it is now; of a published one that is for good. Raises ResolveError."""
+    told = ask(tools, f"https://{SITE}/hsapi/resource/{resource}/sysmeta/", SystemMetadata)
+    if told is None or told.resource_id != resource:
+        raise ResolveError(f"HydroShare has no resource {resource}", hint="check the 32 digits of the link")
+    manifest = ask_bytes(tools, f"https://{SITE}/resource/{resource}/manifest-md5.txt", accept="text/plain")
+    if manifest is None:
+        raise ResolveError(
+            f"HydroShare tells no manifest of the resource {resource}",
+            hint="open its page and ask for the download once: then HydroShare writes one",
+        )
+    changed = told.updated
+    chain: tuple[str, ...] = ()
+    day = f"{changed:%Y-%m-%d}" if changed else "an unknown day"
+    if not (told.published or told.immutable):
+        chain = (f"the resource {resource} is not published: its state is that of {day}",)
+        tools.progress.note(f"HydroShare: {chain[0]}")
+        if request.locked:
+            refuse_moving(
+                f"the HydroShare resource {resource}",
+                f"the state of {day}",
+                "ask its owner to publish it, under a DOI",
+            )
+    return Deposit(
+        site=SITE,
+        id=resource,
+        page=f"https://{SITE}/resource/{resource}/",
+        files=tuple(
+            offered(
+                file.name,
+                f"https://{SITE}/resource/{resource}/{CONTENTS}{quote(file.name)}",
+                None,
+                f"md5:{file.md5}",
+            )
+            for file in parse_manifest(manifest)
+        ),
+        date=changed,
+        date_is="published" if told.published else "last modified",
+        doi=f"10.4211/hs.{resource}" if told.published else "",
+        version=day if changed else "",
+        title=shortened(told.resource_title),
+        asked="" if told.published or told.immutable else resource,
+        chain=chain,
+    )
+
+
+class HydroshareProvider:
+    """A resource of HydroShare."""
+
+    def recognises(self, link: str) -> bool:
+        """Whether the link is one to HydroShare."""
+        return bool(parse_hydroshare_link(link))
+
+    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource:
+        """Return the files of the resource. Raises ResolveError and FetchError."""
+        return pin_deposit(find_resource(parse_hydroshare_link(request.link), request, tools), request, tools)

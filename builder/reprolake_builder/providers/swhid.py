@@ -35,8 +35,8 @@ class Swhid:
     """An identifier: `kind` is dir, rev, rel, snp or ori, `hash` 40 hexadecimal digits.
 
     `origin` is the address that the object was seen at, `visit` the snapshot (hash) of it, `anchor` the identifier of a rev,
-    rel, snp or dir from which `path` leads to the object (or, for the page of a rev, rel or snp, into it); "" where none is
-    named. `branch` is the one that a page of a snapshot or origin shows.
+    rel, snp or dir from whose root `path` leads to the object; "" where none is named. `branch` is the one that a page of a
+    snapshot or origin shows.
     """
 
     kind: str
@@ -51,6 +51,11 @@ class Swhid:
     def core(self) -> str:
         """The identifier without what qualifies it."""
         return f"swh:1:{self.kind}:{self.hash}"
+
+    @property
+    def inside(self) -> str:
+        """The folder or file that is meant inside the object: pages show one; of a dir `path` says where the dir itself lies."""
+        return self.path if self.kind != "dir" or self.anchor == self.core else ""
 
 
 def is_heritage_link(text: str) -> bool:
@@ -135,7 +140,8 @@ def _parse_address(text: str) -> Swhid:
             )
         if found := _PAGE.fullmatch(path):
             kind, digits = _KINDS[found[1]], found[2]
-            return Swhid(kind, digits, origin, visit, "", inside, branch if kind == "snp" else "")
+            anchor = f"swh:1:dir:{digits}" if kind == "dir" and inside else ""
+            return Swhid(kind, digits, origin, visit, anchor, inside, branch if kind == "snp" else "")
         if old := _OLD_ORIGIN_PAGE.fullmatch(path):
             origin = _checked_origin(re.sub(r":/{1,2}", "://", old[1], count=1))
         if origin and (old or _ORIGIN_PAGE.fullmatch(path)):

@@ -1,0 +1,114 @@
+"""A record with files, as an archive tells of it: what the archives beside Zenodo have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from reprolake_builder.documents.source import FilesSource, RecordPin
+from reprolake_builder.download import Offer
+from reprolake_builder.errors import ResolveError
+from reprolake_builder.process import printable
+from reprolake_builder.providers.files import Offering, pin_files
+from reprolake_builder.providers.interface import LinkRequest, checked_subdir
+from reprolake_builder.tools import Tools
+
+_KINDS = {"md5", "sha1", "sha256", "sha512"}
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """One version of a record: `page` is for people, `date` (UTC, None when not told) when it was
+    published or changed, which `date_is` says.
+
+    `asked` is what the link named where that may mean another version tomorrow, and `chain` tells how this one was found.
+    """
+
+    site: str
+    id: str
+    page: str
+    files: tuple[Offer, ...]
+    date: datetime | None
+    date_is: str
+    doi: str = ""
+    version: str = ""
+    title: str = ""
+    asked: str = ""
+    chain: tuple[str, ...] = ()
+
+
+def offered(name: str, url: str, size: int | None, checksum: str) -> Offer:
+    """Return a file of a record; `checksum` is like md5:… or sha1:…, "" or another kind where none can be checked."""
+    kind, _, digits = checksum.lower().partition(":")
+    return Offer(name, url, size, **({kind: digits} if kind in _KINDS and digits else {}))
+
+
+def moment(text: str | None) -> datetime | None:
+    """Return a time that an archive tells (UTC where it says no zone), None for anything else."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def shortened(text: str) -> str:
+    """Return what an archive says in words, fit for a document and a terminal."""
+    return printable(text).replace("\n", " ").replace("\t", " ")[:500]
+
+
+def refuse_moving(what: str, today: str, hint: str) -> None:
+    """Raise ResolveError: `locked` follows no name that may mean something else tomorrow."""
+    raise ResolveError(
+        f"{what} may mean something else tomorrow, today {today}: --locked follows no such name", hint=hint
+    )
+
+
+def pin_deposit(deposit: Deposit, request: LinkRequest, tools: Tools) -> FilesSource:
+    """Return the record's files as a source; they are fetched for that, and their checksums proven.
+
+    Raises ResolveError for a wish that such a record cannot meet, FetchError for files that cannot be had.
+    """
+    named = f"{deposit.title or deposit.id} at {deposit.site}"
+    if request.ref:
+        raise ResolveError(
+            f"--ref {printable(request.ref)} has no meaning for {named}, which is a record of files",
+            hint="a version stands in the link itself",
+        )
+    if request.take == "repo":
+        raise ResolveError(
+            f"{named} names no repository that it came from",
+            hint="leave --source away for its files, or give the repository itself",
+        )
+    if not deposit.files:
+        raise ResolveError(
+            f"{named} offers no files", hint="look at its page: they may be closed, or lie elsewhere"
+        )
+    offering = Offering(
+        url=deposit.page,
+        offers=deposit.files,
+        date=deposit.date,
+        subdir=checked_subdir(request.subdir),
+        record=RecordPin(
+            site=deposit.site,
+            id=deposit.id,
+            doi=deposit.doi,
+            version=deposit.version,
+            title=deposit.title,
+            asked=deposit.asked,
+            state="archive only",
+            chain=(
+                *deposit.chain,
+                f"{deposit.site} keeps files and names no repository: the files themselves are taken",
+            ),
+        ),
+    )
+    source = pin_files(offering, request.now, tools)
+    if unproven := [printable(file.name) for file in deposit.files if not file.is_proven]:
+        tools.progress.warn(
+            f"{deposit.site} tells no checksum of {', '.join(unproven[:3])}{' and others' if len(unproven) > 3 else ''}: "
+            "what arrived today is pinned"
+        )
+    return source if deposit.date is None else msgspec.structs.replace(source, date_is=deposit.date_is)

@@ -1,0 +1,144 @@
+"""Sources named by Software Heritage: the commit at its origin where that still has it, else the archive's own copy.
+
+Either way the identifier proves the content: it is the hash of the folder's files, computed here anew.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from reprolake_builder.documents.base import content_hash
+from reprolake_builder.documents.source import GitSource, HeritageSource, RecordPin
+from reprolake_builder.errors import BuilderError, FetchError, ResolveError
+from reprolake_builder.process import printable
+from reprolake_builder.providers.git import pin_commit
+from reprolake_builder.providers.git_cache import opened
+from reprolake_builder.providers.interface import LinkRequest, checked_subdir, one_answer
+from reprolake_builder.providers.links import GitLink, parse_git_link
+from reprolake_builder.providers.swh_objects import Revision
+from reprolake_builder.providers.swh_walk import Named, Walk
+from reprolake_builder.providers.swhid import SITE, Swhid, is_heritage_link, parse_heritage_link
+from reprolake_builder.tools import Tools
+
+_SEEN = "swh-revisions"
+
+
+class HeritageProvider:
+    """An identifier of Software Heritage, or a page of its archive."""
+
+    def recognises(self, link: str) -> bool:
+        """Whether the link is one of Software Heritage."""
+        return is_heritage_link(link)
+
+    def resolve(self, request: LinkRequest, tools: Tools) -> GitSource | HeritageSource:
+        """Return the commit at its origin, else the folder that the archive keeps. Raises ResolveError."""
+        swhid = parse_heritage_link(request.link)
+        if request.ref and swhid.kind not in {"snp", "ori"}:
+            raise ResolveError(
+                f"{swhid.core} names one state already: --ref {printable(request.ref)} has no meaning for it",
+                hint="leave --ref away; a snapshot or an origin has branches and tags",
+            )
+        name = one_answer("ref", swhid.branch, request.ref, "--ref")
+        named = Walk(tools, name, request.locked).follow(swhid)
+        subdir = _subdir(swhid, request, tools)
+        chain, wanted = list(named.chain), request.take != "archive"
+        if wanted and (found := _from_git(swhid, named, subdir, chain, tools)) is not None:
+            return msgspec.structs.replace(found, record=_pin(swhid, named, chain))
+        if request.take == "repo":
+            raise ResolveError(
+                f"no repository has {swhid.core} any more: " + (chain[-1] if chain else "none is known"),
+                hint="leave --source away: the archive's own copy is as good, its files prove themselves",
+            )
+        chain.append(f"the files come from the archive, and prove themselves by swh:1:dir:{named.directory}")
+        moment = named.revision.moment if named.revision is not None else None
+        source = HeritageSource(
+            url=f"https://{SITE}/swh:1:dir:{named.directory}",
+            tree=named.directory,
+            date=moment or request.now,
+            date_is="commit" if moment else "now",
+            revision=named.revision.id if named.revision else None,
+            origin=named.origin,
+            subdir=subdir,
+            record=_pin(swhid, named, chain),
+        )
+        _remember(source, tools)
+        return source
+
+
+def prove_heritage(source: HeritageSource, tools: Tools) -> None:
+    """Return when the pinned commit has the pinned folder and date at Software Heritage; what was seen once is remembered.
+
+    Raises FetchError otherwise: the folder proves its files, but a lock could claim any commit for it.
+    """
+    if source.revision is None or tools.store.get(_SEEN, _seen_key(source), HeritageSource) is not None:
+        return
+    try:
+        found = Walk(tools).follow(Swhid("rev", source.revision)).revision
+    except ResolveError as error:
+        raise FetchError(error.message, hint=error.hint, transient=error.transient) from error
+    if found is None or (found.directory, found.moment) != (source.tree, source.date):
+        raise FetchError(
+            f"swh:1:rev:{source.revision} has another folder or date than the pinned {source.tree} of {source.date}",
+            hint="the lock was changed by hand; make a new one with `reprolake lock`",
+        )
+    _remember(source, tools)
+
+
+def _subdir(swhid: Swhid, request: LinkRequest, tools: Tools) -> str:
+    inside, given = swhid.inside, checked_subdir(request.subdir)
+    if inside.endswith(".ipynb"):
+        inside, _, notebook = inside.rpartition("/")
+        tools.progress.note(f"The link shows the notebook {printable(notebook)}")
+    return one_answer("sub-folder", inside, given, "--subdir")
+
+
+def _from_git(swhid: Swhid, named: Named, subdir: str, chain: list[str], tools: Tools) -> GitSource | None:
+    """Return the commit as its origin has it, None when it has not; `chain` tells why."""
+    commit = named.revision or named.anchored
+    if commit is None or commit.type != "git" or not named.origin:
+        return None
+    below = swhid.path if named.revision is None else ""
+    try:
+        link = parse_git_link(named.origin)
+        if not link.url.startswith(("https://", "http://", "git://")) or link.ref or link.login:
+            raise ResolveError(f"{printable(named.origin)} is no address of a public git repository")
+        with opened(tools, link, ResolveError) as cache:
+            facts = cache.bring(commit.id)
+            wanted = f"{commit.id}:{below}" if below else f"{commit.id}^{{tree}}"
+            told = cache.git.run("rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
+            tree = told.stdout.decode("ascii", "replace").strip()
+            if tree != named.directory:
+                raise ResolveError(f"{link.url} has another folder than swh:1:dir:{named.directory} there")
+            inside = "/".join(filter(None, (below, subdir)))
+            source = pin_commit(GitLink(link.url, subdir=inside), facts, cache, tools)
+    except BuilderError as error:
+        chain.append(f"not from {printable(named.origin)}: {error.message}")
+        return None
+    chain.append(f"{link.url} still has the commit {commit.id}, with the same folder")
+    return source
+
+
+def _pin(swhid: Swhid, named: Named, chain: list[str]) -> RecordPin:
+    commit: Revision | None = named.revision or named.anchored
+    decided = f"swh:1:rev:{commit.id}" if commit else f"swh:1:dir:{named.directory}"
+    return RecordPin(
+        site=SITE,
+        id=decided,
+        asked=swhid.core if swhid.core != decided else "",
+        state="equal by SWH directory",
+        chain=tuple(chain),
+    )
+
+
+def _remember(source: HeritageSource, tools: Tools) -> None:
+    tools.store.put(_SEEN, _seen_key(source), source)
+
+
+def _seen_key(source: HeritageSource) -> str:
+    return content_hash([source.revision, source.tree, _utc(source.date)])
+
+
+def _utc(moment: datetime) -> float:
+    return moment.timestamp()
