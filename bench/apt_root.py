@@ -46,6 +46,12 @@ class AptRoot:
         answer = self._call("apt-get", "install", "--simulate", "--no-install-recommends", *names)
         return dict(_INSTALLED.findall(answer))
 
+    @staticmethod
+    def version() -> str:
+        """Return which apt it is ("apt 2.6.1")."""
+        said = subprocess.run(["apt-get", "--version"], capture_output=True, text=True, check=True).stdout
+        return " ".join(said.split()[:2])
+
     def _call(self, *argv: str) -> str:
         settings = {
             "APT::Architecture": ARCHITECTURE,

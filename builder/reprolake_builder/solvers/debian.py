@@ -91,13 +91,8 @@ def resolve(
     catalogue: Catalogue, python: str, extra: tuple[Asked, ...], toolchain: tuple[Asked, ...] = ()
 ) -> tuple[tuple[DebPackage, ...], tuple[DebPackage, ...], tuple[DebPackage, ...]]:
     """Return the base set, what `extra` adds to it, and what `toolchain` adds to both, each sorted by name."""
-    own = (f"python{python}", f"libpython{python}-stdlib", *_ALWAYS)
-    # Parts of the standard library, and zone names of old, that some suites keep in packages of their own.
-    split = (f"python{python}-distutils", f"python{python}-lib2to3", "tzdata-legacy")
-    apart = tuple(name for name in split if name in catalogue.packages or name in catalogue.providers)
-    first = (_FIRST,) if _FIRST in catalogue.packages else ()
     selection = Selection(catalogue)
-    selection.require([Asked(text=name, origin="") for name in (*catalogue.essential, *first, *own, *apart)])
+    selection.require([Asked(text=name, origin="") for name in base_demands(catalogue, python)])
     base = dict(selection.packages)
     selection.require(extra)
     asked = dict(selection.packages)
@@ -107,6 +102,16 @@ def resolve(
         _locked(package for name, package in asked.items() if name not in base),
         _locked(package for name, package in selection.packages.items() if name not in asked),
     )
+
+
+def base_demands(catalogue: Catalogue, python: str) -> tuple[str, ...]:
+    """Return the packages that the base is asked to hold: the essential ones, Python, and what wheels expect."""
+    own = (f"python{python}", f"libpython{python}-stdlib", *_ALWAYS)
+    # Parts of the standard library, and zone names of old, that some suites keep in packages of their own.
+    split = (f"python{python}-distutils", f"python{python}-lib2to3", "tzdata-legacy")
+    apart = tuple(name for name in split if name in catalogue.packages or name in catalogue.providers)
+    first = (_FIRST,) if _FIRST in catalogue.packages else ()
+    return (*catalogue.essential, *first, *own, *apart)
 
 
 def _locked(packages: Iterable[Package]) -> tuple[DebPackage, ...]:
