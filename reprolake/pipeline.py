@@ -47,6 +47,7 @@ class Request:
     subdir: str = ""
     take: Take = "auto"
     require_proof: bool = False
+    sha256: str = ""
     as_of: str = ""
     python: str = ""
     ignore: tuple[str, ...] = ()
@@ -125,6 +126,7 @@ def pin(request: Request, session: Session) -> Resolved:
         take=request.take,
         require_proof=request.require_proof,
         locked=request.locked,
+        sha256=request.sha256,
     )
     return resolve_link(asked, session.tools)
 
@@ -229,6 +231,7 @@ def _refuse_changes(path: Path, request: Request) -> None:
         for option, value in (
             ("--ref", request.ref),
             ("--subdir", request.subdir),
+            ("--sha256", request.sha256),
             ("--source", request.take != "auto"),
             ("--require-proof", request.require_proof),
             ("--as-of", request.as_of),

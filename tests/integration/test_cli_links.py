@@ -66,7 +66,7 @@ def test_a_list_in_words(reprolake, lab):
     ("arguments", "said"),
     [
         ((), "no link is given"),
-        (("a", "b", "--ref", "main"), "--ref and --subdir are for one link"),
+        (("a", "b", "--ref", "main"), "--ref, --subdir and --sha256 are for one link"),
         (("--from", "/nonexistent"), "cannot be read"),
     ],
 )
