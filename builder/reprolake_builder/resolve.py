@@ -11,6 +11,7 @@ from reprolake_builder.denied import denied
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
+from reprolake_builder.providers.address import AddressProvider
 from reprolake_builder.providers.git import GitProvider
 from reprolake_builder.providers.git_pages import resolve_page
 from reprolake_builder.providers.interface import LinkRequest, Provider, Resolved, one_answer
@@ -21,8 +22,9 @@ from reprolake_builder.providers.web_links import parse_web_link
 from reprolake_builder.tools import Tools
 
 LOCAL = LocalProvider()
+ADDRESS = AddressProvider()
 GIT = GitProvider()
-PROVIDERS: tuple[Provider, ...] = (LOCAL, InvenioProvider(), GIT)
+PROVIDERS: tuple[Provider, ...] = (LOCAL, InvenioProvider(), ADDRESS, GIT)
 """Every kind of source, asked in this order."""
 
 _RECORD = re.compile(
@@ -60,13 +62,23 @@ def resolve_link(request: LinkRequest, tools: Tools) -> Resolved:
 def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
     link = request.link
     if not LOCAL.recognises(link) and (page := parse_web_link(link)):
+        if request.sha256:
+            raise _no_file(link)
         return resolve_page(page, request, tools)
     for provider in PROVIDERS:
         if provider.recognises(link) and not (provider is GIT and _RECORD.fullmatch(link)):
+            if request.sha256 and provider is not ADDRESS:
+                raise _no_file(link)
             source = provider.resolve(request, tools)
             if source is not None:
                 return Resolved(source)
     raise _not_understood(link)
+
+
+def _no_file(link: str) -> ResolveError:
+    return ResolveError(
+        f"--sha256 is for the address of an archive, and {printable(link)} is none", hint="leave it away"
+    )
 
 
 def _within(found: Resolved) -> Resolved:

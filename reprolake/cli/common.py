@@ -87,6 +87,12 @@ _link_options = (
         is_flag=True,
         help="Take a record's repository only when it is proven to hold what was published.",
     ),
+    click.option(
+        "--sha256",
+        metavar="DIGITS",
+        default="",
+        help="SHA-256 of the archive at LINK, where that is the address of one; also LINK#sha256=DIGITS.",
+    ),
 )
 link_options = stacked(click.argument("link"), *_link_options)
 many_links_options = stacked(click.argument("links", metavar="LINK...", nargs=-1), *_link_options)
@@ -156,6 +162,7 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
         "subdir",
         "take",
         "require_proof",
+        "sha256",
         "as_of",
         "python",
         "ignore",

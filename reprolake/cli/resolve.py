@@ -52,9 +52,10 @@ def command(
         text = "\n".join(resolved_lines(found.source, found.notebook))
         show(session, found.source, as_json=as_json, text=text)
         return
-    if rest["ref"] or rest["subdir"]:
+    if rest["ref"] or rest["subdir"] or rest["sha256"]:
         raise UsageError(
-            "--ref and --subdir are for one link", hint="write LINK@REF and #subdirectory=FOLDER"
+            "--ref, --subdir and --sha256 are for one link",
+            hint="write LINK@REF, #subdirectory=FOLDER and #sha256=DIGITS",
         )
     every = (*links, *(link for path in lists for link in read_links(path)))
     _resolve_all(every, Request(link="", **rest), session, as_json=as_json)

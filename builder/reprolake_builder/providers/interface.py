@@ -22,7 +22,8 @@ class LinkRequest:
     `ref` and `subdir` are the options of those names ("" when absent); `now` is the time of the call (UTC). `take` says
     what of an archive's record is wanted: the repository that it came from, its own files, or the former where there is
     one. With `require_proof` a repository is taken only when it is known to hold what was published. `locked` follows no
-    name that may mean something else tomorrow and needs a server to be asked what it means today.
+    name that may mean something else tomorrow and needs a server to be asked what it means today. `sha256` is that of the
+    one file that the link names ("" when absent).
     """
 
     link: str
@@ -32,6 +33,7 @@ class LinkRequest:
     take: Take = "auto"
     require_proof: bool = False
     locked: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
