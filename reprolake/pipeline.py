@@ -52,6 +52,7 @@ class Request:
     python: str = ""
     ignore: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
+    byte_code: bool = True
     source_dir: Path | None = None
     locked: bool = False
     relock: bool = False
@@ -170,8 +171,9 @@ def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> 
     """
     url = source.url if not isinstance(source, LocalSource) else ""
     commit = source.commit if not isinstance(source, FilesSource) else None
-    asked = [url, source.tree, commit, source.subdir, request.as_of, request.python, request.apt]
-    return content_hash([msgspec.to_builtins(spec), *asked])
+    pinned = [url, source.tree, commit, source.subdir]
+    asked = [request.as_of, request.python, request.apt, request.byte_code]
+    return content_hash([msgspec.to_builtins(spec), *pinned, *asked])
 
 
 def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Session) -> EnvironmentLock:
@@ -182,6 +184,7 @@ def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Se
         as_of=request.as_of,
         overrides=tuple(f"--ignore {path}" for path in request.ignore),
         apt=request.apt,
+        byte_code=request.byte_code,
     )
     made = lock(tree, spec, options, session.tools)
     for note in made.notes:
@@ -238,6 +241,7 @@ def _refuse_changes(path: Path, request: Request) -> None:
             ("--python", request.python),
             ("--ignore", request.ignore),
             ("--apt", request.apt),
+            ("--no-byte-code", not request.byte_code),
             ("--relock", request.relock),
         )
         if value

@@ -36,6 +36,7 @@ class LockOptions:
     as_of: str = ""
     overrides: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
+    byte_code: bool = True
 
 
 def lock(
@@ -74,6 +75,7 @@ def lock(
         wheels=wheels,
         built=built,
         project=project.built.lock if project is not None else None,
+        byte_code=options.byte_code,
         rejected_pythons=choice.rejected,
         added=choice.solution.added,
         overrides=_overrides(options),
@@ -144,4 +146,5 @@ def _holds(wanted: Asked, choice: Choice) -> bool:
 def _overrides(options: LockOptions) -> tuple[str, ...]:
     named = (("--python", options.python), ("--as-of", options.as_of))
     given = [*(f"{option} {value}" for option, value in named if value), *(f"--apt {n}" for n in options.apt)]
+    given += [] if options.byte_code else ["--no-byte-code"]
     return (*given, *options.overrides)

@@ -10,7 +10,7 @@ from reprolake_builder.documents.base import Document, FolderInside, Moment, Sha
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.source import GitSource, PinnedSource
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
 
 # These end up in file names, URLs, command lines and the resolver's input.
@@ -163,13 +163,14 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     """Everything that decides the image's bytes.
 
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
-    `wheels` come from a package index, `built` were built from source, `project` is the repository's own package.
+    `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; they are
+    laid out with byte code, or without. The standard library always has it.
     `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people, such as a
     resolution that had to go back to an old release.
     """
 
     version: Literal[1] = 1
-    layout: Literal[1] = 1
+    layout: Literal[2] = 2
     platform: Literal["linux/amd64"] = "linux/amd64"
     source: PinnedSource
     environment: EnvironmentSpec
@@ -180,6 +181,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     wheels: tuple[WheelLock, ...]
     built: tuple[BuiltWheelLock, ...] = ()
     project: BuiltWheelLock | None = None
+    byte_code: bool = True
     rejected_pythons: tuple[RejectedPython, ...] = ()
     added: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()

@@ -102,7 +102,9 @@ def ensure_built(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree,
 
     Raises BuildError naming the first file in it that came out other than it is locked.
     """
-    key = wheel_key(wheel, lock.interpreter, base_key(lock.debian.base), tools.store)
+    key = wheel_key(
+        wheel, lock.interpreter, base_key(lock.debian.base), tools.store, byte_code=lock.byte_code
+    )
     if tools.store.tree(key) is not None or tools.store.has_sound_archive(wheel.sha256):
         return
     _refuse_this_host(wheel, lock)

@@ -17,7 +17,7 @@ from reprolake_builder.engines.built import ensure_built
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
 from reprolake_builder.engines.layers import Part, conflicts, make_layers, order_packages
-from reprolake_builder.engines.packages import make_packages
+from reprolake_builder.engines.packages import Wheel, make_packages
 from reprolake_builder.image import HOME, LOCK_IN_IMAGE, PREFIX, REPOSITORY, USER, Image, ImageLayer
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
@@ -60,14 +60,16 @@ class DirectEngine:
         project = (lock.project,) if lock.project is not None else ()
         for wheel in (*lock.built, *project):
             ensure_built(wheel, lock, repository, tools)
-        packages = make_packages((*lock.wheels, *lock.built), lock.interpreter, base, tools)
-        own = tuple(make_packages((wheel,), lock.interpreter, base, tools) for wheel in project)
+        wheels: tuple[Wheel, ...] = (*lock.wheels, *lock.built)
+        packages = make_packages(wheels, lock.interpreter, base, tools, byte_code=lock.byte_code)
+        own = make_packages(project, lock.interpreter, base, tools, byte_code=lock.byte_code)
+        requested = frozenset(wheel.name for wheel in wheels if wheel.requested)
         return (
             (Part(f"Debian {lock.debian.suite}", base),),
             (Part("Debian packages of apt.txt and system files", system),),
             (Part(f"Python {lock.interpreter.version} environment", environment),),
-            *order_packages(packages),
-            *own,
+            *order_packages(packages, requested),
+            *((part,) for part in own),
             (Part("lock", lock_tree), Part("repository", repository)),
         )
 

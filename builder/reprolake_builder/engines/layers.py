@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -35,21 +35,23 @@ class LayerDigest(Document, frozen=True, kw_only=True):
     size: int
 
 
-def order_packages(packages: Sequence[Part]) -> tuple[tuple[Part, ...], ...]:
+def order_packages(packages: Sequence[Part], requested: Collection[str]) -> tuple[tuple[Part, ...], ...]:
     """Return the packages grouped into layers, lowest first.
 
-    The small ones share the first layer; the large ones follow by name. Where two packages claim one path the later in this
-    order wins, in the image and in a run alike.
+    An engine wants every layer again that lies on a changed one. So what changes least and what costs most to send lies
+    lowest: packages that were not `requested` by name, then those that were, the largest first; all small ones, of which one or
+    another always changes, share the last layer. Where two packages claim one path the later in this order wins, in the image
+    and in a run alike.
     """
     by_name = sorted(packages, key=lambda part: part.name)
     large = [part for part in by_name if part.tree.size >= OWN_LAYER]
     if len(large) > MAX_LAYERS:
-        large = sorted(
-            sorted(large, key=lambda part: -part.tree.size)[:MAX_LAYERS], key=lambda part: part.name
-        )
+        large = sorted(large, key=lambda part: -part.tree.size)[:MAX_LAYERS]
     chosen = {part.name for part in large}
+    # By powers of two, so that a package does not change its place with every release.
+    large.sort(key=lambda part: (part.name in requested, -part.tree.size.bit_length(), part.name))
     small = tuple(part for part in by_name if part.name not in chosen)
-    return ((small,) if small else ()) + tuple((part,) for part in large)
+    return (*((part,) for part in large), *((small,) if small else ()))
 
 
 def make_layers(

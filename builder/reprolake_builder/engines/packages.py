@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -37,7 +38,9 @@ def fetch_wheels(wheels: Sequence[WheelLock], tools: Tools) -> None:
     tools.downloader.fetch_all(wanted, tools.store, tools.progress, "Fetching Python packages")
 
 
-def wheel_key(wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: Store) -> Sha256:
+def wheel_key(
+    wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: Store, *, byte_code: bool = True
+) -> Sha256:
     """Return the key of the wheel's tree; `base` is the key of the tree that holds the interpreter."""
     return content_hash(
         {
@@ -45,7 +48,7 @@ def wheel_key(wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: S
             "layout": LAYOUT,
             "archive": wheel.sha256,
             "name": wheel.name,
-            "interpreter": interpreter_identity(interpreter, base, store),
+            "interpreter": interpreter_identity(interpreter, base, store) if byte_code else "",
             "prefix": PREFIX,
             "python": minor_of(interpreter),
         }
@@ -53,11 +56,14 @@ def wheel_key(wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: S
 
 
 def make_packages(
-    wheels: Sequence[Wheel], interpreter: InterpreterLock, base: Tree, tools: Tools
+    wheels: Sequence[Wheel], interpreter: InterpreterLock, base: Tree, tools: Tools, *, byte_code: bool = True
 ) -> tuple[Part, ...]:
     """Return one part for each wheel, fetched if need be; a built one must lie in the store, the interpreter in `base`."""
     layout = Layout(minor_of(interpreter))
-    keys = {wheel.name: wheel_key(wheel, interpreter, base.key, tools.store) for wheel in wheels}
+    keys = {
+        wheel.name: wheel_key(wheel, interpreter, base.key, tools.store, byte_code=byte_code)
+        for wheel in wheels
+    }
     missing = [wheel for wheel in wheels if tools.store.tree(keys[wheel.name]) is None]
     fetch_wheels([wheel for wheel in missing if isinstance(wheel, WheelLock)], tools)
     if missing:
@@ -65,12 +71,12 @@ def make_packages(
         # are more than processors because a thread waits while its wheel is compiled.
         with (
             tools.progress.step("Laying out packages", len(missing)) as step,
-            ByteCode(base.root, layout.minor) as byte_code,
+            ByteCode(base.root, layout.minor) if byte_code else nullcontext() as compiler,
             ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool,
         ):
             largest_first = sorted(missing, key=lambda wheel: -wheel.size)
             jobs = [
-                pool.submit(_make, wheel, keys[wheel.name], layout, byte_code, tools.store)
+                pool.submit(_make, wheel, keys[wheel.name], layout, compiler, tools.store)
                 for wheel in largest_first
             ]
             try:
@@ -92,7 +98,7 @@ def _known(store: Store, key: Sha256, wheel: Wheel) -> Tree:
     return tree
 
 
-def _make(wheel: Wheel, key: Sha256, layout: Layout, byte_code: ByteCode, store: Store) -> None:
+def _make(wheel: Wheel, key: Sha256, layout: Layout, compiler: ByteCode | None, store: Store) -> None:
     def fill(root: Path) -> Filled:
         if not store.has_sound_archive(wheel.sha256):
             damaged = store.archive(wheel.sha256)
@@ -106,7 +112,7 @@ def _make(wheel: Wheel, key: Sha256, layout: Layout, byte_code: ByteCode, store:
                 f"the lock says that {wheel.filename} is {wheel.name}, and it holds {found}",
                 hint="the lock was changed by hand; make a new one with `reprolake lock`",
             )
-        compiled = byte_code.compile_tree(root, (layout.site,), "/")
+        compiled = compiler.compile_tree(root, (layout.site,), "/") if compiler is not None else {}
         write_record(installed, compiled, layout)
         return Filled(digests=installed.digests | compiled)
 

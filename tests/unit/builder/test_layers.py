@@ -29,16 +29,25 @@ SIZES = st.dictionaries(st.text("abcdef", min_size=1), st.integers(0, 2 * OWN_LA
 
 
 @settings(deadline=None)
-@given(SIZES, st.randoms())
-def test_the_order_depends_on_names_and_sizes_only(sizes, random):
+@given(SIZES, st.sets(st.text("abc", max_size=2)), st.randoms())
+def test_the_order_does_not_depend_on_how_packages_come(sizes, requested, random):
     """However the packages come, they are grouped the same, each once, within the limit."""
     parts = [Part(name, Sized(size)) for name, size in sizes.items()]
     shuffled = list(parts)
     random.shuffle(shuffled)
-    groups = order_packages(parts)
-    assert [[p.name for p in g] for g in groups] == [[p.name for p in g] for g in order_packages(shuffled)]
+    groups = order_packages(parts, requested)
+    again = order_packages(shuffled, requested)
+    assert [[p.name for p in g] for g in groups] == [[p.name for p in g] for g in again]
     assert sorted(part.name for group in groups for part in group) == sorted(sizes)
     assert len(groups) <= MAX_LAYERS + 1
+
+
+def test_what_changes_least_lies_lowest():
+    """Dependencies lie below what was asked for, large packages below smaller ones, and the small ones on top together."""
+    sizes = {"a": 2, "b": 3, "numpy": 70 << 20, "pandas": 65 << 20, "scipy": 90 << 20, "six": 2 << 20}
+    parts = [Part(name, Sized(size)) for name, size in sizes.items()]
+    groups = order_packages(parts, {"pandas"})
+    assert [[p.name for p in g] for g in groups] == [["numpy"], ["scipy"], ["six"], ["pandas"], ["a", "b"]]
 
 
 def tree(store: Store, number: int, files: dict[str, str]):
