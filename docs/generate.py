@@ -15,14 +15,14 @@ import msgspec
 from reprolake.cli import COMMANDS, cli
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
-from reprolake_builder.documents.source import GitSource, LocalSource
+from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
 from reprolake_runner.documents.basket import Basket
 from reprolake_runner.documents.run import Manifest, RunRecord, RunSpec
 
 REFERENCE = Path(__file__).parent / "reference"
 DOCUMENTS = {
-    "source": GitSource | LocalSource,
+    "source": PinnedSource,
     "environment": EnvironmentSpec,
     "lock": EnvironmentLock,
     "image": Image,

@@ -15,7 +15,14 @@ from reprolake_builder.documents.lock import (
     RepositoryOrigin,
     SdistOrigin,
 )
-from reprolake_builder.documents.source import FilesSource, GitSource, LocalSource, PinnedSource
+from reprolake_builder.documents.source import (
+    FilesSource,
+    GitSource,
+    HeritageSource,
+    LocalSource,
+    MercurialSource,
+    PinnedSource,
+)
 
 if TYPE_CHECKING:
     from reprolake.runs import Plan
@@ -34,11 +41,17 @@ def setting_lines(settings: Mapping[str, Setting]) -> list[str]:
 
 def source_lines(source: PinnedSource) -> list[str]:
     """Return what is pinned, a fact a line."""
-    if isinstance(source, GitSource):
+    if isinstance(source, GitSource | MercurialSource):
         lines = [f"repository  {source.url}"]
         if source.ref:
             lines.append(f"reference   {source.ref}")
         lines.append(f"commit      {source.commit}")
+    elif isinstance(source, HeritageSource):
+        lines = [f"address     {source.url}"]
+        if source.origin:
+            lines.append(f"repository  {source.origin}")
+        if source.commit:
+            lines.append(f"commit      {source.commit}")
     elif isinstance(source, FilesSource):
         lines = [f"address     {source.url}"]
         lines += [
@@ -109,6 +122,8 @@ def image_name(lock: EnvironmentLock) -> str:
     """Return `name:tag` for the image: the repository's name and the start of its commit or tree."""
     source = lock.source
     origin = source.path if isinstance(source, LocalSource) else source.url
+    if isinstance(source, HeritageSource):
+        origin = source.origin or "swh"
     if isinstance(source, FilesSource) and len(source.files) == 1:
         origin = folder_name(source.files[0].name)
     commit = None if isinstance(source, FilesSource) else source.commit

@@ -6,12 +6,22 @@ from pathlib import Path
 
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.lock import LAYOUT
-from reprolake_builder.documents.source import FilesSource, GitSource, LocalSource, PinnedSource
+from reprolake_builder.documents.source import (
+    FilesSource,
+    GitSource,
+    HeritageSource,
+    LocalSource,
+    MercurialSource,
+    PinnedSource,
+)
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER
 from reprolake_builder.providers.files import prove_files, write_files
 from reprolake_builder.providers.git import prove_git, write_git
 from reprolake_builder.providers.local import copy_local
+from reprolake_builder.providers.mercurial import prove_mercurial, write_mercurial
+from reprolake_builder.providers.swh import prove_heritage
+from reprolake_builder.providers.swh_vault import write_heritage
 from reprolake_builder.source_tree import INSIDE, SourceTree
 from reprolake_builder.tools import Tools
 
@@ -34,6 +44,10 @@ def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None)
         prove_git(source, tools)
     elif isinstance(source, FilesSource):
         prove_files(source, tools)
+    elif isinstance(source, MercurialSource):
+        prove_mercurial(source, tools)
+    elif isinstance(source, HeritageSource):
+        prove_heritage(source, tools)
 
     def fill(folder: Path) -> None:
         root = folder / INSIDE
@@ -42,6 +56,10 @@ def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None)
             found = write_git(source, root, tools)
         elif isinstance(source, FilesSource):
             found = write_files(source, root, tools)
+        elif isinstance(source, MercurialSource):
+            found = write_mercurial(source, root, tools)
+        elif isinstance(source, HeritageSource):
+            found = write_heritage(source, root, tools)
         else:
             found = copy_local(source, source_dir, root, tools.progress, tools.git_environment)
         if found != source.tree:

@@ -135,11 +135,21 @@ class MercurialSource(Document, frozen=True, kw_only=True, tag="hg", tag_field="
     ref: str = ""
     subdir: FolderInside = ""
 
+    @property
+    def commit(self) -> str:
+        """The changeset's id, by the word of the other kinds."""
+        return self.node
+
+    @property
+    def date_is(self) -> str:
+        """What the date is that of."""
+        return "commit"
+
 
 class HeritageSource(Document, frozen=True, kw_only=True, tag="swh", tag_field="kind"):
     """A folder that Software Heritage keeps, under the identifier swh:1:dir: and `tree`, which its files give by themselves.
 
-    `url` is the archive's page for people. `revision` is the commit whose root the folder is, when one was named; then `date`
+    `url` is the archive's page for people. `commit` is the one whose root the folder is, when one was named; then `date`
     is that commit's, which `date_is` says ("commit", else "now"). `origin` is where the archive saw it, "" when not known.
     """
 
@@ -147,10 +157,10 @@ class HeritageSource(Document, frozen=True, kw_only=True, tag="swh", tag_field="
     tree: TreeHash
     date: Moment
     date_is: str
-    revision: CommitId | None = None
+    commit: CommitId | None = None
     origin: str = ""
     subdir: FolderInside = ""
     record: RecordPin | None = None
 
 
-PinnedSource = GitSource | LocalSource | FilesSource
+PinnedSource = GitSource | LocalSource | FilesSource | MercurialSource | HeritageSource

@@ -14,7 +14,14 @@ from packaging.version import Version
 
 from reprolake_builder.documents.environment import Asked, AskedSource
 from reprolake_builder.documents.lock import BuiltWheelLock, GitOrigin, Origin, RepositoryOrigin, SdistOrigin
-from reprolake_builder.documents.source import FilesSource, GitSource, LocalSource, PinnedSource
+from reprolake_builder.documents.source import (
+    FilesSource,
+    GitSource,
+    HeritageSource,
+    LocalSource,
+    MercurialSource,
+    PinnedSource,
+)
 from reprolake_builder.engines.backend import MoreAskedError, build_system, environment
 from reprolake_builder.engines.build_root import build_stack, toolchain_of
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
@@ -269,6 +276,8 @@ class Workshop:
 
     def _scm_version(self, source: PinnedSource) -> str:
         """Return the version of a source by git's words, "" where there is no git; that of a record's files is the record's."""
+        if isinstance(source, HeritageSource | MercurialSource):
+            return ""  # an archive's folder has no tags, and Mercurial's are none of git
         if isinstance(source, FilesSource):
             return released_version(source.record.version) if source.record is not None else ""
         if source not in self._versions:

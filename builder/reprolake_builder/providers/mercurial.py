@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from reprolake_builder.archives.tars import tar_members
 from reprolake_builder.credentials import Credentials
+from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.source import MercurialSource
 from reprolake_builder.errors import BuilderError, FetchError, ResolveError, StoreError
 from reprolake_builder.git_tree import MOST_BYTES, TreeError, TreeHasher, TreeWriter, shown
@@ -24,6 +27,7 @@ from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.links import GitLink, parse_git_link
 from reprolake_builder.tools import Tools
 
+_SEEN = "hg-changesets"
 _ASKING = 300  # seconds for one name
 _FETCHING = 6 * 3600  # seconds for a whole repository on a slow line: Mercurial has no shallow ones
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
@@ -83,16 +87,48 @@ class MercurialProvider:
                 f"{link.url} has no folder {link.subdir!r} at {node[:12]}",
                 hint="its folders: " + (", ".join(top[:10]) or "none"),
             )
-        return MercurialSource(
+        source = MercurialSource(
             url=link.url, node=node, tree=hasher.tree_hash, date=date, ref=link.ref, subdir=link.subdir
         )
+        _remember(source, tools)
+        return source
+
+
+def prove_mercurial(source: MercurialSource, tools: Tools) -> None:
+    """Return when the repository has that changeset, with that tree and date; what was seen once is remembered.
+
+    Raises FetchError otherwise: a lock could claim the changeset of one repository for the files of another.
+    """
+    seen = tools.store.get(_SEEN, _seen_key(source), MercurialSource)
+    if seen is None:
+        with opened(_link_of(source), tools, FetchError) as cache:
+            date = cache.bring(source.node)
+            hasher = TreeHasher()
+            _read(cache, source.node, hasher)
+        seen = msgspec.structs.replace(source, tree=hasher.tree_hash, date=date)
+        _remember(seen, tools)
+    for what, found, pinned in (("tree", seen.tree, source.tree), ("date", seen.date, source.date)):
+        if found != pinned:
+            raise FetchError(
+                f"the changeset {source.node} of {source.url} has the {what} {found}, pinned is {pinned}",
+                hint="the lock was changed by hand; make a new one with `reprolake lock`",
+            )
 
 
 def write_mercurial(source: MercurialSource, root: Path, tools: Tools) -> str:
     """Write the files of the pinned changeset below `root` (empty host folder) and return the hash of what was written.
 
-    Raises FetchError when it cannot be had, or is another than the pin says.
+    Raises FetchError when it cannot be had.
     """
+    writer = TreeWriter(root)
+    with opened(_link_of(source), tools, FetchError) as cache:
+        cache.bring(source.node)
+        _read(cache, source.node, writer)
+    return writer.tree_hash
+
+
+def _link_of(source: MercurialSource) -> GitLink:
+    """Return the link of a pin, which may come from anybody: its URL is parsed as strictly as one that was typed."""
     try:
         link = parse_hg_link(f"hg+{source.url}")
     except ResolveError as error:
@@ -102,16 +138,15 @@ def write_mercurial(source: MercurialSource, root: Path, tools: Tools) -> str:
             f"the pinned source cannot be fetched: {source.url} is not the plain form {link.url}",
             hint="the lock was changed by hand; a lock names no login, ref or sub-folder in its URL",
         )
-    writer = TreeWriter(root)
-    with opened(link, tools, FetchError) as cache:
-        date = cache.bring(source.node)
-        if date != source.date:
-            raise FetchError(
-                f"the changeset {source.node} of {source.url} has the date {date}, pinned is {source.date}",
-                hint="the lock was changed by hand; make a new one with `reprolake lock`",
-            )
-        _read(cache, source.node, writer)
-    return writer.tree_hash
+    return link
+
+
+def _remember(seen: MercurialSource, tools: Tools) -> None:
+    tools.store.put(_SEEN, _seen_key(seen), msgspec.structs.replace(seen, ref="", subdir=""))
+
+
+def _seen_key(source: MercurialSource) -> str:
+    return content_hash([source.url, source.node])
 
 
 def parse_hg_link(text: str, ref: str = "", subdir: str = "") -> GitLink:

@@ -58,7 +58,7 @@ class HeritageProvider:
             tree=named.directory,
             date=moment or request.now,
             date_is="commit" if moment else "now",
-            revision=named.revision.id if named.revision else None,
+            commit=named.revision.id if named.revision else None,
             origin=named.origin,
             subdir=subdir,
             record=_pin(swhid, named, chain),
@@ -72,15 +72,15 @@ def prove_heritage(source: HeritageSource, tools: Tools) -> None:
 
     Raises FetchError otherwise: the folder proves its files, but a lock could claim any commit for it.
     """
-    if source.revision is None or tools.store.get(_SEEN, _seen_key(source), HeritageSource) is not None:
+    if source.commit is None or tools.store.get(_SEEN, _seen_key(source), HeritageSource) is not None:
         return
     try:
-        found = Walk(tools).follow(Swhid("rev", source.revision)).revision
+        found = Walk(tools).follow(Swhid("rev", source.commit)).revision
     except ResolveError as error:
         raise FetchError(error.message, hint=error.hint, transient=error.transient) from error
     if found is None or (found.directory, found.moment) != (source.tree, source.date):
         raise FetchError(
-            f"swh:1:rev:{source.revision} has another folder or date than the pinned {source.tree} of {source.date}",
+            f"swh:1:rev:{source.commit} has another folder or date than the pinned {source.tree} of {source.date}",
             hint="the lock was changed by hand; make a new one with `reprolake lock`",
         )
     _remember(source, tools)
@@ -137,7 +137,7 @@ def _remember(source: HeritageSource, tools: Tools) -> None:
 
 
 def _seen_key(source: HeritageSource) -> str:
-    return content_hash([source.revision, source.tree, _utc(source.date)])
+    return content_hash([source.commit, source.tree, _utc(source.date)])
 
 
 def _utc(moment: datetime) -> float:
