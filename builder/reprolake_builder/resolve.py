@@ -12,11 +12,18 @@ from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.address import AddressProvider
+from reprolake_builder.providers.ckan import CkanProvider
+from reprolake_builder.providers.dataverse import DataverseProvider
+from reprolake_builder.providers.doi import DoiProvider
+from reprolake_builder.providers.figshare import FigshareProvider
 from reprolake_builder.providers.git import GitProvider
 from reprolake_builder.providers.git_pages import resolve_page
+from reprolake_builder.providers.hydroshare import HydroshareProvider
 from reprolake_builder.providers.interface import LinkRequest, Provider, Resolved, one_answer
 from reprolake_builder.providers.inveniordm import InvenioProvider
 from reprolake_builder.providers.local import LocalProvider
+from reprolake_builder.providers.mercurial import MercurialProvider
+from reprolake_builder.providers.swh import HeritageProvider
 from reprolake_builder.providers.viewer_links import parse_viewer_link
 from reprolake_builder.providers.web_links import parse_web_link
 from reprolake_builder.tools import Tools
@@ -24,12 +31,27 @@ from reprolake_builder.tools import Tools
 LOCAL = LocalProvider()
 ADDRESS = AddressProvider()
 GIT = GitProvider()
-PROVIDERS: tuple[Provider, ...] = (LOCAL, InvenioProvider(), ADDRESS, GIT)
+ARCHIVES: tuple[Provider, ...] = (
+    HeritageProvider(),
+    FigshareProvider(),
+    DataverseProvider(),
+    HydroshareProvider(),
+    InvenioProvider(),
+)
+"""Archives that know their links by their text; a DOI that none of them knows leads to one of them, or names one."""
+
+PROVIDERS: tuple[Provider, ...] = (
+    LOCAL,
+    *ARCHIVES,
+    DoiProvider(ARCHIVES),
+    ADDRESS,
+    MercurialProvider(),
+    CkanProvider(),
+    GIT,
+)
 """Every kind of source, asked in this order."""
 
-_RECORD = re.compile(
-    r"(?:doi:|https?://(?:dx\.)?doi\.org/)?10\.\d{4,9}/\S+|https?://(?:www\.)?zenodo\.org/.*|swh:1:.*"
-)
+_PAGE_OF_ARCHIVE = re.compile(r"https?://(?:www\.|sandbox\.)?zenodo\.org(?:/.*)?")
 _ASK = "ask its owner for access, or work as a user who has it"
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+/\S+")
 
@@ -66,7 +88,7 @@ def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
             raise _no_file(link)
         return resolve_page(page, request, tools)
     for provider in PROVIDERS:
-        if provider.recognises(link) and not (provider is GIT and _RECORD.fullmatch(link)):
+        if provider.recognises(link) and not (provider is GIT and _PAGE_OF_ARCHIVE.fullmatch(link)):
             if request.sha256 and provider is not ADDRESS:
                 raise _no_file(link)
             source = provider.resolve(request, tools)
@@ -96,10 +118,10 @@ def _within(found: Resolved) -> Resolved:
 
 def _not_understood(link: str) -> ResolveError:
     shown = printable(link)
-    if _RECORD.fullmatch(link):
+    if _PAGE_OF_ARCHIVE.fullmatch(link):
         return ResolveError(
-            f"{shown} is a record of an archive, which a later version can take",
-            hint="until then give the git repository, or unpack the record and give the folder",
+            f"{shown} is a page of an archive, and no record",
+            hint="give the record's own page or its DOI",
         )
     folder, _, ref = link.rpartition("@")
     if folder and "\0" not in link and os.path.isdir(folder):

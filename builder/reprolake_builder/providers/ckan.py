@@ -107,7 +107,7 @@ def parse_ckan_link(text: str) -> CkanLink | None:
             CkanLink(f"{parts.scheme}://{host}{found['base'] or ''}", named) if _ID.fullmatch(named) else None
         )
     found = _PATH.fullmatch(path)
-    if found is None:
+    if found is None or path.endswith(".git"):
         return None
     past = "activity_id" in parse_qs(parts.query)
     return CkanLink(f"{parts.scheme}://{host}{found['base'] or ''}", found["id"], past)
