@@ -6,12 +6,12 @@ from reprolake_builder.sandboxes.interface import HostRoot, ImageRoot, SandboxSp
 from reprolake_builder.sandboxes.launch import BASE
 
 HOSTNAME = "reprolake"
-_FOLDERS = ("/tmp", "/run", "/var/tmp", "/dev/shm")  # noqa: S108  (in the sandbox, in memory)
+FOLDERS = ("/tmp", "/run", "/var/tmp", "/dev/shm")  # noqa: S108  (in the sandbox, in memory)
 
 
 def mount_points(spec: SandboxSpec) -> list[str]:
     """Sandbox folders that must exist in a read-only root before anything can be mounted on them."""
-    points = ["/proc", "/dev", *(folder for folder in _FOLDERS if not folder.startswith("/dev"))]
+    points = ["/proc", "/dev", *(folder for folder in FOLDERS if not folder.startswith("/dev"))]
     if spec.home:
         points.append(spec.home)
     if spec.copy_on_write:
@@ -31,7 +31,7 @@ def arguments(spec: SandboxSpec, *, seccomp: int, report: int, copied: bool) -> 
         words += ["--ro-bind", f"{BASE}/root", "/"]
     words += ["--proc", "/proc", "--dev", "/dev"]
     size = str(spec.limits.tmp_bytes)
-    for folder in _FOLDERS:
+    for folder in FOLDERS:
         words += ["--perms", "1777", "--size", size, "--tmpfs", folder]
     if isinstance(spec.root, HostRoot):
         # after the folders in memory: a virtual environment may lie below /tmp

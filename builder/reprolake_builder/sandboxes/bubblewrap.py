@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import marshal
+import math
 import os
+import random
 import resource
 import shutil
 import subprocess
@@ -21,11 +23,11 @@ from typing import IO
 
 import reprolake_builder
 from reprolake_builder.errors import SandboxError
-from reprolake_builder.sandboxes import requirements, seccomp
+from reprolake_builder.sandboxes import cgroups, requirements, seccomp
 from reprolake_builder.sandboxes.arguments import arguments, mount_points
-from reprolake_builder.sandboxes.interface import Bind, HostRoot, ImageRoot, Limits, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, Held, HostRoot, ImageRoot, Limits, SandboxSpec
 from reprolake_builder.sandboxes.plan import Plan
-from reprolake_builder.sandboxes.running import OwnerUnmappedError, Sandboxed, unavailable
+from reprolake_builder.sandboxes.running import Belongings, OwnerUnmappedError, Sandboxed, unavailable
 
 _MOST_TREES = 499  # Linux stacks 500 (OVL_MAX_STACK), and one of them is for the mount points
 _TRIAL_SECONDS = 30
@@ -67,6 +69,22 @@ class Bubblewrap:
             "keyring": "own session keyring",
         }
 
+    def holds(self, limits: Limits) -> Mapping[str, Held]:
+        """What holds each of the limits here, by the field's name; those that are None are left out."""
+        resource_limit = Held("resource limit")
+        found = dict.fromkeys(("processes", "file_bytes", "open_files"), resource_limit)
+        found["tmp_bytes"] = Held("size of the folder in memory")
+        places = cgroups.places()
+        if limits.memory_bytes is not None:
+            memory = places.get("memory")
+            watched = Held("watchdog, which adds up what the processes take", watched=True)
+            found["memory_bytes"] = Held(f"cgroup v{memory.version}") if memory else watched
+        if limits.cpus is not None:
+            cpu = places.get("cpu")
+            weaker = "without control groups a program that wants more processors can take them"
+            found["cpus"] = Held(f"cgroup v{cpu.version}") if cpu else Held("processor affinity", weaker)
+        return found
+
     def start(self, spec: SandboxSpec, *, stdin: Stream, stdout: Stream, stderr: Stream) -> Sandboxed:
         """Start the program; it dies with the thread that started it.
 
@@ -90,7 +108,9 @@ class Bubblewrap:
             rules = _in_memory(stack, _filter())
             words = arguments(spec, seccomp=rules, report=to_us, copied=copied)
             words_fd = _in_memory(stack, b"".join(os.fsencode(word) + b"\0" for word in words))
+            group = _group(spec.limits)
             plan = self._plan(spec, report=to_us, words=words_fd, copied=copied)
+            plan["groups"] = list(group.procs) if group is not None else []
             plan_fd = _in_memory(stack, marshal.dumps(dict(plan)))
             child = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _LAUNCH, str(plan_fd)],
@@ -103,7 +123,8 @@ class Bubblewrap:
                 start_new_session=True,
             )
         scratch = spec.copy_on_write.scratch if spec.copy_on_write else None
-        return Sandboxed(child, os.fdopen(report, "rb", buffering=0), scratch)
+        belongings = Belongings(scratch, spec.home, group, spec.limits.memory_bytes)
+        return Sandboxed(child, os.fdopen(report, "rb", buffering=0), belongings)
 
     def _plan(self, spec: SandboxSpec, *, report: int, words: int, copied: bool) -> Plan:
         is_image = isinstance(spec.root, ImageRoot)
@@ -134,7 +155,9 @@ class Bubblewrap:
             "lower": str(cow.lower) if cow and not copied else "",
             "scratch": str(cow.scratch) if cow else "",
             "binds": [(str(bind.source), bind.writable) for bind in (*spec.binds, *shown)],
+            "groups": [],
             "limits": _limits(spec.limits),
+            "processors": _processors(spec.limits),
         }
 
     def _hand_over(self, spec: SandboxSpec) -> None:
@@ -198,6 +221,24 @@ def _limits(limits: Limits) -> list[tuple[int, int]]:
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_NOFILE, limits.open_files),
     ]
+
+
+def _processors(limits: Limits) -> list[int]:
+    """Return the processors that the program is kept to where nothing better holds its limit; [] for all that we may use."""
+    if limits.cpus is None or "cpu" in cgroups.places():
+        return []
+    ours = sorted(os.sched_getaffinity(0))
+    return random.sample(ours, min(len(ours), math.ceil(limits.cpus)))
+
+
+def _group(limits: Limits) -> cgroups.Group | None:
+    """Return a group for one sandbox, None where this host has none for us."""
+    if not cgroups.places():
+        return None
+    try:
+        return cgroups.Group(limits)
+    except OSError as error:
+        raise unavailable(f"its control group cannot be made: {error.filename}: {error.strerror}") from error
 
 
 def _in_memory(stack: contextlib.ExitStack, content: bytes) -> int:

@@ -56,13 +56,46 @@ class CopyOnWrite:
 class Limits:
     """What a sandbox may take: processes and threads of the whole sandbox, bytes of one file, open files of one process.
 
-    `tmp_bytes` holds for each writable folder in memory.
+    `tmp_bytes` holds for each writable folder in memory. `memory_bytes` is the whole sandbox's, folders in memory included;
+    `cpus` are processors at work at a time. None is unlimited.
     """
 
     processes: int = 4096
     file_bytes: int = 1 << 40
     open_files: int = 16384
     tmp_bytes: int = 2 << 30
+    memory_bytes: int | None = None
+    cpus: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What holds a limit on this host; `weaker` says in what it falls short of the promise, "" when it does not.
+
+    With `watched` it is for the caller to look at the sandbox's usage and to end it.
+    """
+
+    by: str
+    weaker: str = ""
+    watched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a running sandbox takes: seconds of processor time so far, bytes of memory now, processes and threads now.
+
+    Memory is what cannot be dropped: no cached files, but the folders in memory. `peak_bytes` is the most that was seen since
+    the last look that asked to begin anew. `kills` counts processes that were killed because memory ran out, `refused` those
+    that could not be made because of their limit. `is_stopped` says that everything inside was stopped by a signal.
+    """
+
+    cpu_seconds: float
+    memory_bytes: int
+    peak_bytes: int
+    processes: int
+    kills: int = 0
+    refused: int = 0
+    is_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +137,12 @@ class Running(Protocol):
     def fileno(self) -> int:
         """Descriptor that becomes readable when the sandbox has ended."""
 
+    def usage(self, *, anew: bool = False) -> Usage | None:
+        """What it takes; `anew` begins to look for the next peak. After its end the last that was seen, None when nothing was."""
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the program itself, also when it is stopped; False when it is gone or cannot be told apart."""
+
 
 class Sandbox(Protocol):
     """One way to isolate."""
@@ -113,6 +152,9 @@ class Sandbox(Protocol):
 
     def promises(self) -> Mapping[str, str]:
         """What isolates, and how: facts for the record of a run."""
+
+    def holds(self, limits: Limits) -> Mapping[str, Held]:
+        """What holds each of the limits here, by the field's name; those that are None are left out."""
 
     def start(
         self, spec: SandboxSpec, *, stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: IO[bytes] | int

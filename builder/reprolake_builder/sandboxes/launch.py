@@ -20,6 +20,9 @@ TYPE_CHECKING = False  # as in typing, whose import would double the time until 
 if TYPE_CHECKING:
     from reprolake_builder.sandboxes.plan import Plan
 
+_FIRST_TO_GO = (
+    "1000"  # when the host's memory runs out after all, nothing else of it is to be killed for this
+)
 BASE = "/tmp"  # noqa: S108  (a mount point in a namespace of our own, not a place for files)
 UNMAPPED = "copy"
 """Reported when the copy-on-write's files have an owner that an overlay cannot keep: the caller makes a real copy."""
@@ -42,6 +45,11 @@ def main() -> None:
 
 def _prepare(plan: Plan) -> None:
     _guard_parent(plan["parent"])
+    for procs in plan["groups"]:
+        _write(procs, "0")
+    if plan["processors"]:
+        os.sched_setaffinity(0, plan["processors"])
+    _write("/proc/self/oom_score_adj", _FIRST_TO_GO)
     os.umask(
         0o022
     )  # the caller's could hide the mount points from the user that we become, and make runs differ
@@ -66,6 +74,14 @@ def _prepare(plan: Plan) -> None:
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
     _guard_parent(plan["parent"])  # again: a change of user or namespace takes the guard away
+
+
+def _write(path: str, word: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, word.encode())
+    finally:
+        os.close(descriptor)
 
 
 def _guard_parent(parent: int) -> None:

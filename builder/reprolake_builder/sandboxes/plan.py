@@ -10,6 +10,7 @@ class Plan(TypedDict):
 
     `outer` is the user (and group) to become, or -1 to stay; `inner` the user and group seen inside. `trees` stand lowest
     first. `folders` and `files` are mount points (sandbox paths). `binds` are sources and whether they are writable.
+    `groups` are the files to join control groups by, `processors` those to be kept to ([] for any).
     """
 
     parent: int
@@ -25,4 +26,6 @@ class Plan(TypedDict):
     lower: str
     scratch: str
     binds: list[tuple[str, bool]]
+    groups: list[str]
     limits: list[tuple[int, int]]
+    processors: list[int]

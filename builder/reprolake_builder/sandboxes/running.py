@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import select
 import signal
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from reprolake_builder import process
 from reprolake_builder.errors import SandboxError
+from reprolake_builder.sandboxes.cgroups import Counts, Group
+from reprolake_builder.sandboxes.interface import Usage
 from reprolake_builder.sandboxes.launch import UNMAPPED
+from reprolake_builder.sandboxes.measure import Processes, Taken
 
 _START_SECONDS = 60
+_NOTHING = Counts(cpu_seconds=None, memory_bytes=None, processes=None, kills=0, refused=0)
 
 
 class OwnerUnmappedError(Exception):
     """The launcher cannot give the copy-on-write's files to the program's user."""
 
 
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What goes with a sandbox: its copy-on-write's `scratch` (host path), its `home` in memory (sandbox path), its group.
+
+    `memory_bytes` is its limit.
+    """
+
+    scratch: Path | None
+    home: str
+    group: Group | None
+    memory_bytes: int | None
+
+
 class Sandboxed:
     """A program in bubblewrap.
 
-    `child` is the launcher, which becomes bubblewrap; `report` is what both say about the start; `scratch` (host path)
-    belongs to a copy-on-write.
+    `child` is the launcher, which becomes bubblewrap; `report` is what both say about the start.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], report: IO[bytes], scratch: Path | None) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], report: IO[bytes], belongings: Belongings) -> None:
         self._child = child
         self._report = report
-        self._scratch = scratch
+        self._belongings = belongings
+        self._processes: Processes | None = None
+        self._usage: Usage | None = None
+        self._peak = 0
         self._killed = False
         self._told = b""
         self._first: int | None = None  # the first process inside: with it everything inside ends
@@ -40,7 +61,9 @@ class Sandboxed:
         line = self._first_line()
         if line.startswith(b"{"):
             with contextlib.suppress(OSError):  # it may be gone already
-                self._first = os.pidfd_open(int(json.loads(line)["child-pid"]))
+                number = int(json.loads(line)["child-pid"])
+                self._first = os.pidfd_open(number)
+                self._processes = Processes(number, self._first, belongings.home)
             return
         status = child.wait()
         self._close()
@@ -72,6 +95,46 @@ class Sandboxed:
         """Descriptor that becomes readable when the sandbox has ended."""
         return self._own
 
+    def usage(self, *, anew: bool = False) -> Usage | None:
+        """What it takes; `anew` begins to look for the next peak. After its end the last that was seen, None when nothing was."""
+        if self._processes is not None and self._child.poll() is None:
+            counts = self._counts()
+            taken = self._processes.taken(exactly=False)
+            memory = (
+                taken.memory_bytes if counts is None or counts.memory_bytes is None else counts.memory_bytes
+            )
+            limit = self._belongings.memory_bytes
+            if limit is not None and memory > limit:  # what processes share was counted for each of them
+                memory = self._processes.taken(exactly=True).memory_bytes
+            self._peak = max(self._peak, memory, self._processes.highest(anew=anew))
+            self._usage = _joined(taken, counts, memory, self._peak)
+            if anew:
+                self._peak = memory
+        return self._usage
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the program itself, also when it is stopped; False when it is gone or cannot be told apart."""
+        return self._processes is not None and self._processes.signal(number)
+
+    def _counts(self) -> Counts | None:
+        if self._belongings.group is not None:
+            with contextlib.suppress(OSError):
+                return self._belongings.group.counts()
+        return None
+
+    def _last_counts(self) -> None:
+        """Note what the group has seen until the end, and give it up."""
+        counts = self._counts()
+        if self._belongings.group is not None:
+            self._belongings.group.remove()
+        if counts is not None and self._usage is not None:
+            self._usage = dataclasses.replace(
+                self._usage,
+                cpu_seconds=max(self._usage.cpu_seconds, counts.cpu_seconds or 0.0),
+                kills=counts.kills,
+                refused=counts.refused,
+            )
+
     def _ended(self) -> int:
         if self._first is not None:
             # it dies with bubblewrap, unless somebody inside got hold of it; with it all others of its namespace are
@@ -81,11 +144,11 @@ class Sandboxed:
             select.select([self._first], [], [])
             os.close(self._first)
             self._first = None
-            if self._scratch is not None:
+            if (scratch := self._belongings.scratch) is not None:
                 with contextlib.suppress(
                     OSError
                 ):  # overlay leaves it unreadable, and then nobody could remove it
-                    (self._scratch / "work" / "work").chmod(0o700)
+                    (scratch / "work" / "work").chmod(0o700)
         self._close()
         status = self._child.returncode
         if status == 1 and not self._killed and b"exit-code" not in self._told:
@@ -108,6 +171,7 @@ class Sandboxed:
     def _close(self) -> None:
         if self._report.closed:
             return
+        self._last_counts()
         while piece := self._report.read(4096):
             self._told += piece
         self._report.close()
@@ -116,6 +180,20 @@ class Sandboxed:
         for descriptor in (self._first, self._own):
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _joined(taken: Taken, counts: Counts | None, memory: int, peak: int) -> Usage:
+    """Return what the group counted and, where it did not, what its processes say."""
+    counts = counts or _NOTHING
+    return Usage(
+        cpu_seconds=counts.cpu_seconds if counts.cpu_seconds is not None else taken.cpu_seconds,
+        memory_bytes=memory,
+        peak_bytes=peak,
+        processes=counts.processes if counts.processes is not None else taken.processes,
+        kills=counts.kills,
+        refused=counts.refused,
+        is_stopped=taken.is_stopped,
+    )
 
 
 def unavailable(reason: str) -> SandboxError:

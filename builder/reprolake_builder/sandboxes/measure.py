@@ -1,0 +1,152 @@
+"""What the processes of a sandbox take, read from its own /proc as the host sees it: works without control groups.
+
+Everything inside may try to mislead: what is read here are numbers that the kernel writes, and text is only compared.
+Source: proc(5): stat, statm, status, smaps_rollup, clear_refs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprolake_builder.sandboxes.arguments import FOLDERS
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
+_FIRST = "1"  # bubblewrap's own process inside, which the program is a child of
+_STOPPED = {"T", "t"}
+_BEGIN_ANEW = "5"  # written to clear_refs it makes the highest mark what is resident now
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Seconds of processor time so far, bytes of memory now, threads, and whether all processes are stopped."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    processes: int
+    is_stopped: bool
+
+
+class Processes:
+    """The processes of a sandbox whose first one is `first` (a number on this host), which `descriptor` refers to, too.
+
+    `home` (sandbox path) is in memory, "" for none.
+    """
+
+    def __init__(self, first: int, descriptor: int, home: str = "") -> None:
+        self._root = Path(f"/proc/{first}/root")
+        self._first = first
+        self._descriptor = descriptor
+        self._folders = (*FOLDERS, *([home] if home else []))
+        self._is_set_up = False
+
+    def taken(self, *, exactly: bool) -> Taken:
+        """Return what all take together. Memory that processes share counts once for each of them unless `exactly`."""
+        if not self._has_own_root():
+            return Taken(0.0, 0, 0, is_stopped=False)
+        ticks = memory = threads = 0
+        states = []
+        for number in self._numbers():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                words = (self._root / "proc" / number / "stat").read_text().rpartition(")")[2].split()
+                ticks += sum(map(int, words[11:15]))  # its own time, and that of its children that ended
+                threads += int(words[17])
+                if number != _FIRST and words[0] != "Z":
+                    states.append(words[0])
+                memory += self._memory(number, exactly=exactly)
+        is_stopped = bool(states) and set(states) <= _STOPPED
+        return Taken(ticks / _TICKS, memory + self._in_folders(), threads, is_stopped)
+
+    def _has_own_root(self) -> bool:
+        """Whether the first process has left the host's files for those of the sandbox: before, their /proc is the host's."""
+        if not self._is_set_up:
+            with contextlib.suppress(OSError):
+                inside = os.stat(self._root / "proc" / _FIRST / "ns/pid")
+                self._is_set_up = os.path.samestat(inside, os.stat(f"/proc/{self._first}/ns/pid"))
+        return self._is_set_up
+
+    def _numbers(self) -> Iterator[str]:
+        with contextlib.suppress(OSError):
+            yield from (name for name in os.listdir(self._root / "proc") if name.isdigit())
+
+    def _memory(self, number: str, *, exactly: bool) -> int:
+        folder = self._root / "proc" / number
+        if exactly:
+            with contextlib.suppress(OSError):
+                if found := _field(folder / "smaps_rollup", "Pss_Anon"):  # since Linux 5.14
+                    return found
+        _, resident, shared, *_ = (folder / "statm").read_text().split()
+        return (int(resident) - int(shared)) * _PAGE
+
+    def _in_folders(self) -> int:
+        taken = 0
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                info = os.statvfs(f"{self._root}{folder}")
+                taken += (info.f_blocks - info.f_bfree) * info.f_frsize
+        return taken
+
+    def highest(self, *, anew: bool) -> int:
+        """Return the most memory that the program itself had at a time, in bytes; 0 when this host does not tell."""
+        number = self._program()
+        folder = Path(f"/proc/{number}")
+        found = 0
+        if number:
+            with contextlib.suppress(OSError):
+                found = _field(folder / "status", "VmHWM") - _field(folder / "status", "RssFile")
+                if anew:
+                    (folder / "clear_refs").write_text(_BEGIN_ANEW)
+        return max(0, found)
+
+    def signal(self, number: int) -> bool:
+        """Send a signal to the program; one that is stopped goes on, to receive it."""
+        pid = self._program()
+        if not pid:
+            return False
+        try:
+            program = os.pidfd_open(pid)
+        except OSError:
+            return False
+        try:
+            # while the first one lives, its number and those of its children are not given to others
+            if self._program() != pid or select.select([self._descriptor], [], [], 0)[0]:
+                return False
+            for one in (number, signal.SIGCONT):
+                signal.pidfd_send_signal(program, one)
+        except OSError:
+            return False
+        finally:
+            os.close(program)
+        return True
+
+    def _program(self) -> int:
+        """Return the number, on this host, of the program that the sandbox was started for; 0 when it is gone.
+
+        Orphans become children of the first process, too: the program is the one that was made before them.
+        """
+        try:
+            children = Path(f"/proc/{self._first}/task/{self._first}/children").read_text().split()
+        except OSError:
+            return 0
+        for child in children:
+            with contextlib.suppress(OSError, IndexError):
+                words = (
+                    Path(f"/proc/{child}/status").read_text().partition("NSpid:")[2].split("\n")[0].split()
+                )
+                if words[-1] == "2":
+                    return int(child)
+        return 0
+
+
+def _field(path: Path, name: str) -> int:
+    """Return a size of a list of `Name: N kB`, in bytes. Raises OSError."""
+    for line in path.read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) << 10
+    return 0

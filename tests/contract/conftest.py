@@ -1,0 +1,26 @@
+"""What contract tests share: each way to isolate, and roots of either kind."""
+
+from __future__ import annotations
+
+import pytest
+from sandbox_programs import HOST, SANDBOXES
+
+from reprolake_builder.sandboxes.interface import ImageRoot
+
+
+@pytest.fixture(
+    params=[pytest.param(kind, id=name, marks=pytest.mark.engine(name)) for name, kind in SANDBOXES.items()]
+)
+def sandbox(request):
+    """One way to isolate."""
+    return request.param()
+
+
+@pytest.fixture(params=["host", "image"])
+def root(request):
+    """A root with a shell, of either kind."""
+    if request.param == "host":
+        return HOST
+    image = request.getfixturevalue("built_image")
+    store = request.getfixturevalue("session").tools.store
+    return ImageRoot(tuple(store.tree(key).root for key in image.trees))

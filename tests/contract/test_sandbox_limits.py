@@ -1,0 +1,89 @@
+"""What every way to isolate measures of a program, and which limits hold it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from sandbox_programs import spec, start
+
+from reprolake_builder.sandboxes import cgroups
+from reprolake_builder.sandboxes.interface import Limits
+
+
+@pytest.fixture(params=["groups", "no groups"])
+def groups(request, monkeypatch):
+    """This host's control groups, and none."""
+    if request.param == "no groups":
+        monkeypatch.setattr(cgroups, "places", dict)
+    elif "memory" not in cgroups.places():
+        pytest.skip("this host has no control groups for us")
+
+
+def until(running, sees):
+    """The first usage that is as wished, within some seconds."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        found = running.usage()
+        if found is not None and sees(found):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(running.usage())
+
+
+TAKE = "dd if=/dev/zero of=/tmp/x bs=1M count=50 2>/dev/null; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 60"
+
+
+def test_usage_is_measured(sandbox, root, groups):
+    """Processor time, memory with that of folders in memory, and processes are seen from outside, by either way."""
+    running = start(sandbox, spec(root, TAKE))
+    found = until(running, lambda one: one.cpu_seconds > 0.15 and one.processes > 1)
+    assert 50 << 20 <= found.memory_bytes < 80 << 20
+    assert found.memory_bytes <= found.peak_bytes < 100 << 20
+    assert found.cpu_seconds < 30
+    running.kill()
+    assert running.usage().cpu_seconds >= found.cpu_seconds
+    assert not [
+        path
+        for place in cgroups.places().values()
+        for path in place.folder.glob(f"reprolake-{os.getpid()}-*")
+    ]
+
+
+def test_a_stopped_sandbox_is_seen_and_signals_reach_it(sandbox, root):
+    """That a program stopped itself is seen, and a signal to it takes effect all the same."""
+    running = start(sandbox, spec(root, "kill -STOP $$; sleep 60"))
+    until(running, lambda one: one.is_stopped)
+    assert running.signal(signal.SIGTERM)
+    assert running.wait(20) == 143
+    assert not running.signal(signal.SIGTERM)
+
+
+def test_every_limit_says_what_holds_it(sandbox, groups):
+    """Each limit that is set is held by something, or said to be weaker."""
+    held = sandbox.holds(Limits(memory_bytes=1 << 30, cpus=1))
+    assert set(held) == {"processes", "file_bytes", "open_files", "tmp_bytes", "memory_bytes", "cpus"}
+    has_groups = bool(cgroups.places())
+    assert held["memory_bytes"].watched != has_groups
+    assert bool(held["cpus"].weaker) != has_groups
+    assert "cpus" not in sandbox.holds(Limits())
+
+
+def test_memory_in_a_group_ends_at_its_limit(sandbox, root):
+    """A program that wants more memory than its group may have is killed, and that is counted."""
+    if "memory" not in cgroups.places():
+        pytest.skip("this host has no control groups for us")
+    script = "head -c 100000000 /dev/zero | tail -c 100000000 >/dev/null; echo $?"
+    for limit, told, kills in ((50 << 20, "137\n", 1), (400 << 20, "0\n", 0)):
+        read, write = os.pipe()
+        given = spec(root, script, limits=Limits(memory_bytes=limit))
+        running = sandbox.start(given, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.DEVNULL)
+        os.close(write)
+        until(running, lambda one: one.processes > 0)
+        with open(read) as stream:
+            assert stream.read() == told
+        running.wait(20)
+        assert running.usage().kills == kills
