@@ -51,7 +51,8 @@ class _Decoder(Protocol):
 
 def is_archive(name: str) -> bool:
     """Whether a file of that name is an archive to unpack."""
-    return bool(folder_name(name)) and name.lower().endswith(SUFFIXES)
+    folder = folder_name(name)
+    return folder != name and bool(folder.rpartition("/")[2])
 
 
 def folder_name(name: str) -> str:
@@ -113,7 +114,7 @@ def _plain(stream: IO[bytes]) -> IO[bytes]:
         return _inflating(stream, zstandard.ZstdDecoder)
     if len(start) == BLOCK and start[257:262] == b"ustar":
         return stream
-    raise TreeError(f"it is no zip and no tar archive: it begins with {shown(start[:16])!r}")
+    raise TreeError(f"it is no zip and no tar archive: it begins with {shown(start[:16])}")
 
 
 def _inflating(stream: IO[bytes], new: Callable[[], _Decoder]) -> IO[bytes]:

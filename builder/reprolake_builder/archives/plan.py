@@ -14,7 +14,7 @@ _LONGEST_PATH = 3000  # bytes: there has to be room for the folder that all lies
 _APPLE = b"__MACOSX"  # what Apple's Finder adds: each file's attributes
 _LITTER = {b".DS_Store", b"Thumbs.db", b"desktop.ini"}
 _MOST_LINKS = 40  # as Linux has it
-_MOST_STEPS = 2_000_000  # along all links: a few of them can stand for a very long way
+_MOST_STEPS = 2_000_000  # of work along all links: a few of them can stand for a very long way
 _SHOWN = 3
 
 
@@ -71,14 +71,14 @@ def _checked(path: bytes) -> bytes:
     try:
         text = path.decode()
     except UnicodeDecodeError as error:
-        raise TreeError(f"the name {shown(path)!r} is no UTF-8") from error
+        raise TreeError(f"the name {shown(path)} is no UTF-8") from error
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
-        raise TreeError(f"the name {shown(path)!r} holds control characters")
+        raise TreeError(f"the name {shown(path)} holds control characters")
     parts = [part for part in path.split(b"/") if part not in {b"", b"."}]
     if path.startswith(b"/") or b".." in parts:
         raise TreeError(f"{shown(path)} leads out of the archive's folder")
     if len(path) > _LONGEST_PATH or any(len(part) > _LONGEST_NAME for part in parts):
-        raise TreeError(f"the name {shown(path[:80])}… is too long for a file system")
+        raise TreeError(f"the name {shown(path[:80])}... is too long for a file system")
     return b"/".join(parts)
 
 
@@ -124,21 +124,21 @@ def _refuse_leading_out(links: dict[bytes, bytes]) -> None:
     """Raise TreeError for a link that leads out of the tree, followed step by step as Linux would."""
     steps = 0
     for path in links:
-        for _ in _followed(path, links):
-            steps += 1
+        for work in _followed(path, links):
+            steps += work
             if steps > _MOST_STEPS:
                 raise TreeError("its symbolic links lead through each other without end")
 
 
-def _followed(path: bytes, links: dict[bytes, bytes]) -> Iterator[bytes]:
-    """Yield the parts of the way that a link leads. Raises TreeError where that goes out of the tree."""
+def _followed(path: bytes, links: dict[bytes, bytes]) -> Iterator[int]:
+    """Follow a link, and yield how much work each step was. Raises TreeError where the way leads out of the tree."""
     out = TreeError(f"the symbolic link {shown(path)} leads out of the archive, to {shown(links[path])}")
     reached = path.split(b"/")[:-1]
     pending = _parts(links[path], out)
     followed = 0
     while pending and followed <= _MOST_LINKS:  # nobody follows any further
         part = pending.pop()
-        yield part
+        yield 1 + len(reached) // 8
         if part == b"..":
             if not reached:
                 raise out
@@ -146,8 +146,9 @@ def _followed(path: bytes, links: dict[bytes, bytes]) -> Iterator[bytes]:
             continue
         here = b"/".join([*reached, part])
         if here in links:
-            pending += _parts(links[here], out)
+            pending += (parts := _parts(links[here], out))
             followed += 1
+            yield len(parts) // 8
         else:
             reached.append(part)
 

@@ -137,7 +137,7 @@ def _member(
     if header.kind == b"V":
         return None, source.pieces(size)  # the label of a volume
     if header.kind not in {_FILES[:1], _FILES[1:2], _FILES[2:]}:
-        what = _REFUSED.get(header.kind, f"is of the unknown kind {shown(header.kind)!r}")
+        what = _REFUSED.get(header.kind, f"is of the unknown kind {shown(header.kind)}")
         raise TreeError(f"{shown(path)} {what}")
     content = source.pieces(size)
     return Member(path, "file", size, bool(header.mode & 0o100), pieces=lambda: content), content

@@ -38,7 +38,7 @@ class _Sparing(io.BufferedReader):
 
 def zip_members(stream: IO[bytes]) -> Iterator[Member]:
     """Yield what lies in a zip archive, an open file. Raises TreeError for what cannot be taken, and zipfile's own errors."""
-    with zipfile.ZipFile(_Sparing(stream)) as archive:  # type: ignore[arg-type]
+    with _Sparing(stream) as sparing, zipfile.ZipFile(sparing) as archive:  # type: ignore[arg-type]
         for item in archive.infolist():
             yield _member(archive, item)
 
