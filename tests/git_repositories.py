@@ -63,6 +63,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     login: str
     environment: dict[str, str]
     watched: set[bytes]
+    moved: dict[str, str]
 
     def do_GET(self) -> None:
         self._answer()
@@ -79,6 +80,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             return
         path, _, query = self.path.partition("?")
+        for old, new in self.moved.items():
+            if path.startswith(old):
+                self.send_response(301)
+                self.send_header("Location", new + self.path.removeprefix(old))
+                self.end_headers()
+                return
         env = {
             **self.environment,
             "GIT_PROJECT_ROOT": str(self.root), "GIT_HTTP_EXPORT_ALL": "1", "PATH_INFO": path, "QUERY_STRING": query,
@@ -112,15 +119,21 @@ def command_lines() -> set[bytes]:
 
 @contextlib.contextmanager
 def served(
-    root: Path, login: str = "", *, version_2: bool = True, watched: set[bytes] | None = None
+    root: Path,
+    login: str = "",
+    *,
+    version_2: bool = True,
+    watched: set[bytes] | None = None,
+    moved: dict[str, str] | None = None,
 ) -> Iterator[str]:
     """Yield the http:// address of a server for the repositories in `root`; `login` is USER:PASSWORD.
 
-    At each request the command lines of all processes are added to `watched`.
+    `moved` leads from the beginning of a path to that of another one. At each request the command lines of all processes are added to `watched`.
     """
     environment = {**ENVIRONMENT, "V2": "1" if version_2 else "0"}
     handler = type("Handler", (_Handler,), {
         "root": root, "login": login, "environment": environment, "watched": set() if watched is None else watched,
+        "moved": {} if moved is None else moved,
     })  # fmt: skip
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)

@@ -14,8 +14,11 @@ from reprolake_builder.tools import Tools
 
 
 def source_tools(
-    store: Store, progress: Progress = SILENT, environment: Mapping[str, str] = ENVIRONMENT
+    store: Store,
+    progress: Progress = SILENT,
+    environment: Mapping[str, str] = ENVIRONMENT,
+    gateways: Mapping[str, str] | None = None,
 ) -> Tools:
-    """Return tools over the store, with git's settings of the tests."""
-    site = Site(archives={})
+    """Return tools over the store, with git's settings of the tests; `gateways` lead from hosts to servers of the tests."""
+    site = Site(archives={}, gateways=gateways or {})
     return Tools(store, site, Downloader(site), progress, environment)

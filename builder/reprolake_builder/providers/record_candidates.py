@@ -32,6 +32,7 @@ _OF_SOFTWARE_ONLY = ("references", "cites")
 _FORGE_HOST = re.compile(
     r"https?://(?:git|gitlab|gitea|forge|forgejo|codeberg|scm|src)[.-][^/]+/[^/]+/[^/].*"
 )
+_GITHUB = "https://github.com/"
 _SSH = re.compile(r"(?:ssh://)?git@([A-Za-z0-9.-]+)[:/](.+)")
 _IN_TEXT = re.compile(r"https?://[^\s\"'<>()\[\]{}\\]+")
 _OWNER_REPO = re.compile(r"([A-Za-z0-9-]{1,39})/([A-Za-z0-9._-]{1,100})")
@@ -60,7 +61,8 @@ def repository_link(text: str, *, sure: bool = False) -> WebLink | None:
         return None
     try:
         if (link := parse_web_link(text)) is not None:
-            return WebLink(link.url, link.ref, link.rest)
+            url = link.url.removesuffix(".git") if link.url.startswith(_GITHUB) else link.url
+            return WebLink(url, link.ref, link.rest)
         plain = text.partition("#")[0].partition("?")[0].rstrip("/")
         if plain.endswith(".git") or sure or _FORGE_HOST.fullmatch(plain):
             url = parse_git_link(plain.replace("@", "%40")).url
@@ -143,5 +145,5 @@ def _related(record: Record, *, with_ref: bool) -> Iterator[Candidate]:
 
 
 def _github(name: str, origin: str) -> Candidate | None:
-    link = repository_link(f"https://github.com/{name}")
+    link = repository_link(f"{_GITHUB}{name}")
     return Candidate(link, origin) if link is not None else None

@@ -88,7 +88,7 @@ def prove(tie: Tie, evidence: Evidence, git: Git, most: int) -> Proof:
     chain = evidence.chain
     weak: ProofState = "commit named by archive" if tie.named else "tag only"
     if evidence.swhid is not None:
-        if how := equals_heritage(evidence.swhid, tie.facts, git):
+        if (how := equals_heritage(evidence.swhid, tie.facts, git)) is not None:
             chain.say(f"{evidence.swhid.core} is the directory of commit {tie.facts.commit}{how}")
             return Proof("equal by SWH directory")
         chain.say(f"{evidence.swhid.core} is not computed from the tree of commit {tie.facts.commit}")

@@ -1,0 +1,349 @@
+"""Records as sources: the commit that was published and how well that is known, or the files themselves."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+
+import pytest
+from released import heritage, world_in, zipball
+
+from reprolake_builder.documents.source import FilesSource, GitSource
+from reprolake_builder.errors import ResolveError
+from reprolake_builder.fetch import fetch
+
+NAME = "EmilieMauduit/PALANTIR"
+KEY = f"{NAME}-v0.1.1.zip"
+URL = f"https://github.com/{NAME}"
+DOI = "10.5281/zenodo.15600127"
+
+
+@pytest.fixture
+def world(tmp_path):
+    with world_in(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def released(world):
+    """A repository with a tagged release and a later commit."""
+    repository = world.repository(NAME)
+    repository.write(run__sh="#!/bin/sh\n", notebook__ipynb="{}", data___a__csv="1\n", docs___b__md="b")
+    (repository.folder / "run.sh").chmod(0o755)
+    repository.commit()
+    repository.git("tag", "v0.1.1")
+    repository.commit(later="1")
+    return repository
+
+
+def commit_of(repository, ref="v0.1.1"):
+    return repository.git("rev-parse", f"{ref}^{{commit}}")
+
+
+def test_a_records_commit_is_proven_without_its_archive(world, released):
+    """The directory at Software Heritage, recomputed from the tag's tree, proves the commit; no file is fetched whole."""
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")}, heritage(released, NAME, "v0.1.1"))
+    source = world.resolve(DOI)
+    assert isinstance(source, GitSource)
+    assert (source.url, source.commit, source.ref) == (URL, commit_of(released), "v0.1.1")
+    pin = source.record
+    assert (pin.site, pin.id, pin.doi, pin.concept_doi) == (
+        "zenodo.org",
+        "15600127",
+        DOI,
+        "10.5281/zenodo.15599637",
+    )
+    assert (pin.state, pin.tag, pin.asked, pin.version) == ("equal by SWH directory", "same", "", "v0.1.1")
+    assert world.downloads() == []
+    assert any("issupplementto" in line for line in pin.chain)
+    assert fetch(source, world.tools()).read_text("notebook.ipynb") == "{}"
+
+
+def test_without_heritage_the_archive_is_compared(world, released):
+    """Where Software Heritage has nothing, every file of the archive is compared with the commit's."""
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
+    source = world.resolve("https://zenodo.org/records/15600127", require_proof=True)
+    assert (source.commit, source.record.state, source.record.tag) == (
+        commit_of(released),
+        "equal to archive",
+        "same",
+    )
+    assert source.record.differing == ()
+    assert len(world.downloads()) == 1
+
+
+def test_what_attributes_leave_out_is_no_difference(world):
+    """export-ignore and export-subst make git's own archive another tree: it is equal all the same, and both are told."""
+    repository = world.repository(NAME)
+    repository.write(a="1", version__txt="$Format:%H$\n", ci__yml="x", b="2", c="3")
+    repository.write(__gitattributes="ci.yml export-ignore\nversion.txt export-subst\n")
+    repository.commit()
+    repository.git("tag", "v0.1.1")
+    world.publish("15600127", {KEY: zipball(repository, NAME)})
+    pin = world.resolve(DOI, require_proof=True).record
+    assert (pin.state, pin.differing) == ("equal to archive", ("ci.yml", "version.txt"))
+    assert any("git's attributes" in line for line in pin.chain)
+
+
+def test_heritage_of_an_archive_with_attributes_and_submodules(world):
+    """Software Heritage saw git's archive: without ignored files, with an empty folder in a submodule's place."""
+    repository = world.repository(NAME)
+    repository.write(a="1", ci__yml="x", __gitattributes="ci.yml export-ignore\n")
+    repository.git("add", "-A")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib/module")
+    repository.git("commit", "-q", "-m", "release")
+    repository.git("tag", "v0.1.1")
+    blob, attributes = (repository.git("rev-parse", f"HEAD:{name}") for name in ("a", ".gitattributes"))
+    empty = repository.git("mktree")
+    lib = repository.git("mktree", stdin=f"040000 tree {empty}\tmodule\n".encode())
+    rows = f"100644 blob {attributes}\t.gitattributes\n100644 blob {blob}\ta\n040000 tree {lib}\tlib\n"
+    tree = repository.git("mktree", stdin=rows.encode())
+    folder = f"EmilieMauduit-PALANTIR-{commit_of(repository)[:7]}"
+    directory = repository.git("mktree", stdin=f"040000 tree {tree}\t{folder}\n".encode())
+    world.publish("15600127", {KEY: zipball(repository, NAME)}, f"swh:1:dir:{directory};path={folder}")
+    assert world.resolve(DOI).record.state == "equal by SWH directory"
+
+
+@pytest.mark.parametrize("with_heritage", [True, False])
+def test_a_tag_that_moved_is_not_followed(world, released, with_heritage):
+    """The commit that was published is taken, not the one that its tag names today, and the state says so."""
+    published = commit_of(released)
+    swhid = heritage(released, NAME, "v0.1.1") if with_heritage else None
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")}, swhid)
+    released.git("tag", "-f", "v0.1.1", "main")
+    source = world.resolve(DOI, require_proof=True)
+    assert (source.commit, source.record.tag, source.ref) == (published, "moved", "")
+    assert source.record.state == ("equal by SWH directory" if with_heritage else "equal to archive")
+    assert any("has moved" in line and commit_of(released, "main") in line for line in source.record.chain)
+
+
+def test_a_moved_tag_whose_commit_only_the_archives_folder_names(world, released):
+    """An archive without git's comment still has the commit's first digits in its folder: the history is looked through."""
+    published = commit_of(released)
+    content = zipball(released, NAME, "v0.1.1")
+    world.publish("15600127", {KEY: content[:-42] + b"\0\0"})  # the comment's length, then the comment
+    released.git("tag", "-f", "v0.1.1", "main")
+    source = world.resolve(DOI)
+    assert (source.commit, source.record.tag, source.record.state) == (published, "moved", "equal to archive")
+
+
+def test_a_tag_that_is_missing(world, released):
+    """Without its tag the commit that the archive names is taken where it is still reachable (TARGENE's case)."""
+    published = commit_of(released)
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
+    released.git("tag", "v0.1.2", "v0.1.1")
+    released.git("tag", "-d", "v0.1.1")
+    source = world.resolve(DOI)
+    assert (source.commit, source.record.tag, source.ref) == (published, "missing", "")
+
+
+def test_a_published_commit_that_is_gone_is_not_replaced_by_the_tags(world, released):
+    """Where the repository was rewritten the archive is the source, and `repo` is refused: never another commit."""
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
+    released.git("checkout", "-q", "--orphan", "anew")
+    released.commit(other="1")
+    released.git("branch", "-D", "main")
+    released.git("tag", "-f", "v0.1.1")
+    released.git("reflog", "expire", "--expire=now", "--all")
+    released.git("gc", "-q", "--prune=now")
+    with pytest.raises(ResolveError, match="is not reachable") as caught:
+        world.resolve(DOI, take="repo")
+    assert "--source archive" in caught.value.hint
+    source = world.resolve(DOI)
+    assert isinstance(source, FilesSource)
+    assert source.record.state == "archive only"
+    assert fetch(source, world.tools()).read_text("notebook.ipynb") == "{}"
+
+
+def test_a_tag_on_other_content_is_no_match(world, released):
+    """With nothing but the tag's name to go by, a tag whose files are others is not taken for the release."""
+    world.publish("15600127", {"code.zip": by_hand()})
+    source = world.resolve(DOI)
+    assert isinstance(source, FilesSource)
+    assert any("holds something else" in line for line in source.record.chain)
+
+
+def by_hand():
+    """An archive that somebody made without git."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("run.sh", "notebook.ipynb", "a.csv"):
+            archive.writestr(name, "published")
+    return buffer.getvalue()
+
+
+def test_files_that_differ_are_counted_and_listed(world, released):
+    """An archive that was changed a little by hand is nearly equal: proof enough for nobody who requires one."""
+    content = changed(zipball(released, NAME, "v0.1.1"), "notebook.ipynb", b"{ }")
+    world.publish("15600127", {KEY: content})
+    source = world.resolve(DOI)
+    assert (source.record.state, source.record.differing, source.record.differences) == (
+        "nearly equal to archive", ("notebook.ipynb",), 1,
+    )  # fmt: skip
+    with pytest.raises(ResolveError, match="nothing proves") as caught:
+        world.resolve(DOI, require_proof=True)
+    assert "--source archive" in caught.value.hint
+    assert caught.value.exit_code == 10
+
+
+def changed(content, name, text):
+    """The same archive with one file's content replaced; the comment stays."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for item in old.infolist():
+            new.writestr(item, text if item.filename.endswith(f"/{name}") else old.read(item))
+        new.comment = old.comment
+    return buffer.getvalue()
+
+
+def test_content_in_lfs_equals_its_pointer(world):
+    """A file that the commit points to in Git LFS is the same file when the archive holds that very content."""
+    repository = world.repository(NAME)
+    large = b"large content"
+    pointer = (
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{hashlib.sha256(large).hexdigest()}\nsize {len(large)}\n"
+    )
+    repository.write(a="1", b="2", c="3", table__bin=pointer)
+    repository.commit()
+    repository.git("tag", "v0.1.1")
+    world.publish("15600127", {KEY: changed(zipball(repository, NAME), "table.bin", large)})
+    pin = world.resolve(DOI, require_proof=True).record
+    assert (pin.state, pin.differing) == ("equal to archive", ("table.bin",))
+    world.publish("15600127", {KEY: changed(zipball(repository, NAME), "table.bin", b"other content")})
+    assert world.resolve(DOI).record.state == "nearly equal to archive"
+
+
+def test_a_renamed_repository_is_followed_and_both_names_are_told(world, released):
+    """The forge leads on to the new name; the pin keeps the record's, and the chain has both."""
+    (world.folder / "forge/new-owner").mkdir()
+    (world.folder / "forge" / NAME).rename(world.folder / "forge/new-owner/name")
+    released.folder = world.folder / "forge/new-owner/name"
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")}, heritage(released, NAME, "v0.1.1"))
+    world.moved[f"/{NAME}"] = "/new-owner/name"
+    source = world.resolve(DOI)
+    assert (source.url, source.commit) == (URL, commit_of(released))
+    assert any("has moved" in line and "/new-owner/name" in line for line in source.record.chain)
+    assert fetch(source, world.tools()).read_text("notebook.ipynb") == "{}"
+
+
+def test_a_repository_that_is_gone(world, released):
+    """A dead repository leaves the archive, labelled so, and what was tried."""
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
+    tree = released.git("rev-parse", "v0.1.1^{tree}")
+    released.folder.rename(world.folder / "elsewhere")
+    source = world.resolve(DOI)
+    assert isinstance(source, FilesSource)
+    assert source.record.state == "archive only"
+    assert source.record.chain[-1].endswith("the record's own files are the source")
+    assert source.tree == tree
+
+
+def test_the_archive_when_it_is_asked_for(world, released):
+    """`--source archive` takes the published files, whatever repository there is, and asks no forge."""
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")}, heritage(released, NAME, "v0.1.1"))
+    source = world.resolve(DOI, take="archive", require_proof=True)
+    assert isinstance(source, FilesSource)
+    assert (source.record.state, source.url) == ("archive only", "https://zenodo.org/records/15600127")
+    assert source.tree == released.git("rev-parse", "v0.1.1^{tree}")
+    assert (source.date.isoformat(), source.date_is) == ("2025-06-05T00:00:00+00:00", "published")
+
+
+def test_a_zenodo_json_that_replaced_the_links(world):
+    """Without the tag's link the field for the repository and the archive's own words find the commit (FerroEHR's case)."""
+    name = "ferroehr/ferroehr"
+    repository = world.repository(name)
+    published = repository.commit(a="1", b="2")
+    repository.git("tag", "v3.17.7")
+    repository.commit(a="0")
+    repository.git("tag", "v3.17.6", "HEAD^")
+    repository.git("tag", "-f", "v3.17.6")
+    world.publish("ferroehr", {f"{name}-v3.17.7.zip": zipball(repository, name, "v3.17.7")})
+    source = world.resolve("https://doi.org/10.5281/zenodo.18000001")
+    assert (source.commit, source.ref, source.record.state) == (published, "v3.17.7", "equal to archive")
+    assert any("code:codeRepository" in line for line in source.record.chain)
+
+
+def test_an_eossr_upload(world):
+    """The relation isDerivedFrom names the repository, the version its tag; the archive proves the commit."""
+    repository = world.repository("javierrico/gLike")
+    repository.commit(a="1", b="2", codemeta__json="{}")
+    repository.git("tag", "v00.10.00")
+    files = {"gLike-v00.10.00.zip": zipball(repository, "javierrico/gLike"), "codemeta.json": b"{}"}
+    world.publish("3967385", files)
+    source = world.resolve("zenodo:3967385")
+    assert (source.ref, source.record.state) == ("v00.10.00", "equal to archive")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "beside"),
+    [
+        ("codemeta.json", '{"codeRepository": "git+https://github.com/someone/analysis.git", "version": "9"}', True),
+        ("codemeta.json", '{"codeRepository": "https://github.com/someone/analysis/tree/main"}', False),
+        (".zenodo.json", '{"related_identifiers": [{"identifier": "https://github.com/someone/analysis",'
+         ' "relation": "isSupplementTo"}]}', False),
+        ("CITATION.cff", "cff-version: 1.2.0\nrepository-code: 'https://github.com/someone/analysis'\n", False),
+        (".escape.yml", "metadata-version: 0.2\nurl: https://github.com/someone/analysis\n", False),
+        ("pyproject.toml", '[project.urls]\n"Source Code" = "https://github.com/someone/analysis"\n', False),
+    ],
+)  # fmt: skip
+def test_repositories_named_by_files(world, name, content, beside):
+    """Where the record links nothing, describing files beside or inside the archive name the repository, never the commit."""
+    repository = world.repository("someone/analysis")
+    path = repository.folder / name
+    repository.write(a="1", b="2")
+    if not beside:
+        path.write_text(content)
+    repository.commit()
+    repository.git("tag", "1.2.0")
+    files = {"analysis-1.2.0.zip": zipball(repository, "someone/analysis")}
+    world.publish("1189196", {**files, **({name: content.encode()} if beside else {})})
+    source = world.resolve("10.5281/zenodo.1189196")
+    assert (source.url, source.record.state) == ("https://github.com/someone/analysis", "equal to archive")
+    assert any(name in line for line in source.record.chain)
+
+
+def test_a_repository_in_the_description_is_shown_and_not_taken(world):
+    """Anybody's repository may stand in a description: the chain names it, the archive is the source."""
+    repository = world.repository("someone/analysis")
+    repository.commit(a="1")
+    repository.git("tag", "1.2.0")
+    world.publish("1189196", {"work.zip": by_hand()})
+    source = world.resolve("10.5281/zenodo.1189196")
+    assert isinstance(source, FilesSource)
+    assert any(
+        "the description mentions https://github.com/someone/analysis" in line for line in source.record.chain
+    )
+
+
+def test_a_branch_in_the_link_decides_nothing(world, released):
+    """tree/main in a record is a moving name: without the archive's word there is no commit."""
+    world.publish("15600127", {"tables.zip": by_hand()})
+    world.site.records["15600127"]["metadata"]["related_identifiers"][0]["identifier"] = f"{URL}/tree/main"
+    world.site.records["15600127"]["metadata"]["version"] = "none"
+    source = world.resolve(DOI)
+    assert isinstance(source, FilesSource)
+    assert any("names the branch main" in line for line in source.record.chain)
+
+
+def test_a_server_without_ranges_and_a_broken_line(world, released):
+    """Where no parts are given the archive is fetched whole, taken up where the line broke or begun anew, and its MD5 proven."""
+    content = zipball(released, NAME, "v0.1.1")
+    world.publish("15600127", {KEY: content})
+    world.site.ranges = False
+    world.site.drops = [len(content) // 2]
+    source = world.resolve(DOI)
+    assert (source.commit, source.record.state) == (commit_of(released), "equal to archive")
+    assert any("cannot be read" in line for line in source.record.chain)
+
+
+def test_subfolder_and_ref(world, released):
+    """--subdir is looked for in the commit; --ref cannot change what a record is."""
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")}, heritage(released, NAME, "v0.1.1"))
+    assert world.resolve(DOI, subdir="data").subdir == "data"
+    with pytest.raises(ResolveError, match="no folder 'none'") as caught:
+        world.resolve(DOI, subdir="none")
+    assert "data" in caught.value.hint
+    with pytest.raises(ResolveError, match="a record is one version"):
+        world.resolve(DOI, ref="main")
