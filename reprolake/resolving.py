@@ -69,7 +69,7 @@ def _answer(request: Request, session: Session) -> LinkAnswer:
     try:
         found = pin(request, replace(session, tools=tools))
     except ReprolakeError as error:
-        return LinkAnswer(link=link, error=error.message, hint=error.hint, exit_code=error.status)
+        return LinkAnswer(link=link, error=error.message, hint=error.hint, exit_code=error.exit_status)
     return LinkAnswer(link=link, source=found.source, notebook=found.notebook)
 
 

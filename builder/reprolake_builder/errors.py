@@ -39,7 +39,7 @@ class ReprolakeError(Exception):
         self.transient = transient
 
     @property
-    def status(self) -> int:
+    def exit_status(self) -> int:
         """The exit code of a call that ends with this failure."""
         return TEMPORARY if self.transient else self.exit_code
 

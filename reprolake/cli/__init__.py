@@ -88,7 +88,7 @@ def run(arguments: list[str] | None = None) -> int:
         return TEMPORARY
     except ReprolakeError as error:
         show_failure(error)
-        return error.status
+        return error.exit_status
     except SystemExit:
         # click's answer to a broken pipe. The reader of our output is gone: nobody is left to be told.
         _drop_output()
