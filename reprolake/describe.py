@@ -22,7 +22,11 @@ from reprolake_builder.documents.source import (
     LocalSource,
     MercurialSource,
     PinnedSource,
+    RecordPin,
+    record_of,
 )
+
+_SHOWN = 10
 
 if TYPE_CHECKING:
     from reprolake.runs import Plan
@@ -68,14 +72,35 @@ def source_lines(source: PinnedSource) -> list[str]:
     if source.subdir:
         lines.append(f"subfolder   {source.subdir}")
     lines.append(f"tree        {source.tree}")
+    if (record := record_of(source)) is not None:
+        lines += _record_lines(record)
     said = f" ({source.date_is})" if isinstance(source, FilesSource) else ""
     lines.append(f"date        {date(source.date)}{said}")
     return lines
 
 
+def _record_lines(record: RecordPin) -> list[str]:
+    version = f", {record.version}" if record.version else ""
+    lines = [
+        f"record      {record.doi or f'{record.site} {record.id}'} ({record.title or 'no title'}{version})"
+    ]
+    if record.asked:
+        lines.append(f"asked for   {record.asked}")
+    lines.append(f"proof       {record.words}")
+    lines += [f"differs     {path}" for path in record.differing[:_SHOWN]]
+    if record.differences > _SHOWN:
+        lines.append(f"differs     and {record.differences - _SHOWN} more")
+    return lines
+
+
 def resolved_lines(source: PinnedSource, notebook: str) -> list[str]:
-    """Return what a link stands for, a fact a line, with the notebook that it names."""
-    return [*source_lines(source), *([f"notebook    {notebook}"] if notebook else [])]
+    """Return what a link stands for, a fact a line: how that was found, if more than once was asked, and the notebook that it names."""
+    record = record_of(source)
+    return [
+        *source_lines(source),
+        *(f"found       {line}" for line in (record.chain if record is not None else ())),
+        *([f"notebook    {notebook}"] if notebook else []),
+    ]
 
 
 def lock_lines(lock: EnvironmentLock) -> list[str]:

@@ -19,7 +19,7 @@ from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
-from reprolake_builder.documents.source import FilesSource, LocalSource, PinnedSource
+from reprolake_builder.documents.source import FilesSource, LocalSource, PinnedSource, record_of
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
 from reprolake_builder.fetch import fetch
@@ -172,6 +172,8 @@ def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> 
     url = source.url if not isinstance(source, LocalSource) else ""
     commit = source.commit if not isinstance(source, FilesSource) else None
     pinned = [url, source.tree, commit, source.subdir]
+    if (record := record_of(source)) is not None:
+        pinned += [record.site, record.id, record.words]
     asked = [request.as_of, request.python, request.apt, request.byte_code]
     return content_hash([msgspec.to_builtins(spec), *pinned, *asked])
 

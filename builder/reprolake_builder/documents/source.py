@@ -57,6 +57,13 @@ class RecordPin(Document, frozen=True, kw_only=True):
     differing: tuple[str, ...] = ()
     differences: int = 0
 
+    @property
+    def words(self) -> str:
+        """The state and the tag's in words."""
+        count = f" but for {self.differences} files" if self.state == "nearly equal to archive" else ""
+        tag = {"moved": ", tag moved since publication", "missing": ", tag missing"}.get(self.tag, "")
+        return f"{self.state}{count}{tag}"
+
 
 class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"):
     """A commit of a git repository.
@@ -164,3 +171,8 @@ class HeritageSource(Document, frozen=True, kw_only=True, tag="swh", tag_field="
 
 
 PinnedSource = GitSource | LocalSource | FilesSource | MercurialSource | HeritageSource
+
+
+def record_of(source: PinnedSource) -> RecordPin | None:
+    """Return the record that a source was found by, None when it was by none."""
+    return None if isinstance(source, LocalSource | MercurialSource) else source.record

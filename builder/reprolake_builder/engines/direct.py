@@ -12,7 +12,7 @@ import msgspec
 
 from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
-from reprolake_builder.documents.source import FilesSource, LocalSource
+from reprolake_builder.documents.source import FilesSource, LocalSource, RecordPin, record_of
 from reprolake_builder.engines.built import ensure_built
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
@@ -98,7 +98,23 @@ def image_annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, s
         found["org.opencontainers.image.source"] = source.url
     elif source.dirty:
         found["reprolake.source.state"] = "dirty"
+    if (record := record_of(source)) is not None:
+        found |= _record_annotations(record)
     return dict(sorted(found.items()))
+
+
+def _record_annotations(record: RecordPin) -> dict[str, str]:
+    told = {
+        "site": record.site,
+        "id": record.id,
+        "doi": record.doi,
+        "concept-doi": record.concept_doi,
+        "version": record.version,
+        "title": record.title,
+        "state": record.state,
+        "tag": record.tag,
+    }
+    return {f"reprolake.record.{name}": value for name, value in told.items() if value}
 
 
 def _config(lock: EnvironmentLock, layers: Sequence[ImageLayer], lock_sha256: Sha256) -> str:

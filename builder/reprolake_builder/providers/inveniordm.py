@@ -77,7 +77,7 @@ def _commit(best: Connected, found: Found, request: LinkRequest, chain: Chain, t
     if request.require_proof and pin.state not in PROVEN:
         raise ResolveError(
             f"nothing proves that {best.url} at {facts.commit} is what {found.record.name} published "
-            f"({state_words(pin)}):\n" + _listed(chain),
+            f"({pin.words}):\n" + _listed(chain),
             hint="--source archive takes the record's own files; without --require-proof this commit is taken",
         )
     if not best.has_subdir:
@@ -86,7 +86,7 @@ def _commit(best: Connected, found: Found, request: LinkRequest, chain: Chain, t
             hint="its folders: " + (", ".join(best.folders[:10]) or "none"),
         )
     tell = tools.progress.note if pin.state in PROVEN and pin.tag in {"", "same"} else tools.progress.warn
-    tell(f"{found.record.name}: {best.url} at {facts.commit[:12]}, {state_words(pin)}")
+    tell(f"{found.record.name}: {best.url} at {facts.commit[:12]}, {pin.words}")
     return GitSource(
         url=best.url,
         commit=facts.commit,
@@ -118,15 +118,6 @@ def _pin(found: Found, chain: Chain, best: Connected | None) -> RecordPin:
         differing=proof.differing if proof is not None else (),
         differences=proof.differences if proof is not None else 0,
     )
-
-
-def state_words(pin: RecordPin) -> str:
-    """Return the state of a record's source in words."""
-    words = {"moved": ", tag moved since publication", "missing": ", tag missing", "same": "", "": ""}[
-        pin.tag
-    ]
-    differences = f" but for {pin.differences} files" if pin.state == "nearly equal to archive" else ""
-    return f"{pin.state}{differences}{words}"
 
 
 def _files(found: Found, file: str, request: LinkRequest, chain: Chain, tools: Tools) -> FilesSource:

@@ -8,9 +8,10 @@ Source: ISO/IEC 18670 (SWHID 1.2), "directory"; git-archive(1), "ATTRIBUTES"; th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from reprolake_builder.archives.tars import tar_members
@@ -65,16 +66,11 @@ class _Hashes(TreeHasher):
         super().__init__()
         self.sha256: dict[bytes, str] = {}
 
-    def file(self, path: bytes, size: int, pieces: Iterable[bytes], *, executable: bool) -> None:
-        """Take a file."""
+    @contextlib.contextmanager
+    def _sink(self, path: bytes, *, executable: bool) -> Iterator[Callable[[bytes], object]]:
         digest = hashlib.sha256()
-
-        def passed() -> Iterator[bytes]:
-            for piece in pieces:
-                digest.update(piece)
-                yield piece
-
-        super().file(path, size, passed(), executable=executable)
+        with super()._sink(path, executable=executable):
+            yield digest.update
         self.sha256[path] = digest.hexdigest()
 
     @property
