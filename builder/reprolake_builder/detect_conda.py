@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reprolake_builder.detect_heard import Given, Heard
@@ -20,9 +16,8 @@ from reprolake_builder.detect_requirements import RequirementsReader
 from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
+from reprolake_builder.yaml_nodes import line_of, parse_yaml
 
-_LARGEST = 1 << 20  # characters: the parser is slow
-_DEEPEST = 20
 _SPEC = re.compile(r"(?:[\w./-]+::)?([A-Za-z0-9_.-]+)\s*(.*)", re.DOTALL)
 _LONGEST = 200  # characters of a version
 _ONE = re.compile(r"(==?)?\s*(\d[\d.]*?)(\.?\*)?(?:(?:=|\s+)([\w.*-]+))?")
@@ -40,7 +35,7 @@ def read_conda(given: Given, path: str) -> Heard:
 
     Raises DetectError naming file and line.
     """
-    root = _parse(given.read(path) or "", path)
+    root = parse_yaml(given.read(path) or "", path)
     if root is None:
         return Heard(files=(path,))
     if not isinstance(root, MappingNode):
@@ -48,7 +43,7 @@ def read_conda(given: Given, path: str) -> Heard:
     heard = Heard(files=(path,))
     for key, value in _pairs(root, path):
         name = str(key.value)
-        origin = _origin(path, key)
+        origin = line_of(path, key)
         if name == "dependencies":
             heard += _read_dependencies(given, path, value)
         elif name == "variables":
@@ -61,34 +56,6 @@ def read_conda(given: Given, path: str) -> Heard:
     return heard
 
 
-def _parse(text: str, path: str) -> Node | None:
-    """Return the document's nodes: no object is ever built from them, and no alias may multiply them."""
-    if len(text) > _LARGEST:
-        raise DetectError(f"{path} has {len(text)} characters: too large for a file of this kind")
-    yaml = YAML(typ="safe", pure=True)
-    try:
-        depth = 0
-        for event in yaml.parse(text):
-            if isinstance(event, CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, CollectionEndEvent):
-                depth -= 1
-            if depth > _DEEPEST or isinstance(event, AliasEvent):
-                raise DetectError(
-                    f"{_origin(path, event)}: nested too deep, or with an alias (*name)",
-                    hint="write the list out; an environment file needs neither",
-                )
-        node: Node | None = YAML(typ="safe", pure=True).compose(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else path
-        problem, _, _ = str(getattr(error, "problem", error)).partition("\n")  # then comes "<unicode string>"
-        raise DetectError(f"{where} is no YAML: {printable(problem)[:200]}") from error
-    except (ValueError, LookupError, RecursionError, AttributeError, AssertionError) as error:
-        raise DetectError(f"{path} is no YAML that can be read: {printable(str(error))[:200]}") from error
-    return node
-
-
 def _read_dependencies(given: Given, path: str, value: Node) -> Heard:
     heard = Heard()
     others: list[str] = []
@@ -96,7 +63,7 @@ def _read_dependencies(given: Given, path: str, value: Node) -> Heard:
     for item in _items(value, path):
         if isinstance(item, ScalarNode):
             word = item.value.strip()
-            if part := _read_spec(word, _origin(path, item)):
+            if part := _read_spec(word, line_of(path, item)):
                 heard += part
             else:
                 others.append(f"{printable(word)[:60]} (line {item.start_mark.line + 1})")
@@ -107,7 +74,7 @@ def _read_dependencies(given: Given, path: str, value: Node) -> Heard:
                 continue
             for package in _items(packages, path):
                 if not isinstance(package, ScalarNode):
-                    raise DetectError(f"{_origin(path, package)}: a pip package is one line of text")
+                    raise DetectError(f"{line_of(path, package)}: a pip package is one line of text")
                 reader.take(path, package.start_mark.line + 1, package.value)
     if others:
         shown = ", ".join(others[:10]) + (f" and {len(others) - 10} more" if len(others) > 10 else "")
@@ -178,19 +145,15 @@ def _items(node: Node, path: str) -> list[Node]:
         return items
     if isinstance(node, ScalarNode) and node.value in {"", "null", "~"}:
         return []
-    raise DetectError(f"{_origin(path, node)}: a list is expected here, one `- name` a line")
+    raise DetectError(f"{line_of(path, node)}: a list is expected here, one `- name` a line")
 
 
 def _pairs(node: Node, path: str) -> Iterator[tuple[ScalarNode, Node]]:
     if not isinstance(node, MappingNode):
-        raise DetectError(f"{_origin(path, node)}: a key with a list is expected here, such as `pip:`")
+        raise DetectError(f"{line_of(path, node)}: a key with a list is expected here, such as `pip:`")
     seen: set[str] = set()
     for key, value in node.value:
         if not isinstance(key, ScalarNode) or key.value in seen:
-            raise DetectError(f"{_origin(path, key)}: this key is no text, or stands here twice")
+            raise DetectError(f"{line_of(path, key)}: this key is no text, or stands here twice")
         seen.add(key.value)
         yield key, value
-
-
-def _origin(path: str, node: Any) -> str:
-    return f"{path}:{node.start_mark.line + 1}"
