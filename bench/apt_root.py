@@ -8,7 +8,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from reprolake_builder.solvers.debian_archive import ARCHITECTURE, KEYRING, Package
+from reprolake_builder.solvers.debian_archive import ARCHITECTURE, Package
+from reprolake_builder.solvers.debian_signatures import KEYRING
 
 _INSTALLED = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) ", re.MULTILINE)
 _NOT_IN_STATUS = re.compile(rb"^(?:Filename|Size|MD5sum|SHA256|Description-md5):.*\n?", re.MULTILINE)

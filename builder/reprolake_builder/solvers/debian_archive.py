@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from reprolake_builder.debs.mirror import archive_bases
 from reprolake_builder.documents.lock import DebPackage, SignedRelease
@@ -20,11 +20,11 @@ from reprolake_builder.errors import FetchError, LockError
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.site import Site
+from reprolake_builder.solvers.debian_signatures import KEYRING, verified
 from reprolake_builder.solvers.debian_versions import Relation, parse_relations, version_key
 from reprolake_builder.store import Store
 
 ARCHITECTURE = "amd64"
-KEYRING = Path(__file__).parent.parent / "keys" / "debian-archive-keyring.gpg"
 Alias = Literal["debian", "debian-security"]
 
 _INDEX = f"main/binary-{ARCHITECTURE}/Packages.xz"
@@ -123,7 +123,7 @@ def read_release(
 
     `origin` is for messages. Raises LockError. Source: Debian wiki, DebianRepository/Format.
     """
-    text, signers = _verified(data, origin, keyring)
+    text, signers = verified(data, origin, keyring)
     fields = {name.decode(): value.decode("utf-8", "replace").strip() for name, value in _FIELD.findall(text)}
     if fields.get("Codename") != suite:
         raise LockError(
@@ -149,24 +149,6 @@ def read_release(
         signed_by=signers,
     )
     return Release(signed, _index_of(fields.get("SHA256", ""), origin))
-
-
-def _verified(data: bytes, origin: str, keyring: Path) -> tuple[bytes, tuple[str, ...]]:
-    """Return the signed text, and no more than that, with the fingerprints of the keys that signed it."""
-    import pysequoia
-
-    keys = pysequoia.Cert.split_file(str(keyring))
-    try:
-        verified: Any = pysequoia.verify(bytes=data, store=lambda _: keys)
-        signers = tuple(sorted({signature.certificate for signature in verified.valid_sigs}))
-    except Exception as error:  # the library raises bare exceptions, whose text goes on with a stack trace
-        raise LockError(
-            f"{origin} is not signed by Debian: {printable(str(error).partition(chr(10))[0])}",
-            hint="the file was changed on the way, or signed by a key newer than this version of Reprolake",
-        ) from error
-    if not signers or verified.bytes is None:
-        raise LockError(f"{origin} is not signed by Debian: it carries no valid signature")
-    return bytes(verified.bytes), signers
 
 
 def _date(text: str, origin: str) -> datetime:

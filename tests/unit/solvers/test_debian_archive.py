@@ -6,7 +6,8 @@ import pysequoia
 import pytest
 
 from reprolake_builder.errors import LockError
-from reprolake_builder.solvers.debian_archive import KEYRING, read_release
+from reprolake_builder.solvers.debian_archive import read_release
+from reprolake_builder.solvers.debian_signatures import KEYRING
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 INDEX = f"SHA256:\n {'a' * 64} 123 main/binary-amd64/Packages.xz\n"
