@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from reprolake_builder.process import run
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
+_MACHINE = "x86_64"
 _ENOUGH = 5 << 30  # bytes: a base and a scientific stack, unpacked
 
 
@@ -52,6 +54,8 @@ def _sandbox(session: Session) -> Iterator[Check]:
     found = problem or sandbox.promises()["sandbox"]
     remedy = (
         "install the Debian package bubblewrap; user namespaces and overlay mounts in them must be allowed"
+        if platform.machine() == _MACHINE
+        else "build and run on a host that can, with the same lock"
     )
     yield Check(
         name="sandbox bubblewrap",
@@ -141,7 +145,7 @@ def _limits(session: Session) -> Iterator[Check]:
     yield Check(
         name="host",
         ok=overlay,
-        found=f"Linux {os.uname().release}, {os.cpu_count()} CPUs, {memory / 1e9:.0f} GB",
+        found=f"Linux {platform.release()} on {platform.machine()}, {os.cpu_count()} CPUs, {memory / 1e9:.0f} GB",
         remedy="" if overlay else "load the kernel's overlay module: modprobe overlay",
     )
 

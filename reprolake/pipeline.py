@@ -18,7 +18,7 @@ from reprolake_builder.denied import denied
 from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
 from reprolake_builder.documents.environment import EnvironmentSpec
-from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.lock import PLATFORM, EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, LocalSource, PinnedSource, record_of
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
@@ -128,6 +128,7 @@ def pin(request: Request, session: Session) -> Resolved:
         require_proof=request.require_proof,
         locked=request.locked,
         sha256=request.sha256,
+        ignore=request.ignore,
     )
     return resolve_link(asked, session.tools)
 
@@ -222,12 +223,31 @@ def read_lock(path: Path) -> EnvironmentLock:
     try:
         if path.stat().st_size > _LOCK_LIMIT:
             raise LockError(f"{path} is larger than {_LOCK_LIMIT >> 20} MiB, which no lock is")
-        return decode(path.read_bytes(), EnvironmentLock)
+        data = path.read_bytes()
+        try:
+            return decode(data, EnvironmentLock)
+        except msgspec.ValidationError:
+            _refuse_other_platform(path, data)
+            raise
     except (OSError, msgspec.DecodeError) as error:
         raise LockError(
             f"{path} is no lock that this version reads: {error}",
             hint="a lock is what `reprolake lock LINK -o FILE` writes; make it again with this version",
         ) from error
+
+
+class _Platform(msgspec.Struct):
+    platform: str
+
+
+def _refuse_other_platform(path: Path, data: bytes) -> None:
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        found = msgspec.json.decode(data, type=_Platform).platform
+        if found != PLATFORM:
+            raise LockError(
+                f"{path} is for {printable(found)}, and this version knows {PLATFORM} only",
+                hint=f"lock the repository itself again: that gives a lock for {PLATFORM}",
+            )
 
 
 def _refuse_changes(path: Path, request: Request) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -10,6 +10,8 @@ from reprolake_builder.documents.base import Document, FolderInside, Moment, Sha
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.source import GitSource, PinnedSource
 
+PLATFORM: Final = "linux/amd64"
+"""The only platform: where another one is asked for, that is an error."""
 LAYOUT = 2
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
 
@@ -171,7 +173,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
 
     version: Literal[1] = 1
     layout: Literal[2] = 2
-    platform: Literal["linux/amd64"] = "linux/amd64"
+    platform: Literal["linux/amd64"] = PLATFORM
     source: PinnedSource
     environment: EnvironmentSpec
     as_of: Moment

@@ -39,7 +39,10 @@ def version() -> tuple[int, ...]:
 def missing() -> str:
     """What this host lacks, with the remedy; "" when nothing is known to be missing."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return "the sandbox runs on Linux on x86-64 only"
+        return (
+            f"images are for linux/amd64, and this host is {platform.system()} on {platform.machine() or 'an unknown processor'}: "
+            "locks can be made here, but building and running takes Linux on x86-64"
+        )
     kernel = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
     if kernel < _OLDEST_KERNEL:
         return (
