@@ -124,3 +124,4 @@ def _submodules(empty: list[bytes], writer: TreeWriter, source: HeritageSource, 
         row = ask(tools, f"{API}/directory/{source.tree}/{quote(path)}/", Row)
         if row is not None and row.type == "rev":
             writer.submodule(path, row.target)
+            tools.progress.warn(f"The submodule {shown(path)} stays empty: Software Heritage keeps it elsewhere")
