@@ -116,7 +116,8 @@ def guessed_tags(record: Record) -> tuple[str, ...]:
     """Return what the release's tag may be called, after the record's version and title."""
     version = record.version
     release = title[3].strip() if (title := _TITLE.fullmatch(record.title)) else ""
-    spelled = [version, f"v{version}", version.removeprefix("v")] if version else []
+    other = version.removeprefix("v") if version.startswith("v") else f"v{version}"
+    spelled = [version, other] if version else []
     return tuple(dict.fromkeys(tag for tag in (*spelled, release) if tag and " " not in tag))
 
 
