@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -9,11 +10,14 @@ import tarfile
 
 import pytest
 from published import NAME, publish_to
+from small_image import base, small_image, top
 
 from reprolake_builder.compare import compare_root
 from reprolake_builder.errors import PublishError
-from reprolake_builder.publish import parse_destination
+from reprolake_builder.progress import SILENT
+from reprolake_builder.publish import parse_destination, publish
 from reprolake_builder.rootfs import flatten, layer_entries
+from reprolake_builder.store import Store
 from reprolake_builder.trees import merge
 
 
@@ -100,9 +104,45 @@ def test_skopeo_decompresses_every_layer(built_image, layout, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def loaded(built_image, session, tmp_path_factory):
+def archive(built_image, session, tmp_path_factory):
     archive = tmp_path_factory.mktemp("archive") / "image.tar"
     publish_to(f"docker-archive:{archive}", built_image, session)
+    return archive
+
+
+@pytest.mark.engine("skopeo")
+@pytest.mark.parametrize("reader", ["docker-archive", "oci-archive"])
+def test_skopeo_reads_the_archive_either_way(built_image, archive, reader):
+    """As Docker's archive and as an OCI layout in a tar file, the image has our configuration."""
+    done = subprocess.run(
+        ["skopeo", "inspect", "--config", f"{reader}:{archive}"], capture_output=True, check=True, text=True
+    )
+    assert json.loads(done.stdout) == json.loads(built_image.config)
+
+
+@pytest.mark.engine("podman")
+@pytest.mark.parametrize("form", ["oci", "docker-archive"])
+def test_podman_reads_what_the_image_is_made_of(tmp_path, form):
+    """From the layout and from the archive, podman ends with our id and every path, mode, owner, link and content."""
+    store = Store(tmp_path / "store")
+    image = small_image(store, base, top)
+    publish(image, parse_destination(f"{form}:{tmp_path}/image", NAME, {}), store, SILENT)
+    source = f"oci:{tmp_path}/image:1" if form == "oci" else f"docker-archive:{tmp_path}/image"
+    podman = functools.partial(subprocess.run, capture_output=True, text=True, check=True)
+    assert podman(["podman", "pull", "--quiet", source]).stdout.strip() == image.id.removeprefix("sha256:")
+    try:
+        if os.geteuid() == 0:
+            root = podman(["podman", "image", "mount", image.id]).stdout.strip()
+            items = flatten([layer_entries(image, layer, store) for layer in image.layers])
+            assert compare_root(image, items, os.fsencode(root), owners=True) is None
+            podman(["podman", "image", "unmount", image.id])
+    finally:
+        podman(["podman", "image", "rm", "--force", image.id])
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def loaded(archive):
     done = subprocess.run(["docker", "load", "-i", str(archive)], capture_output=True, text=True, check=True)
     yield done.stdout
     subprocess.run(["docker", "image", "rm", "-f", NAME], capture_output=True, check=True)
