@@ -13,6 +13,7 @@ from reprolake_builder.documents.lock import (
     EnvironmentLock,
     GitOrigin,
     RepositoryOrigin,
+    Rung,
     SdistOrigin,
 )
 from reprolake_builder.documents.source import (
@@ -119,16 +120,30 @@ def lock_lines(lock: EnvironmentLock) -> list[str]:
         lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")
     if lock.debian.toolchain:
         lines.append(f"toolchain   {len(lock.debian.toolchain)} Debian packages for builds, not in the image")
-    lines += [f"built       {wheel.name} {wheel.version} from {_origin(wheel)}" for wheel in lock.built]
+    lines += [_built_line(wheel) for wheel in lock.built]
     lines += [f"added       {text}" for text in lock.added]
     lines += [f"override    {text}" for text in lock.overrides]
-    lines += [f"rejected    Python {item.version}: {item.reason}" for item in lock.rejected_pythons]
+    lines += [_rung_line(rung) for rung in lock.ladder] if len(lock.ladder) > 1 else []
     lines += [f"ignored     {item.path}: {item.reason}" for item in lock.environment.unheard]
     lines += [f"note        {text}" for text in lock.notes]
     if lock.debian.unconfigured:
         names = ", ".join(lock.debian.unconfigured)
         lines.append(f"note        set-up scripts of these Debian packages are not run: {names}")
     return lines
+
+
+def _built_line(wheel: BuiltWheelLock) -> str:
+    """Return what was built, and what had to be built for it."""
+    inner = ", ".join(f"{needed.name} {needed.version}" for needed in wheel.built_requirements)
+    first = f", after {inner}" if inner else ""
+    return f"built       {wheel.name} {wheel.version} from {_origin(wheel)}{first}"
+
+
+def _rung_line(rung: Rung) -> str:
+    """Return a step of the ladder in words."""
+    return (
+        f"ladder      {rung.rung}: Python {rung.python} as of {rung.as_of:%Y-%m-%d}: {rung.reason or 'taken'}"
+    )
 
 
 def _origin(wheel: BuiltWheelLock) -> str:

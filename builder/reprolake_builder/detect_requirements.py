@@ -20,6 +20,7 @@ from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
 
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _LONGEST = 2000  # characters of a demand without its options
@@ -74,17 +75,12 @@ class RequirementsReader:
     _sources: list[AskedSource] = field(default_factory=list)
     _own: list[Asked] = field(default_factory=list)
     _unheard: list[UnheardFile] = field(default_factory=list)
-    _hashed: list[str] = field(default_factory=list)
 
     def heard(self) -> Heard:
         """What was read so far."""
-        unheard = list(self._unheard)
-        if self._hashed:
-            reason = f"{len(self._hashed)} requirements carry --hash, which is not compared: the lock pins its own SHA-256"
-            unheard.append(UnheardFile(path=self._hashed[0], reason=reason, matters=False))
         return Heard(
             files=tuple(dict.fromkeys(path for path, _ in sorted(self._seen))),
-            unheard=tuple(unheard),
+            unheard=tuple(self._unheard),
             requirements=tuple(self._requirements),
             constraints=tuple(self._constraints),
             sources=tuple(self._sources),
@@ -122,17 +118,22 @@ class RequirementsReader:
                 words = shlex.split("-" + options) if options else []
         except ValueError as error:
             raise line.refused(f"cannot be taken apart ({error})") from error
+        hashes: list[str] = []
         for name, value in _options(words, line):
-            self._take_option(name, value, line)
+            if name == "--hash":
+                hashes.append(value)
+            else:
+                self._take_option(name, value, line)
         if len(demand) > _LONGEST:
             raise line.refused("is too long")
+        sha256 = _sha256(hashes, line)
         if demand:
-            self._take_demand(demand.strip(), line)
+            self._take_demand(demand.strip(), line, sha256)
+        else:
+            _refuse_hashes(sha256, line)
 
     def _take_option(self, name: str, value: str, line: _Line) -> None:
-        if name == "--hash":
-            self._hashed.append(line.origin)
-        elif name == "--editable":
+        if name == "--editable":
             self._take_local(value, line)
         elif name in _INCLUDES:
             self._include(value, line, constraints=line.constraints or name == "--constraint")
@@ -151,9 +152,10 @@ class RequirementsReader:
         else:
             self.read(path, constraints=constraints)
 
-    def _take_demand(self, text: str, line: _Line) -> None:
+    def _take_demand(self, text: str, line: _Line, sha256: tuple[str, ...]) -> None:
         local = text.startswith((".", "/", "~")) or text.lower().endswith(_ARCHIVES)
         if _ADDRESS.match(text) or local or "/" in text.partition("@")[0].partition(";")[0]:
+            _refuse_hashes(sha256, line)
             self._take_local(text, line)
             return
         try:
@@ -164,9 +166,10 @@ class RequirementsReader:
                 hint = f"with two equals signs: {printable(text).replace('=', '==', 1)}"
             raise line.refused("is no requirement", f"write it {hint}") from error
         if requirement.url is not None:
+            _refuse_hashes(sha256, line)
             self._take_source(ask_reference(requirement, line.origin, self.given), line)
             return
-        asked = Asked(text=str(requirement), origin=line.origin)
+        asked = Asked(text=str(requirement), origin=line.origin, sha256=sha256)
         if not asked.text.isprintable():
             raise line.refused("holds control characters")
         (self._constraints if line.constraints else self._requirements).append(asked)
@@ -223,6 +226,22 @@ class _Line:
     def refused(self, reason: str, hint: str = "") -> DetectError:
         shown = printable(re.sub(r"://[^/@\s]*@", "://", self.text))[:200]
         return DetectError(f"{printable(self.origin)}: {shown!r} {reason}", hint=hint)
+
+
+def _sha256(hashes: list[str], line: _Line) -> tuple[str, ...]:
+    """Return those of the hashes that are SHA-256, which is what indexes tell. Raises DetectError when there are only others."""
+    parts = [text.partition(":") for text in hashes]
+    found = tuple(digest.lower() for kind, _, digest in parts if kind == "sha256")
+    if not all(_SHA256.fullmatch(digest) for digest in found) or (hashes and not found):
+        raise line.refused(
+            "has a hash that cannot be compared", "write it --hash=sha256: and 64 hexadecimal digits"
+        )
+    return found
+
+
+def _refuse_hashes(sha256: tuple[str, ...], line: _Line) -> None:
+    if sha256:
+        raise line.refused("has a hash, and no archive of an index is asked for", "remove the hash")
 
 
 def _options(words: list[str], line: _Line) -> Iterator[tuple[str, str]]:

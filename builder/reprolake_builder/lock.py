@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 
@@ -11,12 +11,14 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
-from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.lock import EnvironmentLock, Rung, RungName
 from reprolake_builder.engines.built import build_wheel
 from reprolake_builder.engines.workshop import Build, Commission, Made, Workshop
-from reprolake_builder.errors import LockError
-from reprolake_builder.solvers.as_of import AsOf, choose_as_of
+from reprolake_builder.errors import BuilderError, FetchError, LockError, SourceBuildError
+from reprolake_builder.providers.git_changed import last_changed
+from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
 from reprolake_builder.solvers.pypi import Choice, asking, choose
+from reprolake_builder.solvers.pypi_failure import NoChoice, Rejected, reason_of
 from reprolake_builder.solvers.pypi_requirements import required_by_package
 from reprolake_builder.solvers.python_choice import candidates
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
@@ -44,20 +46,19 @@ def lock(
 ) -> EnvironmentLock:
     """Return the lock: Python packages as of the source's date, on the newest signed state of the Python's Debian suite.
 
-    What has no wheel is built in the sandbox (by `build`). Raises LockError when no set of packages fits, SourceBuildError
-    when one cannot be built, FetchError when an index or mirror cannot be reached.
+    What has no wheel is built in the sandbox (by `build`). Where nothing fits or builds as of that date, that of the last change
+    to the environment's files is tried. Raises LockError when no set of packages fits, SourceBuildError when one cannot be
+    built, FetchError when an index or mirror cannot be reached.
     """
-    source = tree.source
-    as_of = choose_as_of(source, options.as_of, options.now)
-    toolchain = tuple(Asked(text=name, origin="--apt") for name in options.apt)
-    workshop = Workshop(Commission(tree, spec.apt, as_of, spec.sources, toolchain), tools, build)
-    choice, project = _Stage(spec, options, workshop, tools, as_of).settle()
+    job = _Job(tree, spec, options, tools, build)
+    settled = job.climb()
+    workshop, choice, project = settled.workshop, settled.choice, settled.project
     own = project.built.lock.name if project is not None else None
     wheels = tuple(wheel for wheel in choice.solution.wheels if wheel.name != own)
     built = tuple(wheel for wheel in choice.solution.built if wheel.name != own)
     notes = [choice.candidate.note]
     notes += [f"{behind.sentence}: {behind.cause}" for behind in choice.solution.behind]
-    notes += choice.solution.warnings
+    notes += choice.solution.notes
     notes += workshop.notes(built, choice.candidate.target)
     notes += project.notes if project is not None else ()
     everything = (*built, *((project.built.lock,) if project is not None else ()))
@@ -66,22 +67,101 @@ def lock(
     if len(wheels) + len(built) < len(choice.solution.wheels) + len(choice.solution.built):
         notes.append(f"the repository's own {own} takes the place of the index's")
     return EnvironmentLock(
-        source=source,
+        source=tree.source,
         environment=spec,
-        as_of=as_of.date,
-        as_of_is=as_of.origin,
+        as_of=settled.as_of.date,
+        as_of_is=settled.as_of.origin,
         debian=debian.debian,
         interpreter=debian.interpreter,
         wheels=wheels,
         built=built,
         project=project.built.lock if project is not None else None,
         byte_code=options.byte_code,
-        rejected_pythons=choice.rejected,
+        ladder=settled.ladder,
         added=choice.solution.added,
         overrides=_overrides(options),
         notes=tuple(note for note in notes if note),
         resolvers={"reprolake": version("reprolake"), "uv": version("uv")},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What was decided as of a date, by which workshop, and what was climbed on the way."""
+
+    as_of: AsOf
+    workshop: Workshop
+    choice: Choice
+    project: Made | None
+    ladder: tuple[Rung, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    tree: SourceTree
+    spec: EnvironmentSpec
+    options: LockOptions
+    tools: Tools
+    build: Build
+
+    def climb(self) -> _Settled:
+        """Return what the first rung of the ladder gives that serves."""
+        first = choose_as_of(self.tree.source, self.options.as_of, self.options.now)
+        settled = self._at(first, ())
+        if isinstance(settled, _Settled):
+            return settled
+        error = settled.error()
+        if self.options.as_of:
+            raise error  # the user has decided
+        try:
+            changed = last_changed(self.tree.source, self.spec.files, self.tools)
+        except FetchError as unreachable:
+            raise _with(
+                error, f"when its files were last changed cannot be learnt: {unreachable.message}"
+            ) from unreachable
+        if changed is None:
+            raise error
+        second = as_of_files(changed, [file.path for file in self.spec.files])
+        if second.date >= first.date:
+            raise error
+        failed = self._rungs(settled.rejected, first)
+        self.tools.progress.note(f"Nothing fits as of {first.day}; trying {second.day}: {second.origin}")
+        try:
+            again = self._at(second, failed)
+        except BuilderError as other:
+            raise _with(error, f"as of {second.day} ({second.origin}): {other.message}") from other
+        if isinstance(again, NoChoice):
+            lines = "\n".join(f"  Python {item.python}: {item.reason}" for item in again.rejected)
+            raise _with(error, f"nor does anything serve as of {second.day} ({second.origin}):\n{lines}")
+        return again
+
+    def _at(self, as_of: AsOf, climbed: tuple[Rung, ...]) -> _Settled | NoChoice:
+        """Return what is decided as of a date, after what was `climbed` in vain."""
+        toolchain = tuple(Asked(text=name, origin="--apt") for name in self.options.apt)
+        commission = Commission(self.tree, self.spec.apt, as_of, self.spec.sources, toolchain)
+        workshop = Workshop(commission, self.tools, self.build)
+        found = _Stage(self.spec, self.options, workshop, self.tools, as_of).settle()
+        if isinstance(found, NoChoice):
+            return found
+        choice, project = found
+        taken = Rejected(choice.candidate.python.version, "")
+        rungs = self._rungs((*choice.rejected, taken), as_of, "environment files" if climbed else None)
+        return _Settled(as_of, workshop, choice, project, (*climbed, *rungs))
+
+    def _rungs(
+        self, tried: Sequence[Rejected], as_of: AsOf, name: RungName | None = None
+    ) -> tuple[Rung, ...]:
+        """Return the steps that were taken as of a date."""
+        first = candidates(self.spec.python, self.options.python, as_of)[0].python.version
+        return tuple(
+            Rung(
+                rung=name or ("date" if item.python == first else "other Python"),
+                as_of=as_of.date,
+                python=item.python,
+                reason=item.reason,
+            )
+            for item in tried
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +172,28 @@ class _Stage:
     tools: Tools
     as_of: AsOf
 
-    def settle(self) -> tuple[Choice, Made | None]:
-        """Return choice and package, once what the built package requires is part of what was resolved."""
+    def settle(self) -> tuple[Choice, Made | None] | NoChoice:
+        """Return choice and package, once what the built package requires is part of what was resolved.
+
+        A Python with which the package cannot be built is passed over.
+        """
         made: dict[str, Made] = {}  # by Python
+        unbuilt: dict[str, BuilderError] = {}  # by Python
         required: tuple[str, ...] = ()
         known: tuple[Asked, ...] = ()
         pythons: tuple[Asked, ...] = ()
-        for _ in range(2 * len(PYTHONS_ON_OFFER) + 2):
-            choice = self._choose(known, pythons)
-            if self.spec.project is None:
-                return choice, None
+        for _ in range(3 * len(PYTHONS_ON_OFFER) + 2):
+            choice = self._choose(known, pythons, unbuilt)
+            if isinstance(choice, NoChoice) or self.spec.project is None:
+                return choice if isinstance(choice, NoChoice) else (choice, None)
             minor = choice.candidate.python.version
-            project = made.get(minor) or self._build(self.spec.project, choice)
+            try:
+                project = made.get(minor) or self._build(self.spec.project, choice)
+            except (LockError, SourceBuildError) as error:
+                if error.transient:
+                    raise
+                unbuilt[minor] = error
+                continue
             made[minor] = project
             wanted = _wanted_python(project)
             if wanted not in pythons and not _holds(wanted, choice):
@@ -119,15 +209,39 @@ class _Stage:
             hint="choose one Python with `--python 3.11`",
         )
 
-    def _choose(self, known: Sequence[Asked], pythons: Sequence[Asked]) -> Choice:
+    def _choose(
+        self, known: Sequence[Asked], pythons: Sequence[Asked], unbuilt: Mapping[str, BuilderError]
+    ) -> Choice | NoChoice:
         spec = self.spec
         asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
         allowed = candidates((*spec.python, *pythons), self.options.python, self.as_of)
+        left = [candidate for candidate in allowed if candidate.python.version not in unbuilt]
+        failed = [Rejected(python, reason_of(error, self.as_of)) for python, error in unbuilt.items()]
+        serving = {candidate.python.version for candidate in allowed}
+        demand = " and ".join(f"{asked.origin} asks for {asked.text}" for asked in pythons)
+        failed += [
+            Rejected(candidate.python.version, demand)
+            for candidate in candidates(spec.python, self.options.python, self.as_of)
+            if candidate.python.version not in serving
+        ]
+        if not left:
+            return NoChoice(asked.demands, self.as_of, tuple(failed), tuple(unbuilt.values()))
         with self.tools.progress.step("Resolving Python packages"):
-            return choose(asked, allowed, self.tools, self.workshop)
+            found = choose(asked, left, self.tools, self.workshop)
+        rejected = (*failed, *found.rejected)
+        if isinstance(found, NoChoice):
+            return replace(found, rejected=rejected, failures=(*unbuilt.values(), *found.failures))
+        return replace(found, rejected=rejected)
 
     def _build(self, project: str, choice: Choice) -> Made:
         return self.workshop.project(project, self.spec.build_requirements, choice.candidate.target)
+
+
+def _with(error: LockError | SourceBuildError, more: str) -> LockError | SourceBuildError:
+    """Return the error with a further line."""
+    if isinstance(error, SourceBuildError):
+        return SourceBuildError(f"{error.message}\n{more}", hint=error.hint, log=error.log)
+    return LockError(f"{error.message}\n{more}", hint=error.hint)
 
 
 def _wanted_python(project: Made) -> Asked:

@@ -102,7 +102,10 @@ def test_a_lock_says_all_that_was_decided(tree, tools):
     assert (made.debian.suite, made.interpreter.version) == ("bookworm", TARGETS["3.11"].version)
     assert versions(made).keys() == {"alpha", "ipykernel", "pip", "setuptools", "wheel"}
     assert made.added[0] == "ipykernel: no kernel was declared"
-    assert [item.version for item in made.rejected_pythons] == ["3.13"]
+    assert [(rung.rung, rung.python, bool(rung.reason)) for rung in made.ladder] == [
+        ("other Python", "3.13", True),
+        ("date", "3.11", False),
+    ]
     assert made.overrides == ("--ignore Dockerfile",)
     assert made.resolvers.keys() == {"uv", "reprolake"}
     assert (made.project, made.notes, builder.builds) == (None, (), [])
@@ -166,4 +169,4 @@ def test_requirements_of_the_built_package_can_change_the_python(tree, tools):
         TARGETS["3.11"].version,
         TARGETS["3.9"].version,
     ]
-    assert "beta has no wheel for Python 3.11" in made.rejected_pythons[-1].reason
+    assert "beta has no wheel for Python 3.11" in made.ladder[-2].reason

@@ -23,6 +23,7 @@ from reprolake_builder.progress import SILENT
 from reprolake_builder.site import Site
 from reprolake_builder.solvers.as_of import AsOf, choose_as_of
 from reprolake_builder.solvers.pypi import Choice, Solution, asking, choose, solve_build
+from reprolake_builder.solvers.pypi_failure import NoChoice
 from reprolake_builder.solvers.pypi_target import TARGETS
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.solvers.python_choice import candidates
@@ -79,7 +80,10 @@ def chosen(
     constraints: tuple[str, ...] = (),
 ) -> Choice:
     date = date or as_of()
-    return choose(asking(asked(*texts), asked(*constraints), date), candidates((), python, date), tools)
+    found = choose(asking(asked(*texts), asked(*constraints), date), candidates((), python, date), tools)
+    if isinstance(found, NoChoice):
+        raise found.error()
+    return found
 
 
 def versions(solution: Solution | tuple[WheelLock, ...]) -> dict[str, str]:
@@ -167,7 +171,7 @@ def test_the_newest_python_with_wheels_for_the_whole_set_is_taken(index, tools):
     index.add(*alpha_for("cp39-cp39-manylinux_2_17_x86_64", "cp313-cp313-manylinux_2_17_x86_64"))
     found = chosen(tools, "alpha")
     assert found.solution.target.minor == "3.9"
-    assert [(item.version, item.reason) for item in found.rejected] == [
+    assert [(item.python, item.reason) for item in found.rejected] == [
         ("3.13", "it was released on 2024-10-07, after 2022-12-01"),
         ("3.11", "alpha has no wheel for Python 3.11 as of 2022-12-01"),
     ]
@@ -204,7 +208,7 @@ def test_when_every_python_needs_the_old_release_the_first_is_taken_and_it_is_to
         "alpha went back to 1.0 of 2016-01-01, while 5.0 of 2022-11-01 was current"
     )
     assert behind.cause == "held back by beta"
-    assert [item.version for item in found.rejected] == ["3.13", "3.9"]
+    assert [item.python for item in found.rejected] == ["3.9", "3.13"]
 
 
 @pytest.mark.parametrize(
@@ -271,11 +275,11 @@ def test_nothing_fits_is_told_for_every_python(index, tools):
 def test_build_requirements_are_dated_and_setuptools_may_know_a_later_python(index, tools):
     """They are of the date; only for a Python that came later setuptools and wheel may be younger, and that is noted."""
     index.add(Upload("setuptools", "75.0.0", "2025-01-01"), Upload("wheel", "0.45", "2025-01-01"))
-    wheels, notes = solve_build(asked("setuptools>=40"), TARGETS["3.11"], as_of(), tools)
-    assert (versions(wheels), notes) == ({"setuptools": "65.6.3", "wheel": "0.38.4"}, ())
-    wheels, notes = solve_build(asked("setuptools>=40"), TARGETS["3.13"], as_of(), tools)
-    assert versions(wheels) == {"setuptools": "75.0.0", "wheel": "0.45"}
-    assert "Python 3.13 came after 2022-12-01" in notes[0]
+    found = solve_build(asked("setuptools>=40"), TARGETS["3.11"], as_of(), tools)
+    assert (versions(found.wheels), found.notes) == ({"setuptools": "65.6.3", "wheel": "0.38.4"}, ())
+    found = solve_build(asked("setuptools>=40"), TARGETS["3.13"], as_of(), tools)
+    assert versions(found.wheels) == {"setuptools": "75.0.0", "wheel": "0.45"}
+    assert "Python 3.13 came after 2022-12-01" in found.notes[0]
 
 
 def test_a_backend_that_cannot_be_had_is_told_as_such(index, tools):
@@ -394,7 +398,7 @@ def test_a_withdrawn_release_that_is_pinned_is_told(index, tools):
     index.add(Upload("alpha", "1.0", "2022-06-01", yanked=True))
     solution = chosen(tools, "alpha==1.0", python="3.11").solution
     assert versions(solution)["alpha"] == "1.0"
-    assert any("alpha==1.0" in warning and "yanked" in warning for warning in solution.warnings)
+    assert any("alpha==1.0" in warning and "yanked" in warning for warning in solution.notes)
 
 
 # ---------------------------------------------------------------------- what must never happen

@@ -13,6 +13,7 @@ from reprolake_builder.download import Downloader, Wanted
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi import Choice, asking, choose
+from reprolake_builder.solvers.pypi_failure import NoChoice
 from reprolake_builder.solvers.pypi_target import TARGETS
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.solvers.pypi_uv import Question, Uv
@@ -35,7 +36,10 @@ def moment(day: str) -> AsOf:
 
 def chosen(tools: Tools, day: str, *texts: str, python: str = "") -> Choice:
     asked = tuple(Asked(text=text, origin=f"requirements.txt:{line}") for line, text in enumerate(texts, 1))
-    return choose(asking(asked, (), moment(day)), candidates((), python, moment(day)), tools)
+    found = choose(asking(asked, (), moment(day)), candidates((), python, moment(day)), tools)
+    if isinstance(found, NoChoice):
+        raise found.error()
+    return found
 
 
 def test_an_undeclared_python_is_the_newest_of_the_time_and_all_is_dated(tools):
@@ -47,7 +51,7 @@ def test_an_undeclared_python_is_the_newest_of_the_time_and_all_is_dated(tools):
     assert wheels["numpy"].filename.startswith("numpy-1.23.5-cp311-cp311-manylinux_2_17_x86_64")
     assert (wheels["ipykernel"].version, wheels["matplotlib-inline"].version) == ("6.17.1", "0.1.6")
     assert (wheels["pip"].version, wheels["setuptools"].version) == ("22.3.1", "65.6.3")
-    assert [(item.version, "2024-10-07" in item.reason) for item in found.rejected] == [("3.13", True)]
+    assert [(item.python, "2024-10-07" in item.reason) for item in found.rejected] == [("3.13", True)]
 
 
 def test_time_travel_reaches_back_before_the_python(tools):

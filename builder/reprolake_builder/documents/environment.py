@@ -26,10 +26,14 @@ class UnheardFile(Document, frozen=True, kw_only=True):
 
 
 class Asked(Document, frozen=True, kw_only=True):
-    """Text of one demand and where it stands, as `file:line` relative to the source's root (or "--python" and the like)."""
+    """Text of one demand and where it stands, as `file:line` relative to the source's root (or "--python" and the like).
+
+    Where `sha256` is not empty, the archive that meets the demand has to have one of these.
+    """
 
     text: str
     origin: str
+    sha256: tuple[Sha256, ...] = ()
 
 
 class AskedSource(Document, frozen=True, kw_only=True):

@@ -148,17 +148,28 @@ class BuiltWheelLock(Document, frozen=True, kw_only=True):
     sha256: Sha256
     origin: Origin
     build_requirements: tuple[WheelLock, ...]
+    built_requirements: tuple[BuiltWheelLock, ...] = ()
     toolchain: bool = False
     variables: dict[VariableName, VariableValue]
     files: dict[str, str]
     requested: bool = False
 
 
-class RejectedPython(Document, frozen=True, kw_only=True):
-    """A Python that was on offer and not taken."""
+RungName = Literal["date", "other Python", "environment files"]
 
-    version: str
-    reason: str
+
+class Rung(Document, frozen=True, kw_only=True):
+    """A step of the ladder that locking climbs: `python` with packages as of the cut-off `as_of` (UTC).
+
+    First comes the newest Python of the source's date, or of the one that was asked for ("date"); then the others on offer
+    ("other Python"); at last all of these as of the day on which the files that describe the environment were last changed
+    ("environment files"). `reason` tells why it was not taken, "" for the one that was.
+    """
+
+    rung: RungName
+    as_of: Moment
+    python: str
+    reason: str = ""
 
 
 class EnvironmentLock(Document, frozen=True, kw_only=True):
@@ -166,9 +177,9 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
 
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
     `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; they are
-    laid out with byte code, or without. The standard library always has it.
-    `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people, such as a
-    resolution that had to go back to an old release.
+    laid out with byte code, or without. The standard library always has it. `ladder` holds what was not taken and why, and at
+    its end what was. `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people,
+    such as a resolution that had to go back to an old release.
     """
 
     version: Literal[1] = 1
@@ -184,7 +195,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     built: tuple[BuiltWheelLock, ...] = ()
     project: BuiltWheelLock | None = None
     byte_code: bool = True
-    rejected_pythons: tuple[RejectedPython, ...] = ()
+    ladder: tuple[Rung, ...] = ()
     added: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -49,22 +49,35 @@ if "SETUPTOOLS_SCM_PRETEND_VERSION" in os.environ and not os.path.exists(".git")
     # Tells setuptools_scm that all files here are git's, so that data files are packed as from a checkout.
     with open(".git_archival.txt", "w") as stream:
         stream.write("node: " + 40 * "0" + "\\n")
-module, _, attribute = table["build-backend"].partition(":")
-backend = importlib.import_module(module)
-for name in filter(None, attribute.split(".")):
-    backend = getattr(backend, name)
-missing = []
-for asked in getattr(backend, "get_requires_for_build_wheel", lambda settings: [])({{}}):
-    try:
-        version(re.match(r"[\\w.-]+", asked).group())
-    except PackageNotFoundError:
-        if met is not None and asked not in met:
-            missing.append(asked)
-if missing:
-    with open("/out/{_ASKED}", "w") as stream:
-        json.dump(missing, stream)
-else:
-    backend.build_wheel("/out", {{}}, None)
+
+def load():
+    module, _, attribute = table["build-backend"].partition(":")
+    backend = importlib.import_module(module)
+    for name in filter(None, attribute.split(".")):
+        backend = getattr(backend, name)
+    return backend
+
+def ask():
+    missing = []
+    for asked in getattr(load(), "get_requires_for_build_wheel", lambda settings: [])({{}}):
+        try:
+            version(re.match(r"[\\w.-]+", asked).group())
+        except PackageNotFoundError:
+            if met is not None and asked not in met:
+                missing.append(asked)
+    if missing:
+        with open("/out/{_ASKED}", "w") as stream:
+            json.dump(missing, stream)
+
+# Each call has a process of its own, as PEP 517 wants it: distutils keeps what a first one has left.
+child = os.fork()
+if child == 0:
+    ask()
+    sys.exit()
+if os.waitpid(child, 0)[1]:
+    sys.exit(1)
+if not os.path.lexists("/out/{_ASKED}"):
+    load().build_wheel("/out", {{}}, None)
 """
 
 

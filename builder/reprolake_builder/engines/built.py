@@ -45,7 +45,10 @@ _RECORD_LIMIT = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class BuildOrder:
-    """What a wheel is built from and with: `variables` is the whole environment, `met` as in BackendCall."""
+    """What a wheel is built from and with: `variables` is the whole environment, `met` as in BackendCall.
+
+    `built_wheels` are build requirements that were built themselves.
+    """
 
     origin: Origin
     source: Source
@@ -55,6 +58,7 @@ class BuildOrder:
     variables: Mapping[str, str]
     toolchain: bool = False
     met: tuple[str, ...] | None = ()
+    built_wheels: tuple[BuiltWheelLock, ...] = ()
 
 
 class BuiltWheel(Document, frozen=True, kw_only=True):
@@ -75,7 +79,7 @@ def build_wheel(order: BuildOrder, tools: Tools) -> BuiltWheel:
     if known is not None and tools.store.has_sound_archive(known.lock.sha256):
         return known
     stack = build_stack(order.debian, order.interpreter, tools, toolchain=order.toolchain)
-    parts = make_packages(order.build_wheels, order.interpreter, stack[0], tools)
+    parts = make_packages((*order.build_wheels, *order.built_wheels), order.interpreter, stack[0], tools)
     source = order.source
     call = BackendCall(
         what=source.what,
@@ -100,14 +104,22 @@ def build_wheel(order: BuildOrder, tools: Tools) -> BuiltWheel:
 def ensure_built(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree, tools: Tools) -> None:
     """See to it that a locked wheel lies in the store, or what is made of it: build it again when it does not.
 
-    Raises BuildError naming the first file in it that came out other than it is locked.
+    What is installed for its build, and was built itself, is seen to before. Raises BuildError naming the first file in it that
+    came out other than it is locked.
     """
     key = wheel_key(
         wheel, lock.interpreter, base_key(lock.debian.base), tools.store, byte_code=lock.byte_code
     )
     if tools.store.tree(key) is not None or tools.store.has_sound_archive(wheel.sha256):
         return
+    _build_again(wheel, lock, repository, tools)
+
+
+def _build_again(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree, tools: Tools) -> None:
     _refuse_this_host(wheel, lock)
+    for needed in wheel.built_requirements:
+        if not tools.store.has_sound_archive(needed.sha256):
+            _build_again(needed, lock, repository, tools)
     order = BuildOrder(
         origin=wheel.origin,
         source=find_source(wheel, repository, tools),
@@ -117,6 +129,7 @@ def ensure_built(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree,
         variables=wheel.variables,
         toolchain=wheel.toolchain,
         met=None,
+        built_wheels=wheel.built_requirements,
     )
     built = build_wheel(order, tools).lock
     if built.sha256 != wheel.sha256:
@@ -159,7 +172,7 @@ def _key(order: BuildOrder) -> Sha256:
             "origin": order.origin,
             "debian": sorted(deb.sha256 for deb in debs),
             "interpreter": order.interpreter,
-            "build": [wheel.sha256 for wheel in order.build_wheels],
+            "build": [*(w.sha256 for w in order.build_wheels), *(w.sha256 for w in order.built_wheels)],
             "variables": dict(order.variables),
             "toolchain": order.toolchain,
         }
@@ -182,6 +195,7 @@ def _described(order: BuildOrder, packed: Path, sha256: Sha256) -> BuiltWheel:
         sha256=sha256,
         origin=order.origin,
         build_requirements=order.build_wheels,
+        built_requirements=order.built_wheels,
         toolchain=order.toolchain,
         variables=dict(order.variables),
         files=_files(packed),

@@ -36,13 +36,12 @@ from reprolake_builder.providers.git_describe import describe_folder, describe_s
 from reprolake_builder.providers.links import parse_git_link
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
-from reprolake_builder.solvers.pypi import solve_build
+from reprolake_builder.solvers.pypi import BuildSet, solve_build
 from reprolake_builder.solvers.pypi_requirements import Demand, allowed_versions
 from reprolake_builder.solvers.pypi_sdists import Sdist, Search, find_sdist, keep_url
-from reprolake_builder.solvers.pypi_supply import Lack
+from reprolake_builder.solvers.pypi_supply import BuildNeed, Lack
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_uv import Direct
-from reprolake_builder.solvers.pypi_words import wheelless
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.tools import Tools
 from reprolake_builder.trees import MTIME
@@ -51,6 +50,8 @@ Build = Callable[[BuildOrder, Tools], BuiltWheel]
 _LINKED = "what built packages are linked with"
 _ATTEMPTS = 6  # builds of one package, each with more of what the one before lacked
 _MOST_VERSIONS = 4  # of one package that are built in search of one that fits
+DEEPEST = 8
+"""How many packages may be built one for the build of another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +76,45 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
+Shelf = dict[str, dict[NormalizedName, dict[Version, Made]]]
+"""Wheels that were built, by Python, name and version."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A wheel to be built: `epoch` is SOURCE_DATE_EPOCH in seconds, `demands` are those of the whole set."""
+    """A wheel to be built: `epoch` is SOURCE_DATE_EPOCH in seconds, `demands` are those of the whole set.
+
+    `chain` names what it is built for and at its end itself.
+    """
 
     origin: Origin
     source: Source
     requirements: tuple[Asked, ...]
     epoch: int
     demands: tuple[Demand, ...] = ()
+    chain: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Bench:
+    """A Supplier of what is built for the build of something else: `chain` names that, outermost first."""
+
+    workshop: Workshop
+    chain: tuple[str, ...]
+
+    def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
+        """Return the build requirements that were built for the target so far."""
+        made = self.workshop.for_builds.get(target.minor, {}).values()
+        return tuple(item.built.lock for versions in made for item in versions.values())
+
+    def direct(self, target: Target) -> tuple[Direct, ...]:
+        """Return no wheels: what is asked for by where it is builds nothing."""
+        del target
+        return ()
+
+    def supply(self, lack: Lack) -> bool:
+        """Build what lacks a wheel. Raises SourceBuildError when that needs, in its turn, what it is built for."""
+        return self.workshop.supply_from(self.workshop.for_builds, lack, self.chain)
 
 
 @dataclass(slots=True)
@@ -93,7 +124,8 @@ class Workshop:
     commission: Commission
     tools: Tools
     build: Build = build_wheel
-    _made: dict[str, dict[NormalizedName, dict[Version, Made]]] = field(default_factory=dict)
+    for_builds: Shelf = field(default_factory=dict)
+    _made: Shelf = field(default_factory=dict)
     _direct: dict[str, dict[AskedSource, Made]] = field(default_factory=dict)
     _pinned: dict[AskedSource, GitSource] = field(default_factory=dict)
     _versions: dict[PinnedSource, str] = field(default_factory=dict)
@@ -162,16 +194,21 @@ class Workshop:
 
     def supply(self, lack: Lack) -> bool:
         """Build what lacks a wheel from its source distribution, and return whether there was one."""
+        return self.supply_from(self._made, lack, ())
+
+    def supply_from(self, shelf: Shelf, lack: Lack, chain: tuple[str, ...]) -> bool:
+        """Build what lacks a wheel onto the shelf, for what the `chain` names."""
         supplied = False
-        for text in wheelless(lack.words):
+        for text in lack.names:
             name = canonicalize_name(text)
-            made = self._made.setdefault(lack.target.minor, {}).setdefault(name, {})
+            made = shelf.setdefault(lack.target.minor, {}).setdefault(name, {})
             search = Search(
                 name, lack.target, self.commission.as_of.cutoff, lack.demands, lack.words, frozenset(made)
             )
             sdist = find_sdist(search, self.tools) if len(made) < _MOST_VERSIONS else None
-            if sdist is not None and not set(sdist.elsewhere) & set(lack.elsewhere):
-                made[sdist.version] = self._from_sdist(sdist, lack)
+            if sdist is not None and not set(sdist.elsewhere) & {lack.target.minor, *lack.elsewhere}:
+                _refuse_circle(name, chain)
+                made[sdist.version] = self._from_sdist(sdist, lack, (*chain, name))
                 supplied = True
         return supplied
 
@@ -209,14 +246,14 @@ class Workshop:
             self._pinned[asked] = resolve_dated(link, self.commission.as_of.cutoff, self.tools)
         return self._pinned[asked]
 
-    def _from_sdist(self, sdist: Sdist, lack: Lack) -> Made:
+    def _from_sdist(self, sdist: Sdist, lack: Lack, chain: tuple[str, ...]) -> Made:
         tools = self.tools
         source = sdist_source(sdist.origin, sdist.url, tools)
         keep_url(sdist, tools)
         size = tools.store.archive(sdist.origin.sha256).stat().st_size
         origin = msgspec.structs.replace(sdist.origin, size=size)
         epoch = MTIME if sdist.uploaded is None else int(sdist.uploaded.timestamp())
-        made = self._make(_Job(origin, source, _requires(source), epoch, lack.demands), lack.target)
+        made = self._make(_Job(origin, source, _requires(source), epoch, lack.demands, chain), lack.target)
         pin = made.built.lock
         if (pin.name, Version(pin.version)) != (sdist.name, sdist.version):
             raise SourceBuildError(
@@ -231,21 +268,24 @@ class Workshop:
         asked = list(job.requirements)
         met: tuple[str, ...] = ()
         added: list[str] = []
+        bench = _Bench(self, job.chain or (job.source.what,))
+        need = BuildNeed(job.source.what, bench)
         while True:
-            wheels, notes = solve_build(asked, target, self.commission.as_of, self.tools, job.source.what)
+            found = solve_build(asked, target, self.commission.as_of, self.tools, need)
             version, note = self._scm_variables(job, asked)
             order = BuildOrder(
                 origin=job.origin,
                 source=job.source,
                 debian=solved.debian,
                 interpreter=solved.interpreter,
-                build_wheels=wheels,
+                build_wheels=found.wheels,
+                built_wheels=found.built,
                 variables=environment(job.epoch, version),
                 toolchain=toolchain,
                 met=met,
             )
             try:
-                return Made(self.build(order, self.tools), (*notes, *added, *note))
+                return Made(self.build(order, self.tools), (*self._notes_of(found, target), *added, *note))
             except MoreAskedError as error:
                 more = _holding(error.asked, job.source.what, target)
                 met += error.asked
@@ -260,6 +300,15 @@ class Workshop:
             asked += more
             if len(met) + len(added) > _ATTEMPTS:
                 raise failure
+
+    def _notes_of(self, found: BuildSet, target: Target) -> tuple[str, ...]:
+        """Return what is to be known about what is installed for a build."""
+        taken = {wheel.sha256 for wheel in found.built}
+        made = [
+            item for of_name in self.for_builds.get(target.minor, {}).values() for item in of_name.values()
+        ]
+        inner = [note for item in made if item.built.lock.sha256 in taken for note in item.notes]
+        return (*found.notes, *inner)
 
     def _scm_variables(self, job: _Job, asked: list[Asked]) -> tuple[dict[str, str], tuple[str, ...]]:
         """Return the version for a package that takes it from git, as variables of its build, and a note."""
@@ -290,6 +339,21 @@ class Workshop:
             day = f"{source.date:%Y%m%d}" if changed else ""
             self._versions[source] = scm_version(found, day) if found is not None else ""
         return self._versions[source]
+
+
+def _refuse_circle(name: NormalizedName, chain: tuple[str, ...]) -> None:
+    """Return when what the chain names may have the package built for it."""
+    way = " needs ".join((*chain, name))
+    if name in chain:
+        raise SourceBuildError(
+            f"none of these has a wheel, and each has to be built before the other: {way}",
+            hint="choose a version that has a wheel, or another Python with `--python X.Y`",
+        )
+    if len(chain) > DEEPEST:
+        raise SourceBuildError(
+            f"more than {DEEPEST} packages would have to be built one for the other: {way}",
+            hint="choose versions that have wheels, or another Python with `--python X.Y`",
+        )
 
 
 def _requires(source: Source) -> tuple[Asked, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -50,6 +51,12 @@ def choose_as_of(source: PinnedSource, override: str, now: datetime) -> AsOf:
     if graced >= now:
         return AsOf(now, f"now: the day of grace after the {kind} is not over", hides=False)
     return AsOf(graced, f"{kind} + 1 day", hides=True)
+
+
+def as_of_files(changed: datetime, paths: Sequence[str]) -> AsOf:
+    """Return the cut-off for files that were last `changed` then (UTC), with a day of grace."""
+    what = paths[0] if len(paths) == 1 else "the environment files"
+    return AsOf(changed.replace(microsecond=0) + GRACE, f"last change of {what} + 1 day", hides=True)
 
 
 def parse_as_of(text: str, now: datetime) -> AsOf:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,13 +10,14 @@ import msgspec
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.environment import Asked
-from reprolake_builder.documents.lock import BuiltWheelLock, RejectedPython, WheelLock
+from reprolake_builder.documents.lock import BuiltWheelLock, WheelLock
 from reprolake_builder.download import Wanted
 from reprolake_builder.errors import BuilderError, LockError, SourceBuildError
 from reprolake_builder.solvers.as_of import AsOf
+from reprolake_builder.solvers.pypi_failure import RELAX, NoChoice, Rejected, explained, reason_of
 from reprolake_builder.solvers.pypi_index import Behind, Resolved, find_behind
-from reprolake_builder.solvers.pypi_requirements import Demand, parse_all, places
-from reprolake_builder.solvers.pypi_supply import Lack, Supplier, WheelsOnly
+from reprolake_builder.solvers.pypi_requirements import Demand, hashes_of, origins_of, parse_all
+from reprolake_builder.solvers.pypi_supply import BuildNeed, Lack, Supplier, WheelsOnly
 from reprolake_builder.solvers.pypi_target import Target, rank_of
 from reprolake_builder.solvers.pypi_urls import remember
 from reprolake_builder.solvers.pypi_uv import Answer, Found, Question, Uv, Wheel
@@ -29,12 +29,10 @@ from reprolake_builder.tools import Tools
 KERNEL = canonicalize_name("ipykernel")
 _LARGEST_WHEEL = 16 << 30  # bytes
 _WHEELS_ONLY = WheelsOnly()
-_RELAX = (
-    "relax the requirement, choose a later date with `--as-of DATE`, or another Python with `--python X.Y`"
-)
+_NEED = BuildNeed("the repository's package", _WHEELS_ONLY)
 _MOST_BUILDS = 40  # wheels built for one Python
-OWN_PACKAGE = "the repository's package"
 _BUILD_TOOLS = ("setuptools", "wheel", "packaging")
+_KERNEL_PARTS = ("debugpy", "psutil", "pyzmq", "tornado")  # those of a kernel's parts that are compiled
 _CATCHING_UP = timedelta(days=365)
 
 
@@ -61,7 +59,7 @@ class Solution:
     built: tuple[BuiltWheelLock, ...]
     added: tuple[str, ...]
     behind: tuple[Behind, ...]
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Choice:
 
     solution: Solution
     candidate: Candidate
-    rejected: tuple[RejectedPython, ...]
+    rejected: tuple[Rejected, ...]
 
 
 def asking(requirements: Sequence[Asked], constraints: Sequence[Asked], as_of: AsOf) -> Asking:
@@ -92,6 +90,7 @@ def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHE
         direct=supplier.direct(target),
     )
     whole = replace(question, requirements=(*question.requirements, *_additions(target)))
+    whole, younger = _with_younger(whole, asked, target)
     try:
         answer = uv.resolve(whole, target)
     except UnsatisfiableError as error:
@@ -108,101 +107,150 @@ def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHE
     rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in taken}}
     return Solution(
         target,
-        _pin(rest, target, tools, direct),
+        _pin(rest, target, tools, direct, asked.demands),
         taken,
         tuple(f"{name}: {_additions(target)[name]}" for name in additions),
         find_behind(resolved, watched, uv, tools.downloader),
-        answer.warnings,
+        (*answer.warnings, *(younger if KERNEL in additions else ())),
     )
 
 
+def _with_younger(whole: Question, asked: Asking, target: Target) -> tuple[Question, tuple[str, ...]]:
+    """Return the question for a Python that came after the cut-off, whose kernel has to know it, and a note.
+
+    What the set itself asks for stays as of the cut-off.
+    """
+    until = _caught_up(target, asked.as_of)
+    named = {demand.name for demand in asked.requirements}
+    parts = [name for name in _KERNEL_PARTS if canonicalize_name(name) not in named]
+    if until is None or KERNEL in named or not parts:
+        return whole, ()
+    note = f"{' and '.join(parts)} that the added kernel needs may be of {until:%Y-%m-%d}: Python {target.minor} came after {asked.as_of.day}"
+    return replace(whole, later=tuple((name, until) for name in parts)), (note,)
+
+
+def _caught_up(target: Target, as_of: AsOf) -> datetime | None:
+    """Return when (UTC) packages had taken up a Python that came after the cut-off; None for one that was there."""
+    released = datetime.combine(PYTHONS_ON_OFFER[target.minor].released, datetime.min.time(), UTC)
+    return released + _CATCHING_UP if as_of.cutoff is not None and as_of.cutoff < released else None
+
+
 def choose(
-    asked: Asking, candidates: Sequence[Candidate], tools: Tools, supplier: Supplier | None = None
-) -> Choice:
+    asked: Asking, candidates: Sequence[Candidate], tools: Tools, supplier: Supplier = _WHEELS_ONLY
+) -> Choice | NoChoice:
     """Return the solution for the first candidate whose whole set resolves to wheels that are not much older than they need be.
 
     When every candidate that resolves has such old releases, the first of these is taken. `candidates` are in order of
     preference. What has no wheel at all `supplier` builds; what has one for another candidate, only when no candidate does
-    without. Raises LockError that says for each why it does not do, SourceBuildError when a build failed.
+    without. Raises LockError or FetchError (transient) when the index cannot be reached.
     """
-    trial = _try_all(asked, candidates, tools, supplier or _WHEELS_ONLY, patient=True)
-    if trial.choice is None and supplier is not None and len(candidates) > 1:
+    trial = _try_all(asked, candidates, tools, supplier, patient=len(candidates) > 1)
+    unbuilt = any(behind.lacking for old, _ in trial.old for behind in old.behind)
+    if trial.choice is None and len(candidates) > 1 and (unbuilt or not trial.old):
         trial = _try_all(asked, candidates, tools, supplier, patient=False)
-    if trial.choice is None:
-        raise _nothing_fits(asked, trial.rejected, trial.failures)
-    return trial.choice
+    if trial.choice is not None:
+        return trial.choice
+    if not trial.old:
+        return NoChoice(asked.demands, asked.as_of, trial.rejected, trial.failures)
+    taken, candidate = trial.old[0]
+    others = tuple(item for item in trial.rejected if item.python != candidate.python.version)
+    return Choice(taken, candidate, (*_unreleased(others, candidate, candidates, asked.as_of), *others))
 
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """What became of the candidates: a choice, or the reasons why there is none."""
+    """What became of the candidates: a choice, or those that resolve to `old` releases, and why the others were rejected."""
 
     choice: Choice | None
-    rejected: list[RejectedPython]
-    failures: list[BuilderError]
+    old: tuple[tuple[Solution, Candidate], ...]
+    rejected: tuple[Rejected, ...]
+    failures: tuple[BuilderError, ...]
 
 
 def _try_all(
     asked: Asking, candidates: Sequence[Candidate], tools: Tools, supplier: Supplier, *, patient: bool
 ) -> _Trial:
-    rejected: list[RejectedPython] = []
+    rejected: list[Rejected] = []
     old: list[tuple[Solution, Candidate]] = []
     failures: list[BuilderError] = []
+    choice: Choice | None = None
     for candidate in candidates:
-        minor = candidate.python.version
         others = tuple(other.python.version for other in candidates if other is not candidate)
         try:
             solution = _supplied(asked, candidate.target, tools, supplier, others if patient else ())
-        except UnsatisfiableError as error:
+        except (LockError, SourceBuildError) as error:
+            if error.transient:
+                raise
             failures.append(error)
-            reason = f"{error.refusal.reason} as of {asked.as_of.day}"
-        except SourceBuildError as error:
-            failures.append(error)
-            reason = error.message.partition("\n")[0].rstrip(":")
+            reason = reason_of(error, asked.as_of)
         else:
             certain = [behind for behind in solution.behind if behind.certain]
             if not certain:
-                final = _with_unreleased(rejected, minor, candidates, asked.as_of)
-                return _Trial(Choice(solution, candidate, final), rejected, failures)
+                passed = _unreleased(rejected, candidate, candidates, asked.as_of)
+                choice = Choice(solution, candidate, (*passed, *rejected))
+                break
             old.append((solution, candidate))
             reason = f"{certain[0].sentence}: {certain[0].cause}"
-        rejected.append(RejectedPython(version=minor, reason=reason))
-    if not old:
-        return _Trial(None, rejected, failures)
-    taken, candidate = old[0]
-    minor = candidate.python.version
-    final = _with_unreleased([p for p in rejected if p.version != minor], minor, candidates, asked.as_of)
-    return _Trial(Choice(taken, candidate, final), rejected, failures)
+        rejected.append(Rejected(candidate.python.version, reason))
+    return _Trial(choice, tuple(old), tuple(rejected), tuple(failures))
 
 
 def _supplied(
     asked: Asking, target: Target, tools: Tools, supplier: Supplier, elsewhere: tuple[str, ...]
 ) -> Solution:
-    """Return the solution for one target, with wheels built as long as they help."""
+    """Return the solution for one target, with wheels built as long as they help.
+
+    Where a package went back to an old release for want of a wheel, that is built unless there are other Pythons to try; when
+    its build fails the old release stays, and its cause tells.
+    """
+    failed: dict[str, str] = {}  # by name, and why, "" where that was not the build's failure
     for _ in range(_MOST_BUILDS):
         try:
-            return solve(asked, target, tools, supplier)
+            solution = solve(asked, target, tools, supplier)
         except UnsatisfiableError as error:
-            if not supplier.supply(Lack(error.refusal.whole, asked.demands, target, elsewhere)):
+            refusal = error.refusal
+            if not supplier.supply(Lack(refusal.lacking, asked.demands, target, elsewhere, refusal.whole)):
                 raise
+            continue
+        unbuilt = tuple(name for behind in solution.behind for name in behind.lacking if name not in failed)
+        if elsewhere or not unbuilt:
+            return replace(solution, behind=tuple(_with_failures(b, failed) for b in solution.behind))
+        for name in unbuilt:
+            failed[name] = ""
+            try:
+                supplier.supply(Lack((name,), asked.demands, target))
+            except (LockError, SourceBuildError) as error:
+                if error.transient:
+                    raise
+                failed[name] = reason_of(error, asked.as_of)
     raise LockError(
         f"the set needs more than {_MOST_BUILDS} packages to be built from source for Python {target.minor}",
-        hint=_RELAX,
+        hint=RELAX,
     )
 
 
-def _explained(error: UnsatisfiableError, asked: Asking, minor: str) -> BuilderError:
-    """Return the error for one Python: what does not fit as of which date, and where each demand stands."""
-    return _nothing_fits(asked, [RejectedPython(version=minor, reason=error.refusal.reason)], [error])
+def _with_failures(behind: Behind, failed: Mapping[str, str]) -> Behind:
+    reasons = [failed[name] for name in behind.lacking if failed.get(name)]
+    return replace(behind, cause=", and ".join([behind.cause, *reasons])) if reasons else behind
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSet:
+    """What is installed for a build: wheels of the index and `built` ones. `notes` are facts for people."""
+
+    wheels: tuple[WheelLock, ...]
+    built: tuple[BuiltWheelLock, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def solve_build(
-    requirements: Sequence[Asked], target: Target, as_of: AsOf, tools: Tools, what: str = OWN_PACKAGE
-) -> tuple[tuple[WheelLock, ...], tuple[str, ...]]:
-    """Return the wheels that build `what`, and notes.
+    requirements: Sequence[Asked], target: Target, as_of: AsOf, tools: Tools, need: BuildNeed = _NEED
+) -> BuildSet:
+    """Return what builds a package.
 
-    They are of the same date, but a Python that came later needs setuptools, wheel and packaging that know it: these may then
-    be up to a year younger than that Python. Raises LockError.
+    The wheels are of the same date, but a Python that came later needs setuptools, wheel and packaging that know it: these may
+    then be up to a year younger than that Python. Raises LockError, and SourceBuildError when what the build needs is built in
+    its turn and that fails.
     """
     asked = asking(requirements, (), as_of)
     names = {demand.name for demand in asked.requirements}
@@ -211,20 +259,28 @@ def solve_build(
         lines.append("wheel")  # setuptools before 70.1 asks for it in get_requires_for_build_wheel
     question = Question(tuple(lines), cutoff=as_of.cutoff)
     notes: tuple[str, ...] = ()
-    released = datetime.combine(PYTHONS_ON_OFFER[target.minor].released, datetime.min.time(), UTC)
-    if as_of.cutoff is not None and as_of.cutoff < released:
-        until = released + _CATCHING_UP
+    until = _caught_up(target, as_of)
+    if until is not None:
         question = replace(question, later=tuple((name, until) for name in _BUILD_TOOLS))
         later = f"may be of {until:%Y-%m-%d}: Python {target.minor} came after {as_of.day}"
-        notes = (f"setuptools, wheel and packaging that build {what} {later}",)
-    try:
-        answer = Uv(tools.site, tools.store).resolve(question, target)
-    except UnsatisfiableError as error:
-        raise LockError(
-            f"what builds {what} cannot be had: " + _explained(error, asked, target.minor).message,
-            hint=_RELAX,
-        ) from error
-    return _pin(answer.packages, target, tools, ()), notes
+        notes = (f"setuptools, wheel and packaging that build {need.what} {later}",)
+    for _ in range(_MOST_BUILDS):
+        question = replace(question, built=need.supplier.offered(target))
+        try:
+            answer = Uv(tools.site, tools.store).resolve(question, target)
+        except UnsatisfiableError as error:
+            refusal = error.refusal
+            if need.supplier.supply(Lack(refusal.lacking, asked.demands, target, words=refusal.whole)):
+                continue
+            raise LockError(
+                f"what builds {need.what} cannot be had: "
+                + explained(error, asked.demands, as_of, target.minor).message,
+                hint=RELAX,
+            ) from error
+        taken = _taken(answer, question.built, ())
+        rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in taken}}
+        return BuildSet(_pin(rest, target, tools, (), asked.demands), taken, notes)
+    raise LockError(f"{need.what} needs more than {_MOST_BUILDS} packages to be built before it", hint=RELAX)
 
 
 def _taken(
@@ -246,14 +302,23 @@ def _pin(
     target: Target,
     tools: Tools,
     direct: Sequence[NormalizedName],
+    demands: Sequence[Demand],
 ) -> tuple[WheelLock, ...]:
-    """Return the best wheel of each package, sorted by name, and keep their addresses for the build that may follow."""
+    """Return the best wheel of each package, sorted by name, and keep their addresses for the build that may follow.
+
+    Where demands name hashes, only wheels that have one of them count.
+    """
     ranks = target.ranks()
     chosen: list[tuple[Found, Wheel]] = []
     for found in packages.values():
         fitting = [wheel for wheel in found.wheels if rank_of(wheel.filename, ranks) is not None]
         if not fitting:
             reason = f"{found.name} {found.version} has no wheel for Python {target.minor}"
+            raise UnsatisfiableError(Refusal(reason, "", reason))
+        named = hashes_of(found.name, demands, target)
+        if named is not None and not (fitting := [wheel for wheel in fitting if wheel.sha256 in named]):
+            where = origins_of(found.name, demands, target)
+            reason = f"no wheel of {found.name} {found.version} for Python {target.minor} has a hash that {where} names"
             raise UnsatisfiableError(Refusal(reason, "", reason))
         best = max(fitting, key=lambda wheel: (rank_of(wheel.filename, ranks), wheel.filename))
         chosen.append((found, best))
@@ -292,40 +357,16 @@ def _our_fault(error: UnsatisfiableError, target: Target) -> UnsatisfiableError:
     return UnsatisfiableError(replace(error.refusal, reason=f"{ours}: {error.refusal.reason}"))
 
 
-def _with_unreleased(
-    rejected: Sequence[RejectedPython], taken: str, candidates: Sequence[Candidate], as_of: AsOf
-) -> tuple[RejectedPython, ...]:
-    """Return the rejected Pythons and those newer than the taken one that did not exist yet, newest first."""
-    tried = {python.version for python in rejected} | {taken}
+def _unreleased(
+    rejected: Sequence[Rejected], taken: Candidate, candidates: Sequence[Candidate], as_of: AsOf
+) -> tuple[Rejected, ...]:
+    """Return the Pythons that were not tried because they did not exist yet, newest first."""
+    tried = {item.python for item in rejected} | {taken.python.version}
     unreleased = [
-        RejectedPython(
-            version=candidate.python.version,
-            reason=f"it was released on {candidate.python.released}, after {as_of.day}",
+        Rejected(
+            candidate.python.version, f"it was released on {candidate.python.released}, after {as_of.day}"
         )
         for candidate in candidates
         if candidate.python.version not in tried and candidate.python.released > as_of.date.date()
     ]
-    return tuple(
-        sorted(
-            (*rejected, *unreleased),
-            key=lambda python: [int(part) for part in re.findall(r"\d+", python.version)],
-            reverse=True,
-        )
-    )
-
-
-def _nothing_fits(
-    asked: Asking, rejected: Sequence[RejectedPython], failures: Sequence[BuilderError]
-) -> BuilderError:
-    lines = "\n".join(f"  Python {python.version}: {python.reason}" for python in rejected)
-    if broken := next((error for error in failures if isinstance(error, SourceBuildError)), None):
-        others = f"\nno Python on offer has the whole set:\n{lines}" if len(rejected) > 1 else ""
-        return SourceBuildError(broken.message + others, hint=broken.hint, log=broken.log)
-    refusal = next(error.refusal for error in failures if isinstance(error, UnsatisfiableError))
-    if len(rejected) == 1:
-        head = f"no set of wheels fits Python {rejected[0].version} as of {asked.as_of.day}: {refusal.reason}"
-    else:
-        head = f"no Python on offer has wheels for the whole set as of {asked.as_of.day}:\n{lines}"
-    where = places(refusal.whole, asked.demands)
-    parts = [head, where, f"uv says for Python {rejected[0].version}:", refusal.words]
-    return LockError("\n".join(part for part in parts if part), hint=_RELAX)
+    return tuple(reversed(unreleased))

@@ -24,12 +24,14 @@ MUCH_OLDER = timedelta(days=365)
 class Behind:
     """A package that is much older than need be: `sentence` says so, without full stop; `cause` is why, as far as is known.
 
-    It is not `certain` where the index does not tell which releases there are.
+    It is not `certain` where the index does not tell which releases there are. `lacking` are packages that have no wheel for
+    the target: built from source, they may make the newest release possible.
     """
 
     sentence: str
     cause: str
     certain: bool = True
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,12 @@ def _judge(found: Found, index: str, resolved: Resolved, uv: Uv, downloader: Dow
         return None
     if newest.uploaded - current.uploaded <= MUCH_OLDER:
         return None
+    cause, lacking = _cause(found.name, newest, resolved, uv)
     return Behind(
         f"{found.name} went back to {found.version} of {current.uploaded:%Y-%m-%d}, while {newest.version} of "
         f"{newest.uploaded:%Y-%m-%d} was current",
-        _cause(found.name, newest, resolved, uv),
+        cause,
+        lacking=lacking,
     )
 
 
@@ -130,24 +134,25 @@ def _releases(
     }
 
 
-def _cause(name: NormalizedName, newest: _Release, resolved: Resolved, uv: Uv) -> str:
-    """Return why the newest release was not taken, as far as is known."""
-    minor = resolved.target.minor
+def _cause(name: NormalizedName, newest: _Release, resolved: Resolved, uv: Uv) -> tuple[str, tuple[str, ...]]:
+    """Return why the newest release was not taken, as far as is known, and the packages without a wheel behind that."""
+    target = resolved.target
+    closed = next((file.requires_python for file in newest.files if not file.is_open(target)), None)
+    if closed is not None:
+        return f"{name} {newest.version} is for Python {closed}", ()
     wheels = [file for file in newest.files if file.is_wheel]
     if not wheels:
-        return f"{name} {newest.version} has no wheel at all"
-    if closed := next((file.requires_python for file in wheels if not file.is_open(resolved.target)), None):
-        return f"{name} {newest.version} is for Python {closed}"
-    ranks: dict[Tag, int] = resolved.target.ranks()
+        return f"{name} {newest.version} has no wheel at all", (name,)
+    ranks: dict[Tag, int] = target.ranks()
     if all(rank_of(file.filename, ranks) is None for file in wheels):
-        return f"{name} {newest.version} has no wheel for Python {minor}"
+        return f"{name} {newest.version} has no wheel for Python {target.minor}", (name,)
     question = resolved.question
     try:
         uv.resolve(
-            replace(question, requirements=(*question.requirements, f"{name}=={newest.version}")),
-            resolved.target,
+            replace(question, requirements=(*question.requirements, f"{name}=={newest.version}")), target
         )
     except UnsatisfiableError as error:
         holders = [other for other in blamed_for(error.refusal.whole, name) if other != name]
-        return f"held back by {' and '.join(holders)}" if holders else error.refusal.reason
-    return "with it other packages would have to be older"
+        cause = f"held back by {' and '.join(holders)}" if holders else error.refusal.reason
+        return cause, error.refusal.lacking
+    return "with it other packages would have to be older", ()

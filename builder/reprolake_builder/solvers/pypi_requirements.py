@@ -23,11 +23,12 @@ _WORD = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A requirement or constraint: parsed, the one line that says it (`line`), and where it stands."""
+    """A requirement or constraint: parsed, the one line that says it (`line`), where it stands, and the hashes that it names."""
 
     requirement: Requirement
     line: str
     origin: str
+    sha256: frozenset[str] = frozenset()
 
     @property
     def name(self) -> NormalizedName:
@@ -62,7 +63,7 @@ def parse(asked: Asked) -> Demand:
         raise LockError(
             f"{asked.origin}: {printable(asked.text)[:200]!r} holds characters that no requirement needs"
         )
-    return Demand(requirement, line, asked.origin)
+    return Demand(requirement, line, asked.origin, frozenset(asked.sha256))
 
 
 def allowed_versions(name: NormalizedName, demands: Iterable[Demand], target: Target) -> SpecifierSet:
@@ -72,6 +73,21 @@ def allowed_versions(name: NormalizedName, demands: Iterable[Demand], target: Ta
         if demand.name == name and target.holds(demand.requirement.marker):
             together &= demand.requirement.specifier
     return together
+
+
+def hashes_of(name: NormalizedName, demands: Iterable[Demand], target: Target) -> frozenset[str] | None:
+    """Return the SHA-256 of which an archive must have one; None where no demand of that name names any."""
+    named = [demand.sha256 for demand in _hashing(name, demands, target)]
+    return frozenset.intersection(*named) if named else None
+
+
+def origins_of(name: NormalizedName, demands: Iterable[Demand], target: Target) -> str:
+    """Return where the demands stand that name hashes."""
+    return " and ".join(dict.fromkeys(demand.origin for demand in _hashing(name, demands, target)))
+
+
+def _hashing(name: NormalizedName, demands: Iterable[Demand], target: Target) -> list[Demand]:
+    return [d for d in demands if d.name == name and d.sha256 and target.holds(d.requirement.marker)]
 
 
 def places(words: str, demands: Iterable[Demand]) -> str:

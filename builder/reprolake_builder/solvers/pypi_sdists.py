@@ -13,9 +13,9 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from reprolake_builder.documents.lock import SdistOrigin
-from reprolake_builder.errors import FetchError
+from reprolake_builder.errors import FetchError, LockError
 from reprolake_builder.solvers.pypi_pages import IndexFile, read_page
-from reprolake_builder.solvers.pypi_requirements import Demand, allowed_versions
+from reprolake_builder.solvers.pypi_requirements import Demand, allowed_versions, hashes_of, origins_of
 from reprolake_builder.solvers.pypi_target import TARGETS, Target, rank_of
 from reprolake_builder.solvers.pypi_urls import remember, remembered
 from reprolake_builder.solvers.pypi_uv import Uv, Wheel
@@ -54,16 +54,28 @@ class Search:
 def find_sdist(search: Search, tools: Tools) -> Sdist | None:
     """Return the newest source distribution that the demands allow; None when there is none, or the index tells too little.
 
-    Raises FetchError (transient) when the index cannot be reached.
+    Raises FetchError (transient) when the index cannot be reached, LockError when it has none of the hashes that are asked for.
     """
     index, files = _page(search.name, tools)
     visible = [file for file in files if _is_visible(file, search.cutoff)]
-    fitting = {file.version: file for file in visible if _fits(file, search) and file.version is not None}
+    named = hashes_of(search.name, search.demands, search.target)
+    fitting: dict[Version, IndexFile] = {}
+    for file in visible:
+        if file.version is not None and _fits(file, search):
+            known = fitting.get(file.version)
+            if known is None or named is None or known.hashes["sha256"] not in named:
+                fitting[file.version] = file
     allowed = allowed_versions(search.name, search.demands, search.target)
     version = _best(fitting, allowed & _asked_by_others(search)) or _best(fitting, allowed)
     if version is None:
         return None
     file = fitting[version]
+    if named is not None and file.hashes["sha256"] not in named:
+        where = origins_of(search.name, search.demands, search.target)
+        raise LockError(
+            f"{file.filename} has none of the hashes that {where} names",
+            hint="it was replaced since, or the hashes are of other files: `pip hash FILE` tells what a file has",
+        )
     elsewhere = tuple(
         target.minor
         for target in TARGETS.values()

@@ -13,15 +13,16 @@ from reprolake_builder.solvers.pypi_uv import Direct
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """A set of packages of which some have no wheel: `words` are uv's about it.
+    """A set of packages of which those called `names` have no wheel: `words` are uv's about it.
 
     `elsewhere` are Pythons that may serve as well: what has wheels for one of them is not built here.
     """
 
-    words: str
+    names: tuple[str, ...]
     demands: tuple[Demand, ...]
     target: Target
     elsewhere: tuple[str, ...] = ()
+    words: str = ""
 
 
 class Supplier(Protocol):
@@ -54,3 +55,11 @@ class WheelsOnly:
         """Return that nothing was built."""
         del lack
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class BuildNeed:
+    """What is to be built, in words, and who builds what its build needs."""
+
+    what: str
+    supplier: Supplier

@@ -29,11 +29,15 @@ _BLAMED = r"([A-Za-z0-9][\w.-]*)(?:[=<>!~]\S*)? depends? on {held}(?![\w.-])"
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a set cannot be resolved: `reason` in one sentence without full stop, `words` as uv put it, in a few lines, `whole` all of it."""
+    """Why a set cannot be resolved: `reason` in one sentence without full stop, `words` as uv put it, in a few lines, `whole` all of it.
+
+    `lacking` are packages that have no wheel that can be used.
+    """
 
     reason: str
     words: str
     whole: str
+    lacking: tuple[str, ...] = ()
 
 
 class UnsatisfiableError(LockError):
@@ -48,7 +52,7 @@ def failure(stderr: str, minor: str) -> LockError:
     """Return the error for uv's standard error; `minor` is the Python asked for."""
     text = printable(stderr).strip()
     if "No solution found" in text and "network was disabled" not in text:
-        return UnsatisfiableError(Refusal(_reason(text, minor), _shortened(text), text))
+        return UnsatisfiableError(Refusal(_reason(text, minor), _shortened(text), text, wheelless(text)))
     network = _NETWORK.search(text) is not None and _REFUSED.search(text) is None
     if network or "network was disabled" in text:
         return LockError(

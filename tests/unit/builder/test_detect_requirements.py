@@ -38,8 +38,8 @@ def test_lines_as_pip_reads_them(tmp_path):
         tmp_path,
         "  # comment\n"
         "numpy==1.26.4 \\\n"
-        "    --hash=sha256:aaaa \\\n"
-        "    --hash=sha256:bbbb\n"
+        f"    --hash=sha256:{64 * 'a'} \\\n"
+        f"    --hash=sha256:{64 * 'B'}\n"
         "requests[socks,security] >=2, <3  # why\n"
         "tomli ; python_version<'3.11'\n"
         "\n"
@@ -55,8 +55,26 @@ def test_lines_as_pip_reads_them(tmp_path):
         ("scipy", "9"),
         ("h5py==3.1", "11"),
     ]
-    assert [(item.path, item.matters) for item in spec.unheard] == [("requirements.txt:2", False)]
-    assert "--hash" in spec.unheard[0].reason
+    assert spec.unheard == ()
+    assert [a.sha256 for a in spec.requirements] == [(64 * "a", 64 * "b"), (), (), (), (), ()]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("numpy --hash=md5:1234", "cannot be compared"),
+        ("numpy --hash=sha256:1234", "cannot be compared"),
+        ("numpy --hash sha256", "cannot be compared"),
+        (f"-e ./lib --hash=sha256:{64 * 'a'}", "no archive"),
+        (f"./lib --hash=sha256:{64 * 'a'}", "no archive"),
+        (f"a @ git+https://example.org/a.git --hash=sha256:{64 * 'a'}", "no archive"),
+    ],
+)
+def test_a_hash_that_cannot_be_honoured_is_refused(tmp_path, line, words):
+    """What no index tells, or no archive has, is never passed over in silence."""
+    folder = {"requirements.txt": f"{line}\n", "lib/setup.py": ""}
+    with pytest.raises(DetectError, match=f"requirements.txt:1: .*{words}"):
+        detect(source_tree(tmp_path, folder))
 
 
 @pytest.mark.parametrize(
