@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
-from reprolake_builder.documents.source import FilesSource, RecordPin
+from reprolake_builder.documents.base import FolderInside
+from reprolake_builder.documents.source import Address, FilesSource, RecordPin
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import ResolveError
+from reprolake_builder.git_tree import TreeError, check_path
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import Offering, pin_files
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir
 from reprolake_builder.tools import Tools
 
+_Name = Annotated[FolderInside, msgspec.Meta(min_length=1)]
 _KINDS = {"md5", "sha1", "sha256", "sha512"}
 
 
@@ -86,6 +90,8 @@ def pin_deposit(deposit: Deposit, request: LinkRequest, tools: Tools) -> FilesSo
         raise ResolveError(
             f"{named} offers no files", hint="look at its page: they may be closed, or lie elsewhere"
         )
+    for file in deposit.files:
+        _check_file(file, named)
     offering = Offering(
         url=deposit.page,
         offers=deposit.files,
@@ -112,3 +118,15 @@ def pin_deposit(deposit: Deposit, request: LinkRequest, tools: Tools) -> FilesSo
             "what arrived today is pinned"
         )
     return source if deposit.date is None else msgspec.structs.replace(source, date_is=deposit.date_is)
+
+
+def _check_file(file: Offer, named: str) -> None:
+    """Return when a file may be fetched. Raises ResolveError for a name or an address that no source may hold."""
+    try:
+        msgspec.convert(file.name, _Name)
+        msgspec.convert(file.url, Address)
+        check_path(file.name.encode())
+    except (msgspec.ValidationError, UnicodeEncodeError, TreeError) as error:
+        raise ResolveError(
+            f"the file {printable(file.name)!r} of {named} cannot be pinned: {error}"
+        ) from error
