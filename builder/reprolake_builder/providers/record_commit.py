@@ -132,7 +132,7 @@ def _published(
     short = _beginning(evidence)
     if short and at.startswith(short):
         return at
-    if full := _in_archive(evidence):
+    if full := named_commit(evidence):
         if short and not full.startswith(short):
             evidence.chain.say(f"the archive and Software Heritage disagree: {full} and {short}")
         return full
@@ -163,7 +163,8 @@ def _beginning(evidence: Evidence) -> str:
     return ""
 
 
-def _in_archive(evidence: Evidence) -> str:
+def named_commit(evidence: Evidence) -> str:
+    """Return the full id of the commit that the record's archive names, "" for none."""
     if evidence.archive is None:
         return ""
     key = evidence.archive.file.key

@@ -10,7 +10,7 @@ from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.providers.git_cache import opened
 from reprolake_builder.providers.links import GitLink
 from reprolake_builder.providers.record_candidates import Candidate, described, mentioned, named_by_files
-from reprolake_builder.providers.record_commit import Evidence, Tie, find_commit
+from reprolake_builder.providers.record_commit import Evidence, Tie, find_commit, named_commit
 from reprolake_builder.providers.record_inside import beside_the_archive, inside_the_archive
 from reprolake_builder.providers.record_proof import Proof, prove
 from reprolake_builder.tools import Tools
@@ -72,6 +72,8 @@ def connect(evidence: Evidence, subdir: str, most: int, tools: Tools) -> Connect
         if best is not None and url != best.url:
             chain.say(f"not taken: {url} ({candidate.origin})")
     if best is None:
+        if commit := named_commit(evidence):
+            chain.say(f"Software Heritage may have the commit: swh:1:rev:{commit}")
         for url in mentioned(evidence.record):
             chain.say(f"the description mentions {url}, which is not taken: give that link when it is meant")
     return best
