@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
 from reprolake_builder.archives.formats import folder_name
+from reprolake_builder.documents.citation import Citation
 from reprolake_builder.documents.lock import (
     BuiltWheelLock,
     EnvironmentLock,
@@ -126,10 +127,30 @@ def lock_lines(lock: EnvironmentLock) -> list[str]:
     lines += [_rung_line(rung) for rung in lock.ladder] if len(lock.ladder) > 1 else []
     lines += [f"ignored     {item.path}: {item.reason}" for item in lock.environment.unheard]
     lines += [f"note        {text}" for text in lock.notes]
+    lines += citation_lines(lock.citation) if lock.citation is not None else []
     if lock.debian.unconfigured:
         names = ", ".join(lock.debian.unconfigured)
         lines.append(f"note        set-up scripts of these Debian packages are not run: {names}")
     return lines
+
+
+def citation_lines(citation: Citation) -> list[str]:
+    """Return what a source says of itself, a fact a line."""
+    told = (
+        ("title", citation.title),
+        ("licence", citation.license or citation.license_text),
+        ("release", citation.version),
+        ("DOI", citation.doi),
+        ("cite", citation.citation),
+        ("keywords", ", ".join(citation.keywords)),
+    )
+    lines = [f"{label:<12}{value}" for label, value in told if value]
+    for author in citation.authors:
+        known = "; ".join(filter(None, (author.affiliation, author.orcid)))
+        lines.append(f"author      {author.name}" + (f" ({known})" if known else ""))
+    if citation.told_by:
+        lines.append(f"told by     {', '.join(citation.told_by)}")
+    return lines + [f"note        {text}" for text in citation.notes]
 
 
 def _built_line(wheel: BuiltWheelLock) -> str:

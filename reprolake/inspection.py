@@ -5,20 +5,22 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from reprolake.describe import date, lock_lines
+from reprolake.describe import citation_lines, date, lock_lines
 from reprolake.options import UsageError
 from reprolake.pipeline import Session, read_lock
 from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Digest, Document, Size
 from reprolake_builder.git_tree import shown
-from reprolake_builder.image import Image
+from reprolake_builder.image import CITATION, Image
 from reprolake_builder.process import printable
+from reprolake_runner.citing import citation_of
 from reprolake_runner.collect import open_plain
 from reprolake_runner.staged import CheckedResult, read_result
 
@@ -100,9 +102,15 @@ def _image(what: str, session: Session) -> Found:
         f"size        {size / 1e6:.0f} MB in {len(image.layers)} layers",
         f"lock        {image.lock_sha256}",
     ]
-    lines += [f"{'':12}{name} = {value}" for name, value in image.annotations.items()]
+    lines += _annotation_lines(image.annotations)
     lines += [f"layer       {layer.size / 1e6:8.1f} MB  {layer.comment}" for layer in image.layers]
     return Found(image, tuple(lines))
+
+
+def _annotation_lines(annotations: Mapping[str, str]) -> list[str]:
+    """Return annotations, and in words what the source says of itself."""
+    shown = [f"{'':12}{name} = {value}" for name, value in annotations.items() if name != CITATION]
+    return shown + citation_lines(citation_of(annotations))
 
 
 class _Descriptor(msgspec.Struct):
@@ -141,7 +149,7 @@ def _layout(path: Path) -> Found:
             f"manifest    {image.manifest}",
             f"size        {image.size / 1e6:.0f} MB compressed in {image.layers} layers",
         ]
-        lines += [f"{'':12}{name} = {value}" for name, value in image.annotations.items()]
+        lines += _annotation_lines(image.annotations)
     lines.append(
         "checked     every blob is what its name says" if not damaged else f"DAMAGED     {', '.join(damaged)}"
     )

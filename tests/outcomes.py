@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from reprolake_builder.citations.annotations import citation_annotations
+from reprolake_builder.documents.citation import Author, Citation
 from reprolake_runner.documents.run import (
     CellRecord,
     Parameter,
@@ -21,6 +23,21 @@ from reprolake_runner.documents.run import (
 )
 from reprolake_runner.stage_out import Outcome
 from reprolake_runner.staged import new_run_id
+
+CITED = Citation(
+    title="Crab spectra",
+    description="Spectra of the Crab Nebula.",
+    authors=(
+        Author(name="Ada Lovelace", orcid="https://orcid.org/0000-0002-1825-0097", affiliation="LAPP"),
+        Author(name="Jan Berg"),
+    ),
+    license="BSD-3-Clause",
+    keywords=("spectra", "Crab"),
+    doi="10.5281/zenodo.4055175",
+    citation="Spectra, 2022",
+    told_by=("CITATION.cff",),
+)
+"""What the imagined source says of itself."""
 
 
 def png(red=200, green=40, blue=40, size=24):
@@ -113,7 +130,8 @@ def outcome(
         log=folder / "log",
         events=folder / "events",
         basket=folder / "basket",
-        annotations={
+        annotations=citation_annotations(CITED)
+        | {
             "org.opencontainers.image.source": "https://example.org/jane/crab.git",
             "org.opencontainers.image.revision": "12" * 20,
             "reprolake.source.tree": "34" * 20,

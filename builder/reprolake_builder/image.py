@@ -18,6 +18,8 @@ REPOSITORY = "/repo"
 HOME = "/home/jovyan"
 USER = (1000, 100)
 """User and group that notebooks run as."""
+CITATION = "reprolake.citation"
+"""The annotation that holds the source's documents.citation.Citation as JSON."""
 LOCK_IN_IMAGE = "/opt/reprolake/reprolake.lock"
 
 

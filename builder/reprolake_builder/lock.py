@@ -10,6 +10,7 @@ from importlib.metadata import version
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from reprolake_builder.citations.read import read_citation
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock, Rung, RungName
 from reprolake_builder.engines.built import build_wheel
@@ -80,6 +81,7 @@ def lock(
         ladder=settled.ladder,
         added=choice.solution.added,
         overrides=_overrides(options),
+        citation=read_citation(tree),
         notes=tuple(note for note in notes if note),
         resolvers={"reprolake": version("reprolake"), "uv": version("uv")},
     )

@@ -10,6 +10,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from reprolake_runner.citing import citation_of, citing_entities, citing_fields
 from reprolake_runner.contents import Contents, Kept
 from reprolake_runner.documents.run import Parameter, StagedInput
 
@@ -60,6 +61,7 @@ def crate(contents: Contents) -> bytes:
         _source(contents),
         _image(contents),
         _action(contents, notebook, parameters, inputs),
+        *citing_entities(citation_of(contents.annotations)),
         *parameters,
         *inputs,
         *files,
@@ -108,7 +110,7 @@ def _workflow(contents: Contents, notebook: Kept, parameters: list[Entity]) -> E
     }
     if _SOURCE in notes:
         workflow["url"] = notes[_SOURCE]
-    return workflow
+    return workflow | citing_fields(citation_of(notes), "creator")
 
 
 def _parameter(parameter: Parameter) -> tuple[Entity, Entity]:
@@ -163,7 +165,19 @@ def _file(kept: Kept) -> Entity:
 def _source(contents: Contents) -> Entity:
     """Return the repository. Source of the identifiers: SWHID 1.2, core identifiers of git objects."""
     notes = contents.annotations
-    entity: Entity = {"@id": "#source", "@type": "SoftwareSourceCode", "name": "the repository"}
+    citation = citation_of(notes)
+    entity: Entity = {
+        "@id": "#source",
+        "@type": "SoftwareSourceCode",
+        "name": citation.title or "the repository",
+    }
+    entity |= citing_fields(citation, "author")
+    if citation.description:
+        entity["description"] = citation.description
+    if citation.keywords:
+        entity["keywords"] = ", ".join(citation.keywords)
+    if citation.citation:
+        entity["citation"] = citation.citation
     if url := notes.get(_SOURCE):
         entity["codeRepository"] = url
     identifiers = []
@@ -172,6 +186,8 @@ def _source(contents: Contents) -> Entity:
         identifiers.append(f"swh:1:rev:{commit}")
     if tree := notes.get("reprolake.source.tree"):
         identifiers.append(f"swh:1:dir:{tree}")
+    if citation.doi:
+        identifiers.append(f"https://doi.org/{citation.doi}")
     if identifiers:
         entity["identifier"] = identifiers if len(identifiers) > 1 else identifiers[0]
     return entity

@@ -230,7 +230,8 @@ def test_mistakes_in_addresses(store, link, options, reason):
 def test_an_archive_is_run_like_a_repository(reprolake, server, tmp_path):
     """Resolve, lock, build and run of a zip behind an address; the lock alone builds the same image."""
     names = [Item(f"top-1.0/{path.name}", path.read_bytes()) for path in SAMPLE.iterdir()]
-    content = zipped(*names)
+    cff = b"title: Sums\nlicense: MIT\nauthors: [{given-names: Ada, family-names: Lovelace}]\n"
+    content = zipped(*names, Item("top-1.0/CITATION.cff", cff))
     server.files["/top-1.0.zip"] = content
     link = f"{server.address}/top-1.0.zip"
     digits = ("--sha256", sha256(content))
@@ -245,4 +246,7 @@ def test_an_archive_is_run_like_a_repository(reprolake, server, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["image"] == built["image"]
     shown = reprolake("inspect", built["image"]).stdout
-    assert f"org.opencontainers.image.source = {link}" in shown
+    for text in (f"source = {link}", "licenses = MIT", "title       Sums", "author      Ada Lovelace"):
+        assert text in shown
+    crate = next(tmp_path.glob("*/ro-crate-metadata.json")).read_text()
+    assert "#person-Ada%20Lovelace" in crate

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from reprolake_builder.citations.annotations import citation_annotations
 from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, LocalSource, RecordPin, record_of
@@ -100,6 +101,8 @@ def image_annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, s
         found["reprolake.source.state"] = "dirty"
     if (record := record_of(source)) is not None:
         found |= _record_annotations(record)
+    if lock.citation is not None:
+        found |= citation_annotations(lock.citation)
     return dict(sorted(found.items()))
 
 
