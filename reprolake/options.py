@@ -13,7 +13,6 @@ from reprolake_builder.site import Site
 
 __all__ = ["Options", "Setting", "UsageError", "load_options"]
 
-DATED_ARCHIVE = "https://snapshot.debian.org/archive/{alias}/{{date}}"
 _UV_PASSED = ("HOME", "PATH", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _GIT_PASSED = (
     *_UV_PASSED,
@@ -83,7 +82,7 @@ def load_options(environment: Mapping[str, str], store: str = "", config: str = 
 
 def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Mapping[str, str]) -> Site:
     def places(mirror: str, alias: str) -> tuple[str, ...]:
-        dated = DATED_ARCHIVE.format(alias=alias)
+        dated = values["dated_archive"].replace("{archive}", alias).rstrip("/")
         return (mirror.rstrip("/"), dated) if mirror else (dated,)
 
     uv = {name: environment[name] for name in _UV_PASSED if name in environment} | dict(network)

@@ -29,6 +29,7 @@ SYSTEM_CA_BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 )
+DATED_ARCHIVE = "https://snapshot.debian.org/archive/{archive}/{date}"
 _FILE_NAME = "reprolake.toml"
 _LIMITS = Limits()
 _GATEWAY = re.compile(r"[a-z0-9.-]+=https?://[^\s/?#]+(?:/[^\s?#]*)?")
@@ -48,6 +49,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     shared_stores: tuple[str, ...] = ()
     debian_mirror: str = ""
     debian_security_mirror: str = ""
+    dated_archive: str = ""
     index_url: str = ""
     extra_index_urls: tuple[str, ...] = ()
     keyring: str = ""
@@ -130,6 +132,7 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
         "store": Setting(value=str(_default_store(environment)), origin="default"),
         "debian_mirror": Setting(value="", origin="default: the dated archive"),
         "debian_security_mirror": Setting(value="", origin="default: the dated archive"),
+        "dated_archive": Setting(value=DATED_ARCHIVE, origin="default"),
         "index_url": _pip_index(environment),
         "ca_bundle": _default_ca_bundle(environment),
         "max_processes": Setting(value=str(_LIMITS.processes), origin="default"),
@@ -152,6 +155,13 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
 
 
 def _check(settings: Mapping[str, Setting]) -> None:
+    dated = settings["dated_archive"]
+    if missing := [part for part in ("{archive}", "{date}") if part not in dated.value]:
+        raise UsageError(
+            f"dated_archive is {without_logins(dated.value)!r} ({dated.origin}), which lacks {missing[0]}",
+            hint="it is an address like https://example.org/archive/{archive}/{date}, where {archive} becomes debian or "
+            "debian-security and {date} a time like 20260131T000000Z",
+        )
     keyring = settings["keyring"]
     if keyring.value not in {"", "disabled", "subprocess"}:
         raise UsageError(

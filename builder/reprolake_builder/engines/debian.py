@@ -20,12 +20,16 @@ from reprolake_builder.engines.debian_setup import (
 )
 from reprolake_builder.engines.debian_tree import TreeMaker
 from reprolake_builder.engines.debian_unpack import unpack_all
-from reprolake_builder.errors import BuildError
+from reprolake_builder.errors import BuildError, FetchError
 from reprolake_builder.progress import Progress
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
 from reprolake_builder.trees import Filled
 
+_GONE = (
+    "no place that is configured has these bytes any more: name one that keeps them (dated_archive), or lock again with "
+    "`reprolake lock`, which takes the packages of today"
+)
 _PYTHON = re.compile(r"python(3\.\d+)-minimal")
 
 
@@ -34,7 +38,12 @@ def fetch_debian(lock: DebianLock, tools: Tools) -> None:
     if None not in (tools.store.tree(key) for key in _keys(lock)):
         return
     wanted = wanted_debs((*lock.base, *lock.extra), lock.releases, tools.site)
-    tools.downloader.fetch_all(wanted, tools.store, tools.progress, "Fetching Debian packages")
+    try:
+        tools.downloader.fetch_all(wanted, tools.store, tools.progress, "Fetching Debian packages")
+    except FetchError as error:
+        if error.transient or error.hint:
+            raise
+        raise FetchError(error.message, hint=_GONE) from error
 
 
 def make_debian_trees(lock: DebianLock, store: Store, progress: Progress) -> tuple[Tree, Tree]:

@@ -99,6 +99,19 @@ def test_limits_are_numbers(tmp_path):
         load_options(environment(tmp_path))
 
 
+def test_the_dated_archive_comes_after_the_mirror(tmp_path):
+    """An address with places for archive and date is asked after each mirror; without them it is refused."""
+    (tmp_path / "site.toml").write_text(
+        'debian_mirror = "http://a.example/debian"\ndated_archive = "http://b.example/{archive}/{date}/"\n'
+    )
+    archives = load_options(environment(tmp_path)).site.archives
+    assert archives["debian"] == ("http://a.example/debian", "http://b.example/debian/{date}")
+    assert archives["debian-security"][-1] == "http://b.example/debian-security/{date}"
+    for wrong in ("http://b.example/{date}", "http://b.example/{archive}"):
+        with pytest.raises(UsageError, match=r"dated_archive is .* which lacks {"):
+            load_options(environment(tmp_path, REPROLAKE_DATED_ARCHIVE=wrong))
+
+
 def test_lists_of_indexes(tmp_path):
     """In a file several indexes are a list, in a variable they are words."""
     (tmp_path / "site.toml").write_text('extra_index_urls = ["https://a.example", "https://b.example"]\n')
