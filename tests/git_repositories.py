@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from lfs_store import LfsStore
+
 DATE = 1_700_000_000
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
@@ -64,6 +66,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     environment: dict[str, str]
     watched: set[bytes]
     moved: dict[str, str]
+    lfs: LfsStore | None
+    sent: list[int]
 
     def do_GET(self) -> None:
         self._answer()
@@ -74,10 +78,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self) -> None:
         self.watched |= command_lines()
         expected = "Basic " + base64.b64encode(self.login.encode()).decode()
+        if self.lfs is not None and self.path.startswith("/lfs-objects/"):
+            self.lfs.give(self)
+            return
         if self.login and self.headers.get("Authorization") != expected:
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
             self.end_headers()
+            return
+        if self.lfs is not None and self.path.endswith("/info/lfs/objects/batch"):
+            self.lfs.answer(self)
             return
         path, _, query = self.path.partition("?")
         for old, new in self.moved.items():
@@ -103,6 +113,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+        self.sent.append(len(content))
 
     def log_message(self, *arguments: object) -> None:
         del arguments
@@ -125,15 +136,18 @@ def served(
     version_2: bool = True,
     watched: set[bytes] | None = None,
     moved: dict[str, str] | None = None,
+    lfs: LfsStore | None = None,
+    sent: list[int] | None = None,
 ) -> Iterator[str]:
     """Yield the http:// address of a server for the repositories in `root`; `login` is USER:PASSWORD.
 
-    `moved` leads from the beginning of a path to that of another one. At each request the command lines of all processes are added to `watched`.
+    `moved` leads from the beginning of a path to that of another one, `lfs` is what it keeps in Git LFS. At each request the
+    command lines of all processes are added to `watched`, and the bytes of git's answer to `sent`.
     """
     environment = {**ENVIRONMENT, "V2": "1" if version_2 else "0"}
     handler = type("Handler", (_Handler,), {
         "root": root, "login": login, "environment": environment, "watched": set() if watched is None else watched,
-        "moved": {} if moved is None else moved,
+        "moved": {} if moved is None else moved, "lfs": lfs, "sent": [] if sent is None else sent,
     })  # fmt: skip
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever)

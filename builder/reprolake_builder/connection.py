@@ -10,14 +10,14 @@ import ipaddress
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import metadata
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from reprolake_builder.credentials import Credentials, without_login
+from reprolake_builder.credentials import Credentials, same_origin, without_login
 from reprolake_builder.errors import AnswerError, FetchError
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import requests
 
 PIECE = 1 << 18
+ANYTHING: Mapping[str, str] = {"Accept": "*/*"}
 _TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
 _RETRIES = 3  # of a connection that cannot be made
 _ATTEMPTS = 5  # of an answer or a transfer
@@ -34,6 +35,7 @@ _LONGEST_WAIT = 120.0  # seconds
 _TOLD_WAIT = 3.0  # seconds: shorter ones are nobody's business
 _ENOUGH = 1 << 20  # bytes: whoever gave so many since the line broke may break it again
 _MOST_HOPS = 10
+_HARMLESS = {"Accept", "Content-Type", "Range", "If-Range"}
 _BUSY = {408, 425, 429, 502, 503, 504}
 _LOGIN_HINT = "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring"
 
@@ -64,6 +66,16 @@ class Head:
         return len(lengths) < 2 and len({head.mark for head in (self, other)} - {""}) < 2
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request but for its address."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    follow: bool
+    method: str
+    body: bytes
+
+
 class _ChangedError(FetchError):
     """A file is another one than the one that was begun."""
 
@@ -78,27 +90,35 @@ class Connection:
         self._credentials = Credentials(site)
         self._local = threading.local()
 
-    def pieces(self, url: str, accept: str = "*/*") -> Iterator[bytes]:
+    def pieces(self, url: str, headers: Mapping[str, str] = ANYTHING) -> Iterator[bytes]:
         """Yield the body behind a URL; a broken transfer is taken up where it broke. Raises FetchError."""
-        return self.opened(url, accept)[1]
+        return self.opened(url, headers)[1]
 
-    def opened(self, url: str, accept: str = "*/*") -> tuple[Head, Iterator[bytes]]:
+    def opened(self, url: str, headers: Mapping[str, str] = ANYTHING) -> tuple[Head, Iterator[bytes]]:
         """Return what the server says of the body, and the body. Raises FetchError, both here and while it is read."""
-        transfer = self._transfer(url, accept)
+        transfer = self._transfer(url, headers)
         head, _ = next(transfer)
         return head, (piece for _, piece in transfer)
 
     @contextlib.contextmanager
     def answer(
-        self, url: str, headers: Mapping[str, str], *, follow: bool = True, method: str = "GET"
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        follow: bool = True,
+        method: str = "GET",
+        body: bytes = b"",
     ) -> Iterator[requests.Response]:
         """Yield a server's answer, once it is known to be none that refuses; a busy server is asked again.
 
-        Redirects are followed here, so that each address on the way gets its own gateway, proxy and login.
+        Redirects are followed here, so that each address on the way gets its own gateway, proxy and login; a header that may
+        open doors is for the server that it was given for, and no other.
         """
+        asked = _Asked(headers, follow, method, body)
         for attempt in range(_ATTEMPTS):
             with contextlib.ExitStack() as stack:
-                answer, place = stack.enter_context(self._hops(url, headers, follow=follow, method=method))
+                answer, place = stack.enter_context(self._hops(url, asked))
                 busy = answer.status_code in _BUSY
                 wait = _wait(answer) if busy else 0.0
                 if not busy or wait > _LONGEST_WAIT or attempt + 1 == _ATTEMPTS:
@@ -107,12 +127,12 @@ class Connection:
                     return
             self._pause(wait or self._patience * 2**attempt, place, f"answers {answer.status_code}")
 
-    def _transfer(self, url: str, accept: str) -> Iterator[tuple[Head, bytes]]:
+    def _transfer(self, url: str, given: Mapping[str, str]) -> Iterator[tuple[Head, bytes]]:
         """Yield the head with each piece of the body, first with none."""
         head: Head | None = None
         done = broken_at = failures = 0
         while True:
-            headers = {"Accept": accept}
+            headers = dict(given)
             if head is not None:
                 headers["Range"] = f"bytes={done}-"
                 if head.mark:
@@ -155,11 +175,10 @@ class Connection:
         time.sleep(seconds)
 
     @contextlib.contextmanager
-    def _hops(
-        self, url: str, headers: Mapping[str, str], *, follow: bool, method: str
-    ) -> Iterator[tuple[requests.Response, str]]:
+    def _hops(self, url: str, asked: _Asked) -> Iterator[tuple[requests.Response, str]]:
         import requests
 
+        method, headers, first = asked.method, asked.headers, url
         for _ in range(_MOST_HOPS):
             at = self._through_gateway(url)
             place = without_login(at)
@@ -170,16 +189,19 @@ class Connection:
                     stream=True,
                     timeout=_TIMEOUT,
                     headers=dict(headers),
-                    auth=self._credentials.find(at),
+                    data=asked.body if method == "POST" else None,
+                    auth=None if "Authorization" in headers else self._credentials.auth(url, at),
                     proxies=None if is_direct(place, self._site.no_proxy) else dict(self._site.proxies),
                     verify=self._site.ca_bundle or None,
                     allow_redirects=False,
                 ) as answer:
-                    if not (follow and answer.is_redirect):
+                    if not (asked.follow and answer.is_redirect):
                         yield answer, place
                         return
                     url = urljoin(url, answer.headers["Location"])
                     method = method if answer.status_code in {307, 308} else "GET"
+                    if not same_origin(url, first):
+                        headers = {name: headers[name] for name in headers if name in _HARMLESS}
             except (
                 OSError
             ) as error:  # requests' own errors are some; a CA bundle that is not there is a plain one

@@ -10,14 +10,30 @@ import netrc
 import subprocess
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from reprolake_builder.process import run
 from reprolake_builder.site import Site
 
+if TYPE_CHECKING:
+    import requests
+
 Login = tuple[str, str]
 _ASKING = 60  # seconds for a keyring that wants to be unlocked
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearer:
+    """Puts a token into a request. Source: RFC 6750, section 2.1."""
+
+    secret: str = field(repr=False)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.secret}"
+        return request
 
 
 class Credentials:
@@ -27,6 +43,16 @@ class Credentials:
         self._site = site
         self._known: dict[str, Login | None] = {}
         self._asking = threading.Lock()
+
+    def auth(self, url: str, place: str) -> Login | _Bearer | None:
+        """Return what `requests` is to send: a login for `place`, the address that is asked, or the token of the URL's host.
+
+        The two differ behind a gateway, which stands for the host.
+        """
+        token = self._site.token_for(url)
+        if token is None or self.find(place):
+            return self.find(place)
+        return (token.user, token.secret) if token.user else _Bearer(token.secret)
 
     def find(self, url: str) -> Login | None:
         """Return user and password for a URL (one in the URL itself comes first), or None."""
@@ -71,6 +97,11 @@ class Credentials:
                 if done.returncode == 0 and (password := done.stdout.decode().rstrip("\r\n")):
                     return password
         return None
+
+
+def same_origin(url: str, other: str) -> bool:
+    """Whether two URLs are of one server: scheme, host and port."""
+    return _origin(urlsplit(url)) == _origin(urlsplit(other))
 
 
 def without_login(url: str) -> str:

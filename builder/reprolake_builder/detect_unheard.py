@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from reprolake_builder.detect_heard import Given, Heard, join
 from reprolake_builder.documents.environment import UnheardFile
+from reprolake_builder.git_pointers import ATTRIBUTES, LONGEST, START, speaks_of_lfs
 from reprolake_builder.source_tree import SourceTree
 
 
@@ -78,10 +79,7 @@ KINDS = (
 )
 """The files that are understood, wherever the environment is described."""
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
-_LFS = re.compile(r"^[^#\n]*\sfilter=lfs(\s|$)", re.MULTILINE)
 # Source: git-lfs, docs/spec.md, "The Pointer"
-_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
-_LONGEST_POINTER = 1024  # bytes
 _SETUP = re.compile(r"^\[(metadata|options)\]", re.MULTILINE)
 
 
@@ -149,17 +147,21 @@ def _incomplete(tree: SourceTree) -> Iterator[UnheardFile]:
     """Yield what tells that files of the repository are not there."""
     for path in tree.submodules:
         yield UnheardFile(
-            path=path, reason="submodules come in a later version: the folder is empty", matters=True
+            path=path,
+            reason="the folder is empty, as that of a submodule whose files were left out",
+            matters=True,
         )
     paths = [raw.decode("utf-8", "replace") for raw in tree.paths]
-    speaking = [path for path in paths if path.rpartition("/")[2] == ".gitattributes"]
-    speaking = [path for path in speaking if _LFS.search(tree.read_text(path) or "")]
+    speaking = [path for path in paths if path.rpartition("/")[2] == ATTRIBUTES]
+    speaking = [path for path in speaking if speaks_of_lfs(tree.read_text(path) or "")]
     # Without git-lfs a folder on disk holds the pointers, too.
-    if speaking and (pointers := tree.beginning_with(_POINTER, _LONGEST_POINTER)):
-        more = f" and {len(pointers) - 1} more" if len(pointers) > 1 else ""
-        for path in speaking:
+    pointers = tree.beginning_with(START, LONGEST) if speaking else ()
+    for path in speaking:
+        below = [pointer for pointer in pointers if pointer.startswith(path.removesuffix(ATTRIBUTES))]
+        if below:
+            more = f" and {len(below) - 1} more" if len(below) > 1 else ""
             yield UnheardFile(
                 path=path,
-                reason=f"files kept in Git LFS come in a later version: only a pointer is here of {pointers[0]}{more}",
+                reason=f"Git LFS keeps files of it elsewhere: only a pointer is here of {below[0]}{more}",
                 matters=True,
             )

@@ -6,13 +6,13 @@ import concurrent.futures
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from reprolake_builder.connection import PIECE, Connection
+from reprolake_builder.connection import ANYTHING, PIECE, Connection
 from reprolake_builder.documents.base import Document, Moment, Sha256, Size, content_hash
 from reprolake_builder.errors import FetchError
 from reprolake_builder.process import printable
@@ -25,16 +25,21 @@ _LARGE = 100_000_000  # bytes: whoever waits for so much is told before
 _MOST_BYTES = 1 << 40  # of a file of which nothing is told
 _ARRIVALS = "arrivals"
 _SMALL = 256 << 20  # bytes: more is no index
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file of known content: `urls` are tried in order; `name` is for messages; `size` in bytes."""
+    """A file of known content: `urls` are tried in order; `name` is for messages; `size` in bytes.
+
+    `headers` are sent along, to the server of each URL and to none that it leads to.
+    """
 
     name: str
     urls: tuple[str, ...]
     sha256: Sha256
     size: int
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +80,25 @@ class Downloader:
     def get(self, url: str, *, accept: str = "*/*", limit: int = _SMALL) -> bytes:
         """Return a small document of at most `limit` bytes. Raises FetchError, transient when the network or the server failed."""
         whole = bytearray()
-        for piece in self._pieces(url, accept):
+        for piece in self._pieces(url, {"Accept": accept}):
             whole += piece
             if len(whole) > limit:
                 raise FetchError(f"{url} is larger than {limit >> 20} MiB, which such an answer never is")
         return bytes(whole)
 
-    def post(self, url: str, *, accept: str = "*/*", limit: int = _SMALL) -> bytes:
-        """Return the answer, of at most `limit` bytes, to a request with an empty body that starts something. Raises FetchError."""
+    def post(
+        self,
+        url: str,
+        body: bytes = b"",
+        *,
+        accept: str = "*/*",
+        headers: Mapping[str, str] = NOTHING,
+        limit: int = _SMALL,
+    ) -> bytes:
+        """Return the answer, of at most `limit` bytes, to a request with that body. Raises FetchError."""
         whole = bytearray()
-        with self._connection.answer(url, {"Accept": accept}, method="POST") as answer:
+        asked = {"Accept": accept, **headers}
+        with self._connection.answer(url, asked, method="POST", body=body) as answer:
             for piece in answer.iter_content(PIECE):
                 whole += piece
                 if len(whole) > limit:
@@ -145,7 +159,9 @@ class Downloader:
         for url in item.urls:
             try:
                 return store.add_archive(
-                    _told(self._pieces(url, "*/*"), tell, item.size), item.sha256, item.name
+                    _told(self._pieces(url, {**ANYTHING, **dict(item.headers)}), tell, item.size),
+                    item.sha256,
+                    item.name,
                 )
             except FetchError as error:
                 failures.append(error)
@@ -176,11 +192,11 @@ class Downloader:
             store.put(_ARRIVALS, _key(asked), arrived)
         return arrived
 
-    def _pieces(self, url: str, accept: str) -> Iterator[bytes]:
+    def _pieces(self, url: str, headers: Mapping[str, str]) -> Iterator[bytes]:
         if url.startswith("file:"):
             yield from _local_pieces(Path(unquote(urlsplit(url).path)))
             return
-        yield from self._connection.pieces(url, accept)
+        yield from self._connection.pieces(url, headers)
 
 
 def make_room(size: int, what: str, store: Store, progress: Progress) -> None:

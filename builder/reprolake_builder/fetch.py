@@ -17,7 +17,7 @@ from reprolake_builder.documents.source import (
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER
 from reprolake_builder.providers.files import prove_files, write_files
-from reprolake_builder.providers.git import prove_git, write_git
+from reprolake_builder.providers.git import content_key, prove_git, write_git
 from reprolake_builder.providers.local import copy_local
 from reprolake_builder.providers.mercurial import prove_mercurial, write_mercurial
 from reprolake_builder.providers.swh import prove_heritage
@@ -68,5 +68,8 @@ def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None)
                 hint="the lock was changed by hand, or the repository's objects are damaged",
             )
 
-    key = content_hash({"layer": "repository", "tree": source.tree, "layout": LAYOUT})
+    named = {"layer": "repository", "tree": source.tree, "layout": LAYOUT}
+    if isinstance(source, GitSource) and (parts := content_key(source)):
+        named["parts"] = parts
+    key = content_hash(named)
     return SourceTree(source, tools.store.make_tree(key, fill, owner=USER))

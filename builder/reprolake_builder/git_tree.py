@@ -52,6 +52,14 @@ class TreeHasher:
             raise TreeError(f"{shown(path)} has {seen} bytes instead of {size}: it changed while it was read")
         self._rows.append((path, EXECUTABLE if executable else FILE, digest.digest()))
 
+    def file_for(
+        self, blob: str, path: bytes, size: int, pieces: Iterable[bytes], *, executable: bool
+    ) -> None:
+        """Take a file whose content is kept elsewhere: in its place git's tree has `blob` (hexadecimal), which points to it."""
+        self.file(path, size, pieces, executable=executable)
+        _, mode, _ = self._rows.pop()
+        self._rows.append((path, mode, bytes.fromhex(blob)))
+
     def symlink(self, path: bytes, target: bytes) -> None:
         """Take a symbolic link; where it leads is not looked at."""
         self._expect(path, len(target))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reprolake_builder.denied import denied
-from reprolake_builder.documents.source import PinnedSource
+from reprolake_builder.documents.source import GitSource, PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.address import AddressProvider
@@ -16,7 +16,7 @@ from reprolake_builder.providers.ckan import CkanProvider
 from reprolake_builder.providers.dataverse import DataverseProvider
 from reprolake_builder.providers.doi import DoiProvider
 from reprolake_builder.providers.figshare import FigshareProvider
-from reprolake_builder.providers.git import GitProvider
+from reprolake_builder.providers.git import GitProvider, with_parts
 from reprolake_builder.providers.git_pages import resolve_page
 from reprolake_builder.providers.hydroshare import HydroshareProvider
 from reprolake_builder.providers.interface import LinkRequest, Provider, Resolved, one_answer
@@ -25,7 +25,7 @@ from reprolake_builder.providers.local import LocalProvider
 from reprolake_builder.providers.mercurial import MercurialProvider
 from reprolake_builder.providers.swh import HeritageProvider
 from reprolake_builder.providers.viewer_links import parse_viewer_link
-from reprolake_builder.providers.web_links import parse_web_link
+from reprolake_builder.providers.web_links import login_in, parse_web_link
 from reprolake_builder.tools import Tools
 
 LOCAL = LocalProvider()
@@ -74,11 +74,15 @@ def resolve_link(request: LinkRequest, tools: Tools) -> Resolved:
         raise ResolveError("the link is empty", hint="for the folder that you are in give .")
     if "\0" not in link and (why := denied(link)):
         raise ResolveError(f"{printable(link)} cannot be read: {why}", hint=_ASK)
+    notebook = ""
     if not LOCAL.recognises(link) and (viewer := parse_viewer_link(link)):
         ref = one_answer("ref", viewer.ref, request.ref, "--ref")
-        found = _resolve(replace(request, link=viewer.link, ref=ref), tools)
-        return _within(Resolved(found.source, found.notebook or viewer.notebook))
-    return _within(_resolve(request, tools))
+        request, notebook = replace(request, link=viewer.link, ref=ref), viewer.notebook
+    found = _resolve(request, tools)
+    source = found.source
+    if isinstance(source, GitSource):
+        source = with_parts(source, tools, login_in(request.link), request.ignore)
+    return _within(Resolved(source, found.notebook or notebook))
 
 
 def _resolve(request: LinkRequest, tools: Tools) -> Resolved:

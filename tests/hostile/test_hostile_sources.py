@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from git_repositories import ENVIRONMENT, Repository
+from git_repositories import ENVIRONMENT, Repository, served
 from source_tools import source_tools
 
 from reprolake_builder import git_tree
@@ -50,8 +50,8 @@ def sprung(trap: Path) -> bool:
     return was
 
 
-def obtained(store, link, ref=""):
-    request = LinkRequest(link=str(link), ref=ref, now=NOW)
+def obtained(store, link, ref="", ignore=()):
+    request = LinkRequest(link=str(link), ref=ref, now=NOW, ignore=ignore)
     return fetch(resolve(request, source_tools(store)), source_tools(store))
 
 
@@ -238,12 +238,12 @@ def test_a_tree_bomb_is_refused_before_it_is_written(repository, store, monkeypa
         commit_tree(repository, level)
         tree = repository.git("rev-parse", "main^{tree}")
         level = [(b"40000", b"d%d" % n, tree) for n in range(10)]
-    with pytest.raises(FetchError, match="more than 5000 entries"):
+    with pytest.raises(ResolveError, match="more than 5000 entries"):
         obtained(store, repository.url)
 
 
 def test_submodule_tricks_lead_nowhere(repository, store, trap):
-    """Names, paths and URLs in .gitmodules are never acted upon; the submodule's place stays empty."""
+    """Names, paths, commands and URLs in .gitmodules are never acted upon but for the URL of a submodule of the tree."""
     repository.write(
         __gitmodules='[submodule "../../x"]\n\tpath = ../../x\n\turl = -u./trap\n\tupdate = !'
         + str(trap)
@@ -252,9 +252,61 @@ def test_submodule_tricks_lead_nowhere(repository, store, trap):
     repository.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
     repository.git("add", ".gitmodules")
     repository.git("commit", "-q", "-m", "evil")
-    tree = obtained(store, repository.url)
-    assert tree.submodules == ("lib",)
+    with pytest.raises(ResolveError, match=r"has a submodule at lib, of which its \.gitmodules says nothing"):
+        obtained(store, repository.url)
+    assert obtained(store, repository.url, ignore=("lib",)).submodules == ("lib",)
     assert not sprung(trap)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["-u./trap", "ext::sh -c trap% %", "fd::17", "https://h.org/a\\nb", "ssh://-oProxyCommand=trap/x", "-oProxyCommand=trap:x",
+     "https://h.org/x?y", "../../../../../../../../../../../../etc", "javascript:x", "rsync://h.org/x", "dict://h.org:1/x", ""],
+)  # fmt: skip
+def test_urls_of_submodules_that_are_not_followed(repository, store, trap, url):
+    """A submodule's URL is of the protocols that links may have, and no option of a program."""
+    repository.write(__gitmodules=f'[submodule "x"]\n\tpath = lib\n\turl = "{url}"\n')
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
+    repository.git("add", ".gitmodules")
+    repository.git("commit", "-q", "-m", "evil")
+    with pytest.raises(ResolveError):
+        obtained(store, repository.url)
+    assert not sprung(trap)
+
+
+@pytest.mark.parametrize(
+    "url", ["/{place}", "file://{place}", "file://localhost{place}", "../../../../../..{place}"]
+)
+def test_a_remote_repository_names_no_folder_of_this_host(repository, store, tmp_path, url):
+    """Submodules of what came over the network are never taken from this host's disk."""
+    secret = Repository(tmp_path / "secret")
+    commit = secret.commit(key="private")
+    named = url.format(place=secret.folder)
+    repository.write(__gitmodules=f'[submodule "x"]\n\tpath = lib\n\turl = {named}\n')
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},lib")
+    repository.git("add", ".gitmodules")
+    repository.git("commit", "-q", "-m", "evil")
+    with served(tmp_path) as address, pytest.raises(ResolveError, match="lib"):
+        obtained(store, f"{address}/origin")
+
+
+def test_a_gitmodules_that_is_no_plain_file(repository, store):
+    """A link in its place is not followed to settings elsewhere."""
+    target = hash_object(repository, "blob", b"/etc/passwd")
+    commit_tree(repository, [(b"120000", b".gitmodules", target), (b"160000", b"lib", "1" * 40)])
+    with pytest.raises(ResolveError, match="no file of at most 1 MiB"):
+        obtained(store, repository.url)
+
+
+def test_submodules_without_end(repository, store):
+    """A repository that has itself as a submodule, through another commit each time, comes to an end."""
+    settings = hash_object(repository, "blob", b'[submodule "x"]\n\tpath = lib\n\turl = ./\n')
+    last = repository.commit(a="1")
+    for _ in range(14):
+        commit_tree(repository, [(b"100644", b".gitmodules", settings), (b"160000", b"lib", last)])
+        last = repository.git("rev-parse", "main")
+    with pytest.raises(ResolveError, match="more than 10 deep"):
+        obtained(store, repository.url)
 
 
 def test_attributes_of_a_repository_change_no_bytes(repository, store):

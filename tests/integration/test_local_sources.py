@@ -171,8 +171,8 @@ def test_a_file_behind_a_link_counts_as_gone(repository, store, tmp_path):
     assert brought(store, pinned(store, repository.folder)).paths == ()
 
 
-def test_submodules_are_empty_places(repository, store, tmp_path):
-    """A submodule stays an empty folder whose commit counts for the tree, and the tree names it."""
+def test_submodules_of_a_folder_are_empty_places(repository, store, tmp_path):
+    """A submodule of a folder stays an empty folder whose commit counts for the tree; a repository's is there."""
     inner = Repository(tmp_path / "inner")
     inner.commit(a="1")
     repository.commit(b="2")
@@ -185,7 +185,8 @@ def test_submodules_are_empty_places(repository, store, tmp_path):
     assert tree.paths == (b".gitmodules", b"b")
     remote = resolve(LinkRequest(link=repository.url, now=NOW), source_tools(store))
     assert remote.tree == source.tree
-    assert fetch(remote, source_tools(Store(tmp_path / "other"))).submodules == ("vendor/lib",)
+    fetched = fetch(remote, source_tools(Store(tmp_path / "other")))
+    assert (fetched.submodules, fetched.is_file("vendor/lib/a")) == ((), True)
 
 
 def test_files_that_changed_since_are_noticed(repository, store):

@@ -65,12 +65,33 @@ class RecordPin(Document, frozen=True, kw_only=True):
         return f"{self.state}{count}{tag}"
 
 
+class Submodule(Document, frozen=True, kw_only=True):
+    """A commit of another repository that a commit has at `path`, relative to the source's root.
+
+    `url` is where it was had from, without credentials; the commit that has it names the commit, and so its tree.
+    """
+
+    path: Annotated[FolderInside, Meta(min_length=1)]
+    url: str
+    commit: CommitId
+    tree: TreeHash
+
+
+class LfsContent(Document, frozen=True, kw_only=True):
+    """What Git LFS keeps of a commit: how many files, and their bytes. Pointers in the tree name each by its SHA-256."""
+
+    files: Annotated[int, Meta(ge=1)]
+    size: Size
+
+
 class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"):
-    """A commit of a git repository.
+    """A commit of a git repository, with its submodules and what Git LFS keeps of it.
 
     `url` carries no credentials; `ref` is what was asked for ("" when nothing was: then the remote's HEAD),
     `subdir` the folder inside the repository that holds the environment files and the notebooks ("" for its root),
-    `date` the committer's date in UTC.
+    `date` the committer's date in UTC. `tree` is the commit's own, in which submodules are commits and files of Git LFS
+    pointers: it determines both. `left` are the submodules that were left as empty folders, and the .gitattributes whose
+    files were left as pointers, because that was asked for.
     """
 
     url: str
@@ -80,6 +101,9 @@ class GitSource(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"
     ref: str = ""
     subdir: FolderInside = ""
     record: RecordPin | None = None
+    submodules: tuple[Submodule, ...] = ()
+    lfs: LfsContent | None = None
+    left: tuple[str, ...] = ()
 
 
 class LocalSource(Document, frozen=True, kw_only=True, tag="local", tag_field="kind"):

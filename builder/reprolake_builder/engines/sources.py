@@ -12,7 +12,7 @@ from reprolake_builder.engines.backend import Workplace
 from reprolake_builder.engines.sdist import BUILD, fetch_sdist, sdist_tree
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import REPOSITORY, USER
-from reprolake_builder.providers.git import write_git
+from reprolake_builder.providers.git import content_key, write_git
 from reprolake_builder.solvers.pypi_sdists import sdist_url
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
@@ -80,7 +80,9 @@ def git_source(origin: GitOrigin, tools: Tools) -> Source:
                 hint="the lock was changed by hand, or the repository's objects are damaged",
             )
 
-    key = content_hash({"layer": "git source", "tree": pinned.tree, "layout": LAYOUT})
+    key = content_hash(
+        {"layer": "git source", "tree": pinned.tree, "parts": content_key(pinned), "layout": LAYOUT}
+    )
     tree = tools.store.make_tree(key, fill, owner=USER)
     return Source(f"{pinned.url} at {pinned.commit[:12]}", tree, BUILD, pinned.subdir)
 

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError, ResolveError
-from reprolake_builder.git_tree import (
-    LONGEST_TARGET,
-    PIECE,
-    SUBMODULE,
-    SYMLINK,
-    TreeError,
-    TreeWriter,
-    check_extent,
-    shown,
-)
-from reprolake_builder.progress import Progress
 from reprolake_builder.providers import git_refs
 from reprolake_builder.providers.git_cache import CommitFacts, GitCache, opened
-from reprolake_builder.providers.git_command import Git
+from reprolake_builder.providers.git_parts import parts_of, proven_parts
+from reprolake_builder.providers.git_write import write_commit
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.links import GitLink, is_git_link, parse_git_link
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
 
 _SEEN = "git-commits"
-_LISTING = 1 << 16  # bytes
-_MODES = {0o100644: False, 0o100664: False, 0o100755: True}  # git itself once wrote 100664
 
 
 class GitProvider:
@@ -47,17 +32,17 @@ class GitProvider:
         """Return the commit that the link's ref names exactly; it is fetched, without history. Raises ResolveError."""
         link = parse_git_link(request.link, request.ref, request.subdir)
         with opened(tools, link, ResolveError) as cache:
-            return pin_commit(link, resolve_commit(cache), cache, tools)
+            return pin_commit(link, resolve_commit(cache), cache)
 
 
-def pin_commit(link: GitLink, facts: CommitFacts, cache: GitCache, tools: Tools) -> GitSource:
-    """Return the source for a commit that the cache has; what was seen of it is remembered. Raises ResolveError."""
+def pin_commit(link: GitLink, facts: CommitFacts, cache: GitCache) -> GitSource:
+    """Return the source for a commit that the cache has, without its parts (`with_parts`). Raises ResolveError."""
     if link.subdir and not cache.has_folder(facts.commit, link.subdir):
         raise ResolveError(
             f"{link.url} has no folder {link.subdir!r} at {facts.commit[:12]}",
             hint="its folders: " + (", ".join(cache.top_folders(facts.commit)[:10]) or "none"),
         )
-    source = GitSource(
+    return GitSource(
         url=link.url,
         commit=facts.commit,
         tree=facts.tree,
@@ -65,22 +50,18 @@ def pin_commit(link: GitLink, facts: CommitFacts, cache: GitCache, tools: Tools)
         ref=link.ref,
         subdir=link.subdir,
     )
-    _remember(source, tools.store)
-    return source
 
 
 def write_git(source: GitSource, root: Path, tools: Tools) -> str:
-    """Write the files of the pinned commit below `root` (empty host folder) and return the hash of what was written.
+    """Write the files of the pinned commit below `root` (empty host folder) and return the hash of the commit's tree as written.
 
-    Raises FetchError when the commit cannot be had or its tree cannot be taken.
+    Raises FetchError when the commit or a part of it cannot be had, or its tree cannot be taken.
     """
-    with opened(tools, _link_of(source), FetchError) as cache:
-        facts = cache.bring(source.commit)
-    return _write_tree(cache.git, facts, root, tools.progress)
+    return write_commit(_link_of(source), source.commit, source.left, root, tools)
 
 
 def prove_git(source: GitSource, tools: Tools) -> None:
-    """Return when the repository has that commit, with that tree and that date; what was seen once is remembered.
+    """Return when the repository has that commit, with that tree, date and parts; what was seen once is remembered.
 
     Raises FetchError otherwise: a lock could claim the commit of one repository for the files of another, which the store has.
     """
@@ -89,12 +70,17 @@ def prove_git(source: GitSource, tools: Tools) -> None:
     if seen is None:
         with opened(tools, link, FetchError) as cache:
             facts = cache.bring(source.commit)
-        seen = GitSource(url=link.url, commit=facts.commit, tree=facts.tree, date=facts.date)
+        seen = GitSource(
+            url=link.url, commit=facts.commit, tree=facts.tree, date=facts.date, left=source.left
+        )
+        seen = proven_parts(seen, tools, link)
         _remember(seen, tools.store)
     for what, found, pinned in (
         ("id", seen.commit, source.commit),
         ("tree", seen.tree, source.tree),
         ("date", seen.date, source.date),
+        ("submodules", _named(seen), _named(source)),
+        ("files in Git LFS", seen.lfs, source.lfs),
     ):
         if found != pinned:
             raise FetchError(
@@ -103,12 +89,32 @@ def prove_git(source: GitSource, tools: Tools) -> None:
             )
 
 
+def with_parts(source: GitSource, tools: Tools, login: str = "", ignored: tuple[str, ...] = ()) -> GitSource:
+    """Return a commit's source with its submodules, all of which are fetched, and what Git LFS keeps, which is not.
+
+    `login` is the one of the link; `ignored` are paths that may be left as git itself has them. Raises ResolveError.
+    """
+    found = parts_of(source, tools, login, ignored)
+    _remember(found, tools.store)
+    return found
+
+
+def content_key(source: GitSource) -> tuple[str, ...]:
+    """Return what tells the files of a source from those of another with the same tree; nothing for a plain commit."""
+    parts = tuple(f"{inner.path} {inner.tree}" for inner in source.submodules)
+    return (*parts, "lfs", *source.left) if source.lfs is not None else parts
+
+
+def _named(source: GitSource) -> tuple[tuple[str, str, str], ...]:
+    return tuple((inner.path, inner.commit, inner.tree) for inner in source.submodules)
+
+
 def _remember(seen: GitSource, store: Store) -> None:
-    store.put(_SEEN, _seen_key(seen), msgspec.structs.replace(seen, ref="", subdir=""))
+    store.put(_SEEN, _seen_key(seen), msgspec.structs.replace(seen, ref="", subdir="", record=None))
 
 
 def _seen_key(source: GitSource) -> str:
-    return content_hash([source.url, source.commit])
+    return content_hash([source.url, source.commit, source.left])
 
 
 def _link_of(source: GitSource) -> GitLink:
@@ -161,86 +167,3 @@ def _not_found(link: GitLink, advertised: git_refs.Advertised) -> ResolveError:
         f"{link.url} has no branch, tag or commit {link.ref!r}",
         hint=f"{hint} (an @ that belongs to the path of the URL is written %40)",
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One line of `git ls-tree --long`."""
-
-    mode: int
-    name: bytes
-    object_id: bytes
-    size: int
-
-
-def _write_tree(git: Git, facts: CommitFacts, root: Path, progress: Progress) -> str:
-    writer = TreeWriter(root)
-    try:
-        total = _measure(git, facts.tree)
-        with (
-            progress.step("Writing the repository's files", total) as step,
-            git.converse("cat-file", "--batch") as (ask, answer),
-        ):
-            for row in _rows(git, facts.tree):
-                if row.mode == SUBMODULE:
-                    writer.submodule(row.name, row.object_id.decode())
-                    continue
-                if row.mode == SYMLINK and row.size > LONGEST_TARGET:
-                    raise TreeError(f"the symbolic link {shown(row.name)} has a target of {row.size} bytes")
-                _ask(ask, answer, row)
-                if row.mode == SYMLINK:
-                    writer.symlink(row.name, b"".join(_content(answer, row)))
-                elif row.mode in _MODES:
-                    writer.file(row.name, row.size, _content(answer, row), executable=_MODES[row.mode])
-                else:
-                    raise TreeError(f"{shown(row.name)} has the mode {row.mode:o}, which no file may have")
-                _read(answer, 1)
-                step.advance(row.size)
-    except TreeError as error:
-        raise FetchError(f"the commit {facts.commit} cannot be taken: {error}") from error
-    return writer.tree_hash
-
-
-def _measure(git: Git, tree: str) -> int:
-    """Return the bytes of all files. Raises TreeError for a tree made to be endless, before anything of it is written."""
-    total = 0
-    for count, row in enumerate(_rows(git, tree)):
-        total += row.size
-        check_extent(count, total)
-    return total
-
-
-def _rows(git: Git, tree: str) -> Iterator[_Row]:
-    with git.converse("ls-tree", "-r", "-z", "--long", "--full-tree", tree) as (_, listing):
-        rest = b""
-        while piece := listing.read(_LISTING):
-            *lines, rest = (rest + piece).split(b"\0")
-            for line in lines:
-                head, _, name = line.partition(b"\t")
-                mode, _, object_id, size = head.split()
-                yield _Row(int(mode, 8), name, object_id, 0 if size == b"-" else int(size))
-        if rest:
-            raise TreeError("git could not list all of the tree")
-
-
-def _ask(ask: IO[bytes], answer: IO[bytes], row: _Row) -> None:
-    """Ask for a blob; its content stands at `answer` afterwards."""
-    ask.write(row.object_id + b"\n")
-    ask.flush()
-    if answer.readline() != b"%s blob %d\n" % (row.object_id, row.size):
-        raise TreeError(f"the content of {shown(row.name)} is missing or damaged")
-
-
-def _content(answer: IO[bytes], row: _Row) -> Iterator[bytes]:
-    left = row.size
-    while left:
-        piece = _read(answer, min(left, PIECE))
-        left -= len(piece)
-        yield piece
-
-
-def _read(answer: IO[bytes], size: int) -> bytes:
-    piece = answer.read(size)
-    if len(piece) != size:
-        raise TreeError("git ended while it gave a file's content")
-    return piece

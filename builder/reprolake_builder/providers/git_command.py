@@ -90,12 +90,12 @@ class Git:
         """Return git that answers the server of that URL with a login when it is asked for one, and no other server."""
         return replace(self, login=("/".join(url.split("/", 3)[:3]), user, password))
 
-    def run(self, *arguments: str, timeout: float = _QUICK) -> Completed:
+    def run(self, *arguments: str, timeout: float = _QUICK, stdin: bytes = b"") -> Completed:
         """Run one git command to its end; a non-zero exit is for the caller to judge. `timeout` is in seconds."""
         try:
             with self._helper() as (settings, descriptors):
                 argv = self._argv((*settings, *arguments))
-                return process.run(argv, env=self.env, timeout=timeout, pass_fds=descriptors)
+                return process.run(argv, env=self.env, timeout=timeout, stdin=stdin, pass_fds=descriptors)
         except FileNotFoundError as error:
             raise _missing() from error
         except subprocess.TimeoutExpired as error:

@@ -7,7 +7,7 @@ from datetime import datetime
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.providers import git_refs
-from reprolake_builder.providers.git import resolve_commit
+from reprolake_builder.providers.git import resolve_commit, with_parts
 from reprolake_builder.providers.git_cache import GitCache, opened
 from reprolake_builder.providers.links import GitLink
 from reprolake_builder.tools import Tools
@@ -25,9 +25,10 @@ def resolve_dated(link: GitLink, cutoff: datetime | None, tools: Tools) -> GitSo
             facts = cache.bring(_before(cache, facts.commit, cutoff))
         if link.subdir and not cache.has_folder(facts.commit, link.subdir):
             raise ResolveError(f"{link.url} has no folder {link.subdir!r} at {facts.commit[:12]}")
-    return GitSource(
+    source = GitSource(
         url=link.url, commit=facts.commit, tree=facts.tree, date=facts.date, ref=link.ref, subdir=link.subdir
     )
+    return with_parts(source, tools, link.login)
 
 
 def _moves(cache: GitCache) -> bool:

@@ -33,7 +33,7 @@ def resolve_page(page: WebLink, request: LinkRequest, tools: Tools) -> Resolved:
             )
         given = checked_subdir(request.subdir)
         subdir = one_answer("sub-folder", path, given, "--subdir") if path and kind == "tree" else given
-        source = pin_commit(replace(cache.link, subdir=subdir), facts, cache, tools)
+        source = pin_commit(replace(cache.link, subdir=subdir), facts, cache)
     if kind == "blob" and not path.endswith(".ipynb"):
         tools.progress.note(f"{printable(path)} is no notebook: the link stands for the repository")
     return Resolved(source, path if kind == "blob" and path.endswith(".ipynb") else "")

@@ -23,7 +23,8 @@ class LinkRequest:
     what of an archive's record is wanted: the repository that it came from, its own files, or the former where there is
     one. With `require_proof` a repository is taken only when it is known to hold what was published. `locked` follows no
     name that may mean something else tomorrow and needs a server to be asked what it means today. `sha256` is that of the
-    one file that the link names ("" when absent).
+    one file that the link names ("" when absent). `ignore` are paths of the source that may be left out: submodules, and the
+    .gitattributes that put files into Git LFS.
     """
 
     link: str
@@ -34,6 +35,7 @@ class LinkRequest:
     require_proof: bool = False
     locked: bool = False
     sha256: str = ""
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def _from_git(swhid: Swhid, named: Named, subdir: str, chain: list[str], tools: 
             if tree != named.directory:
                 raise ResolveError(f"{link.url} has another folder than swh:1:dir:{named.directory} there")
             inside = "/".join(filter(None, (below, subdir)))
-            source = pin_commit(GitLink(link.url, subdir=inside), facts, cache, tools)
+            source = pin_commit(GitLink(link.url, subdir=inside), facts, cache)
     except BuilderError as error:
         chain.append(f"not from {printable(named.origin)}: {error.message}")
         return None

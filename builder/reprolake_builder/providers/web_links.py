@@ -165,6 +165,14 @@ def parse_web_link(text: str) -> WebLink | None:
     return _page(parts, forge, inside[:known], "/".join(_after(inside[known:], forge)))
 
 
+def login_in(text: str) -> str:
+    """Return USER:PASSWORD as it stands in a page's address or a git URL, "" for none."""
+    try:
+        return (parse_web_link(text) or parse_git_link(text)).login
+    except ResolveError:
+        return ""
+
+
 def _split(text: str) -> tuple[SplitResult, Forge | None] | None:
     """Return the address in its parts and the forge of its host, None for a host that is not in the table."""
     if not text.isprintable():

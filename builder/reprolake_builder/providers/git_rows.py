@@ -1,0 +1,67 @@
+"""The rows of a commit's tree and the content of its blobs, read from git without holding either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from reprolake_builder.git_tree import PIECE, TreeError, shown
+from reprolake_builder.providers.git_command import Git
+
+_LISTING = 1 << 16  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of `git ls-tree --long`: `size` is a blob's in bytes, 0 for a submodule."""
+
+    mode: int
+    name: bytes
+    object_id: bytes
+    size: int
+
+
+def rows(git: Git, tree: str) -> Iterator[Row]:
+    """Yield all that a tree holds, at any depth. Raises TreeError."""
+    with git.converse("ls-tree", "-r", "-z", "--long", "--full-tree", tree) as (_, listing):
+        rest = b""
+        while piece := listing.read(_LISTING):
+            *lines, rest = (rest + piece).split(b"\0")
+            for line in lines:
+                head, _, name = line.partition(b"\t")
+                mode, _, object_id, size = head.split()
+                yield Row(int(mode, 8), name, object_id, 0 if size == b"-" else int(size))
+        if rest:
+            raise TreeError("git could not list all of the tree")
+
+
+class Blobs:
+    """A conversation with `git cat-file --batch`: one blob after the other."""
+
+    def __init__(self, ask: IO[bytes], answer: IO[bytes]) -> None:
+        self._ask = ask
+        self._answer = answer
+
+    def pieces(self, row: Row) -> Iterator[bytes]:
+        """Yield the content of a row's blob, all of which must be taken. Raises TreeError when it is missing or damaged."""
+        self._ask.write(row.object_id + b"\n")
+        self._ask.flush()
+        if self._answer.readline() != b"%s blob %d\n" % (row.object_id, row.size):
+            raise TreeError(f"the content of {shown(row.name)} is missing or damaged")
+        left = row.size
+        while left:
+            piece = self._read(min(left, PIECE))
+            left -= len(piece)
+            yield piece
+        self._read(1)
+
+    def content(self, row: Row) -> bytes:
+        """Return the content of a small blob. Raises TreeError."""
+        return b"".join(self.pieces(row))
+
+    def _read(self, size: int) -> bytes:
+        piece = self._answer.read(size)
+        if len(piece) != size:
+            raise TreeError("git ended while it gave a file's content")
+        return piece
