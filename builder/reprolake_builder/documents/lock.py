@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from reprolake_builder.documents.base import Document, FolderInside, Moment, Sha256, Size
+from reprolake_builder.documents.citation import Citation
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.source import GitSource, PinnedSource
 
@@ -179,7 +180,8 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; they are
     laid out with byte code, or without. The standard library always has it. `ladder` holds what was not taken and why, and at
     its end what was. `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people,
-    such as a resolution that had to go back to an old release.
+    such as a resolution that had to go back to an old release. `citation` is what the source says of itself, None where it
+    says nothing.
     """
 
     version: Literal[1] = 1
@@ -198,5 +200,6 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     ladder: tuple[Rung, ...] = ()
     added: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    citation: Citation | None = None
     notes: tuple[str, ...] = ()
     resolvers: dict[str, str] = {}
