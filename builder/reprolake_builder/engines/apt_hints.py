@@ -107,6 +107,7 @@ _LACKING = tuple(
         r"Could NOT find (\w+)",
     )
 )
+_PROBE = re.compile(r"^_?conf(?:ig)?test\w*\.\w+:.*$", re.MULTILINE)  # where a build looks what there is
 _SHOWN = 5
 
 
@@ -116,8 +117,9 @@ def lacking(log: str) -> dict[str, str]:
     Names that the table does not know are told only for headers and libraries, of which a compiler's words are certain.
     """
     found: dict[str, str] = {}
+    serious = _PROBE.sub("", log)
     for pattern in _LACKING:
-        for word in pattern.findall(log):
+        for word in pattern.findall(serious):
             package = _KNOWN.get(word) or _KNOWN.get(f"{word.partition('/')[0]}/" if "/" in word else "", "")
             if package or word.startswith("-l") or word.endswith((".h", ".hpp", ".mod")):
                 found.setdefault(word, package)

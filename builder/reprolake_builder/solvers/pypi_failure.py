@@ -13,6 +13,7 @@ from reprolake_builder.solvers.pypi_words import UnsatisfiableError
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
 _ERROR = re.compile(r"(?:^|\s)(?:fatal )?error: (?!command )|^\w*(?:Error|Exit): ")
+_PROBE = re.compile(r"_?conf(?:ig)?test|collect2: error: ld returned")
 _SHOWN = 160  # characters of a line
 RELAX = (
     "relax the requirement, choose a later date with `--as-of DATE`, or another Python with `--python X.Y`"
@@ -85,7 +86,7 @@ def explained(error: UnsatisfiableError, demands: Sequence[Demand], as_of: AsOf,
 
 
 def _telling(log: str) -> str:
-    """Return the line of a build's words that tells best why it failed: the first error, or else the last line."""
+    """Return the line of a build's words that tells best why it failed: the last error that is no probe's, or else the last line."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    found = next((line for line in lines if _ERROR.search(line)), lines[-1] if lines else "")
-    return found[:_SHOWN]
+    found = (line for line in reversed(lines) if _ERROR.search(line) and not _PROBE.match(line))
+    return next(found, lines[-1] if lines else "")[:_SHOWN]

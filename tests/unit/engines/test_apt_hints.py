@@ -42,3 +42,9 @@ def test_other_failures_give_no_hint():
     assert apt_hint("ModuleNotFoundError: No module named 'numpy'") == ""
     assert apt_hint("FileNotFoundError: [Errno 2] No such file or directory: 'README.md'") == ""
     assert apt_hint("page: not found") == ""
+
+
+def test_probes_are_no_failures():
+    """What a build looks for to learn what there is, and does without, is not told as lacking."""
+    assert apt_hint("_configtest.c:1:10: fatal error: sys/endian.h: No such file or directory") == ""
+    assert apt_hint("conftest.c:1:10: fatal error: fftw3.h: No such file or directory") == ""
