@@ -13,6 +13,7 @@ import msgspec
 from reprolake_builder.image import Image, ImageLayer
 from reprolake_builder.sandboxes.interface import Limits
 from reprolake_builder.store import Store
+from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import Parameter, ParameterSet, RunSpec
 from reprolake_runner.execute import Execution, RunPlan, execute
 from reprolake_runner.staged import new_run_id
@@ -101,6 +102,7 @@ class Runs:
         folder.mkdir(mode=0o700, parents=True)
         given = [Parameter(name=name, value=value, origin="-p") for name, value in (parameters or {}).items()]
         limits = spec.pop("limits", Limits())
+        bounds = spec.pop("bounds", Bounds())
         inputs = spec.pop("inputs", None)
         env = spec.pop("env", {})
         return RunPlan(
@@ -116,6 +118,7 @@ class Runs:
             inputs=inputs,
             env=env,
             limits=limits,
+            bounds=bounds,
         )
 
     def __call__(self, *cells, files=None, path="analysis.ipynb", **given):

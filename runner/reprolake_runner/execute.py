@@ -7,6 +7,7 @@ sandbox of its own; and this one, the supervisor, which starts and ends both and
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import importlib.metadata
 import os
@@ -27,7 +28,8 @@ from reprolake_builder.progress import SILENT, Progress
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Limits, Sandbox
 from reprolake_builder.store import Store
-from reprolake_runner.documents.run import RunRecord, RunSpec
+from reprolake_runner.bounds import Bounds, held_limits
+from reprolake_runner.documents.run import Resources, RunRecord, RunSpec
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.kernelspec import choose
 from reprolake_runner.notebook import Notebook, read_notebook
@@ -52,6 +54,7 @@ class RunPlan:
     inputs: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    bounds: Bounds = field(default_factory=Bounds)
     progress: Progress = SILENT
 
 
@@ -81,6 +84,7 @@ class _Outcome:
     ended: datetime
     seconds: dict[str, float]
     versions: dict[str, str]
+    resources: Resources | None
 
 
 def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None = None) -> Execution:
@@ -99,6 +103,9 @@ def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None =
             f"{plan.spec.notebook} in the image has the SHA-256 {notebook.sha256}, the run was made for another",
             hint="start again from the image",
         )
+    limits = _with_disk(plan.limits, plan.bounds)
+    times = {"timeout": plan.spec.timeout, "execution_timeout": plan.spec.execution_timeout}
+    held = held_limits(limits, plan.bounds, times, sandbox)
     kernel = choose(trees, notebook.kernel, notebook.language)
     if kernel.name != notebook.kernel.lower():
         plan.progress.note(
@@ -112,7 +119,8 @@ def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None =
         kernel=kernel,
         env={**image.env, **plan.env},
         inputs=plan.inputs,
-        limits=plan.limits,
+        limits=limits,
+        bounds=plan.bounds,
     )
     given.run.make()
     events = EventLog(given.run.events)
@@ -121,7 +129,7 @@ def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None =
     finally:
         events.close()
     return Execution(
-        record=_record(plan, given, outcome, sandbox),
+        record=msgspec.structs.replace(_record(plan, given, outcome, sandbox), limits=held),
         repository=repository,
         notebook=given.run.executed if _is_file(given.run.executed) else None,
         output=given.run.output,
@@ -154,7 +162,14 @@ def _run(given: Start, notebook: Notebook, sandbox: Sandbox, events: EventLog, p
     for name, mark in marks.items():
         seconds[name] = round(mark - begun, 4)
         begun = mark
-    return _Outcome(verdict, account, started, ended, seconds, versions)
+    return _Outcome(verdict, account, started, ended, seconds, versions, supervisor.meter.resources())
+
+
+def _with_disk(limits: Limits, bounds: Bounds) -> Limits:
+    """Return the limits with no file allowed to be larger than all that may be written."""
+    if bounds.disk_bytes is None:
+        return limits
+    return dataclasses.replace(limits, file_bytes=min(limits.file_bytes, bounds.disk_bytes))
 
 
 def _proven(account: Account, executed: Path) -> Verdict:
@@ -180,6 +195,7 @@ def _record(plan: RunPlan, given: Start, outcome: _Outcome, sandbox: Sandbox) ->
         kernel_info=ready.info if ready else {},
         cells=tuple(cell for _, cell in sorted(outcome.account.cells.items())),
         warnings=tuple(outcome.account.warnings),
+        resources=outcome.resources,
         sandbox=dict(sandbox.promises()),
         host={"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()},
         versions=outcome.versions,

@@ -15,17 +15,24 @@ import msgspec
 from reprolake_builder.image import PREFIX
 from reprolake_builder.process import printable
 from reprolake_runner import image_files
+from reprolake_runner.driver.protocol import SHELL_MESSAGE
 from reprolake_runner.errors import NotebookError
 
 FOLDERS = tuple(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/usr/local", "/usr"))
 _PYTHON = "python3"
-# ipykernel_launcher's work, with four differences. A folder with types.py or random.py must not stand in for Python's own
+# ipykernel_launcher's work, with six differences. A folder with types.py or random.py must not stand in for Python's own
 # modules while the kernel is being imported, so it starts elsewhere (the folder gets its place on the path from IPython, as
 # in Jupyter). It drops no output when it is faster than the driver. It prints no
-# advice on how to connect to it. And it leaves its sockets to the end of the process: closing
-# them first locks up now and then, after all that the user's code wants to do at exit.
+# advice on how to connect to it. It leaves its sockets to the end of the process: closing
+# them first locks up now and then, after all that the user's code wants to do at exit. When it is aborted, or crashes, it
+# says where it was. And it tells of shell lines that fail, which IPython passes over.
 _BOOT = """\
 import atexit, os, sys
+try:
+    import faulthandler
+    faulthandler.enable(os.dup(2))
+except Exception:
+    pass
 sys.path = [path for path in sys.path if path]
 os.chdir({folder!r})
 import zmq
@@ -45,6 +52,34 @@ class KernelApp(IPKernelApp):
         sys.__stdout__ = shown
 app = KernelApp.instance()
 app.initialize()
+def tell(command, status):
+    kernel = app.kernel
+    try:
+        if status:
+            parent = getattr(kernel, "get_parent", lambda: app.shell.display_pub.parent_header)()
+            content = dict(command=str(command), status=int(status))
+            kernel.session.send(kernel.iopub_socket, {message!r}, content, parent=parent)
+    except Exception:
+        pass
+try:
+    import ipykernel.zmqshell
+    system = ipykernel.zmqshell.system
+    def told_system(command):
+        status = system(command)
+        tell(command, status)
+        return status
+    ipykernel.zmqshell.system = told_system
+    import IPython.utils._process_common as common
+    handler = common.process_handler
+    def told_handler(command, callback, *rest, **options):
+        def called(process):
+            result = callback(process)
+            tell(command, process.returncode)
+            return result
+        return handler(command, called, *rest, **options)
+    common.process_handler = told_handler
+except (ImportError, AttributeError):
+    pass
 app.start()
 atexit.unregister(app.close)
 """
@@ -107,7 +142,7 @@ def command(kernel: Kernel, connection_file: str, folder: str) -> Command:
     argv = [word.replace("{connection_file}", connection_file) for word in kernel.argv]
     for place in range(len(argv) - 1):
         if argv[place : place + 2] == ["-m", "ipykernel_launcher"]:
-            argv[place : place + 2] = ["-c", _BOOT.format(folder=folder)]
+            argv[place : place + 2] = ["-c", _BOOT.format(folder=folder, message=SHELL_MESSAGE)]
             return Command((*argv, _QUIET), "/")
     return Command(tuple(argv), folder)
 

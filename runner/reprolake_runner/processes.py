@@ -8,14 +8,16 @@ import json
 import os
 import secrets
 import subprocess
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from reprolake_builder.image import HOME, REPOSITORY, USER
 from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, Sandbox, SandboxSpec
+from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.driver.protocol import Connection, DriverPlan
 from reprolake_runner.driver_root import FOLDER, driver_spec
@@ -24,6 +26,7 @@ from reprolake_runner.kernelspec import Kernel, command
 from reprolake_runner.notebook import notebook_bytes
 from reprolake_runner.placement import DATA
 from reprolake_runner.supervise import Pipe, Watch
+from reprolake_runner.watchdog import Guarded
 
 OUTPUT = "/out"
 OUTPUT_VARIABLE = "REPROLAKE_OUTPUT"
@@ -98,6 +101,7 @@ class Start:
     env: Mapping[str, str]
     inputs: Path | None
     limits: Limits
+    bounds: Bounds = field(default_factory=Bounds)
 
     @property
     def view(self) -> CopyOnWrite:
@@ -107,7 +111,7 @@ class Start:
 
 def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
     """Start kernel and driver; when the stack is closed both are gone and so are the pipes. Raises SandboxError."""
-    run = given.run
+    run, begun = given.run, time.monotonic()
     key = secrets.token_hex(32)
     _write_connection(run.sockets / _CONNECTION, key)
     (run.driver / "notebook.ipynb").write_bytes(notebook_bytes(given.repository, given.spec.notebook))
@@ -131,9 +135,24 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
         driver=driver,
         notices=to_driver,
         events=events,
-        logs=(Pipe(kernel_log, run.log), Pipe(driver_log, run.driver_log)),
+        kernel_pipe=Pipe(kernel_log, run.log),
+        driver_pipe=Pipe(driver_log, run.driver_log),
+        guarded=_guarded(given, sandbox),
+        begun=begun,
+        tells_lines=given.kernel.language.lower() == "python",
         timeout=given.spec.timeout,
         execution_timeout=given.spec.execution_timeout,
+    )
+
+
+def _guarded(given: Start, sandbox: Sandbox) -> Guarded:
+    """Return what is to be watched: memory only where the sandbox does not hold its limit, but the limit is named all the same."""
+    held = sandbox.holds(given.limits).get("memory_bytes")
+    return Guarded(
+        folders=(given.run.output, given.view.written, given.run.driver),
+        memory_bytes=given.limits.memory_bytes,
+        is_memory_watched=held is not None and held.watched,
+        bounds=given.bounds,
     )
 
 
@@ -167,6 +186,8 @@ def _driver_plan(given: Start, key: str) -> DriverPlan:
         parameters=given.spec.parameters.parameters,
         language=given.kernel.language,
         execution_timeout=given.spec.execution_timeout,
+        strict_shell=given.spec.strict_shell,
+        limits=given.bounds.messages,
     )
 
 

@@ -19,6 +19,7 @@ import msgspec
 from reprolake_builder.process import printable
 from reprolake_runner.documents.run import CellRecord, Status, cell_name
 from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
+from reprolake_runner.meter import CellUse
 
 EXIT_CODES: Mapping[Status, int] = {
     "succeeded": 0,
@@ -31,6 +32,7 @@ EXIT_CODES: Mapping[Status, int] = {
 }
 _LOG_LIMIT = 64 << 20
 _MESSAGE = 1000
+_WARNINGS = 25
 _DONE = {"succeeded", "allowed-failure", "skipped"}
 
 
@@ -90,16 +92,16 @@ class Account:
         self.ready = ready
         self.cells = {index: CellRecord(index=index, state="pending") for index in ready.cells}
 
-    def start(self, index: int) -> bool:
-        """Note that a cell runs; False when the driver cannot mean it."""
+    def start(self, index: int, begun: float | None = None) -> bool:
+        """Note that a cell runs, `begun` seconds after the run did; False when the driver cannot mean it."""
         known = self.cells.get(index)
         if known is None or known.state != "pending" or self.running is not None:
             return False
-        self.cells[index] = CellRecord(index=index, state="running")
+        self.cells[index] = CellRecord(index=index, state="running", begun=begun)
         return True
 
-    def end(self, event: CellEnded) -> bool:
-        """Note what became of a cell; False when the driver cannot mean it."""
+    def end(self, event: CellEnded, use: CellUse | None = None) -> bool:
+        """Note what became of a cell, and what it took; False when the driver cannot mean it."""
         known = self.cells.get(event.index)
         if known is None or known.state != ("pending" if event.state == "skipped" else "running"):
             return False
@@ -109,10 +111,30 @@ class Account:
             seconds=event.seconds,
             error=printable(event.error)[:_MESSAGE],
             execution_count=event.execution_count,
+            line=event.line,
+            begun=known.begun,
+            cpu_seconds=use.cpu_seconds if use else None,
+            peak_bytes=use.peak_bytes if use else None,
         )
-        if event.warning:
-            self.warnings.append(f"{self.cells[event.index].name}: {printable(event.warning)[:_MESSAGE]}")
+        for warning in event.warnings[:_WARNINGS]:
+            self.warnings.append(f"{self.cells[event.index].name}: {printable(warning)[:_MESSAGE]}")
         return True
+
+    @property
+    def is_to_be_located(self) -> bool:
+        """Whether there is a cell of which the line would be of interest."""
+        return self._where() is not None
+
+    def locate(self, line: int | None) -> None:
+        """Note the line at which the cell is that runs, or that was ended because its time was up."""
+        if line is not None and (cell := self._where()) is not None:
+            self.cells[cell.index] = msgspec.structs.replace(cell, line=line)
+
+    def _where(self) -> CellRecord | None:
+        wanted = "failed" if self.failed is not None and self.running is None else "running"
+        return next(
+            (cell for cell in self.cells.values() if cell.state == wanted and cell.line is None), None
+        )
 
     @property
     def running(self) -> int | None:
@@ -132,7 +154,7 @@ class Account:
             return "before the kernel answered"
         running = self.running
         if running is not None:
-            return f"in {cell_name(running)}"
+            return f"in {cell_name(running)}{_line(self.cells[running])}"
         return (
             "before the first cell"
             if all(c.state == "pending" for c in self.cells.values())
@@ -161,8 +183,13 @@ class Account:
 
     def _given_up(self, failed: Failed) -> Verdict:
         status: Status = "kernel-died" if failed.reason == "kernel-silent" else failed.reason
-        where = "" if status == "timed-out" else f", {self.place}"
+        ended = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
+        where = f", {self.place}" if status != "timed-out" else _line(ended) if ended else ""
         return Verdict(status, printable(failed.message)[:_MESSAGE] + where)
+
+
+def _line(cell: CellRecord) -> str:
+    return f", line {cell.line}" if cell.line is not None else ""
 
 
 def died(status: int, place: str, last_words: str) -> Verdict:

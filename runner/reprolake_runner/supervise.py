@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import select
 import selectors
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
@@ -19,6 +18,7 @@ from reprolake_builder.errors import SandboxError
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Step
 from reprolake_builder.sandboxes.interface import Running
+from reprolake_runner.documents.run import Status
 from reprolake_runner.driver.protocol import (
     LINE_LIMIT,
     CellEnded,
@@ -27,13 +27,19 @@ from reprolake_runner.driver.protocol import (
     EndKernel,
     Event,
     Failed,
+    Heard,
     KernelEnded,
     KernelReady,
     Notice,
     Saved,
     Stop,
 )
+from reprolake_runner.meter import Meter
+from reprolake_runner.printed import Printed
 from reprolake_runner.record import Account, EventLog, Verdict, died
+from reprolake_runner.signals import ending_signals
+from reprolake_runner.watchdog import Guarded, Watchdog, out_of_memory
+from reprolake_runner.where import line_of_dump
 
 _CELL_GRACE = 15.0  # beyond the cell's own limit, which the driver sees to
 _KERNEL_GRACE = (
@@ -41,10 +47,11 @@ _KERNEL_GRACE = (
 )
 _DRIVER_GRACE = 20.0  # for a last save of a large notebook
 _TURNS = 64  # pieces read from one pipe before the others have their turn
-_LOG_LIMIT = 16 << 20
 _PIECE = 1 << 16
+_LOOK = 0.1  # seconds between two looks at what the run takes
+_LOOK_SHARE = 20  # a look may take a twentieth of the time
+_LAST_WORD = 1.0  # seconds for the kernel to say where it is
 _ABORTED, _NO_MEMORY = 134, "OUT OF MEMORY"  # how the socket library ends a process
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EVENTS = msgspec.json.Decoder(Event)
 
 
@@ -58,13 +65,20 @@ class Pipe:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Two running sandboxes and the descriptors of their pipes; times in seconds, None is unlimited."""
+    """Two running sandboxes and the descriptors of their pipes; times in seconds, None is unlimited.
+
+    `begun` (monotonic seconds) is when the run began. `tells_lines` says that the kernel prints where it is when it is aborted.
+    """
 
     kernel: Running
     driver: Running
     notices: int
     events: int
-    logs: tuple[Pipe, ...]
+    kernel_pipe: Pipe
+    driver_pipe: Pipe
+    guarded: Guarded
+    begun: float
+    tells_lines: bool
     timeout: float | None
     execution_timeout: float | None
 
@@ -80,8 +94,11 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._begun = b""
         self._alive = {"kernel", "driver"}
-        self._deadlines: dict[str, float] = {}
-        self._kept = dict.fromkeys((pipe.descriptor for pipe in watch.logs), _LOG_LIMIT)
+        self._said = Printed(watch.kernel_pipe.descriptor, watch.kernel_pipe.log)
+        self._complaints = Printed(watch.driver_pipe.descriptor, watch.driver_pipe.log)
+        self._watchdog = Watchdog(watch.guarded)
+        self.meter = Meter(watch.kernel, watch.begun)
+        self._deadlines = {"look": 0.0}
         self.times: dict[str, float] = {}
         if watch.timeout is not None:
             self._deadlines["run"] = time.monotonic() + watch.timeout
@@ -96,20 +113,22 @@ class Supervisor:
         self._selector.register(watch.events, selectors.EVENT_READ, self._read_events)
         self._selector.register(watch.kernel, selectors.EVENT_READ, self._kernel_gone)
         self._selector.register(watch.driver, selectors.EVENT_READ, self._driver_gone)
-        for pipe in watch.logs:
-            os.set_blocking(pipe.descriptor, False)
-            self._selector.register(pipe.descriptor, selectors.EVENT_READ, _reader(self._read_log, pipe))
+        for printed in (self._said, self._complaints):
+            read = functools.partial(self._read_printed, printed)
+            self._selector.register(printed.descriptor, selectors.EVENT_READ, read)
         try:
-            with _signals(self._selector, self._signalled):
+            with ending_signals(self._selector, self._signalled):
                 while self._alive:
                     self._turn()
         finally:
             watch.kernel.kill()
             watch.driver.kill()
             self._read_events()
-            for pipe in watch.logs:
-                self._read_log(pipe)
+            self._said.read()
+            self._complaints.read()
             self._selector.close()
+            if (usage := self.meter.look()) is not None and usage.refused:
+                self._account.warnings.append("the limit on processes was reached: some could not be started")
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -118,22 +137,19 @@ class Supervisor:
             key.data()
         now = time.monotonic()
         for name in [name for name, deadline in self._deadlines.items() if deadline <= now]:
-            del self._deadlines[name]
-            self._time_up(name)
+            if self._deadlines.pop(name, None) is not None:
+                self._time_up(name)
 
     def _time_up(self, what: str) -> None:
         match what:
+            case "look":
+                self._look()
             case "run":
-                limit = self._watch.timeout
-                self._end(
-                    Verdict("timed-out", f"the run took longer than {limit:g} s, {self._account.place}")
-                )
+                self._end("timed-out", f"the run took longer than {self._watch.timeout:g} s", locate=True)
             case "cell":
                 limit = self._watch.execution_timeout
-                place = self._account.place
-                self._end(
-                    Verdict("timed-out", f"longer than {limit:g} s {place}, and the kernel did not react")
-                )
+                why = f"a cell took longer than {limit:g} s and the kernel did not react"
+                self._end("timed-out", why, locate=True)
             case "kernel":
                 self._log.write("kernel-killed", reason="it did not shut down in time")
                 self._watch.kernel.kill()
@@ -141,20 +157,49 @@ class Supervisor:
                 self._log.write("driver-killed", reason="it did not end in time")
                 self._watch.driver.kill()
 
-    def _signalled(self, number: int) -> None:
-        self._end(
-            Verdict("stopped", f"ended from outside by {signal.Signals(number).name} {self._account.place}")
-        )
+    def _look(self) -> None:
+        """See what the run takes, and end it when that is too much."""
+        begun = time.monotonic()
+        usage = self.meter.look()
+        if self.meter.is_due and (sample := self.meter.sample()) is not None:
+            self._log.write("resources", **msgspec.structs.asdict(sample))
+        verdict = self._watchdog.look(usage)
+        now = time.monotonic()
+        self._deadlines["look"] = now + max(_LOOK, _LOOK_SHARE * (now - begun))
+        if verdict is not None:
+            self._end(verdict.status, verdict.message, locate=verdict.status == "timed-out")
 
-    def _end(self, verdict: Verdict) -> None:
+    def _signalled(self, number: int) -> None:
+        self._end("stopped", f"ended from outside by {signal.Signals(number).name}", locate=True)
+
+    def _end(self, status: Status, why: str, *, locate: bool = False) -> None:
         """End the run early: the kernel at once, the driver after it saved the notebook."""
-        if self._account.ended is not None:
+        account = self._account
+        if account.ended is not None:
             return
-        self._account.ended = verdict
-        self._log.write("ending", status=verdict.status, reason=verdict.message)
+        if locate:
+            self._locate()
+        account.ended = Verdict(status, f"{why}, {account.place}")
+        self._log.write("ending", status=status, reason=account.ended.message)
         self._watch.kernel.kill()
         self._tell(Stop())
         self._deadlines = {"driver": time.monotonic() + _DRIVER_GRACE}
+
+    def _locate(self) -> None:
+        """Have the kernel say at which line of the cell it is, if it can; it does not come back from that."""
+        watch, said = self._watch, self._said
+        if not watch.tells_lines or not self._account.is_to_be_located or "kernel" not in self._alive:
+            return
+        said.read()
+        said.tail = b""
+        deadline = time.monotonic() + _LAST_WORD
+        if not watch.kernel.signal(signal.SIGABRT):
+            return
+        while watch.kernel.poll() is None and (left := deadline - time.monotonic()) > 0:
+            select.select([watch.kernel.fileno(), said.descriptor], [], [], left)
+            said.read()
+        said.read()
+        self._account.locate(line_of_dump(said.tail))
 
     def _tell(self, notice: Notice) -> None:
         with contextlib.suppress(BrokenPipeError):  # then its end is noticed anyway
@@ -162,9 +207,9 @@ class Supervisor:
 
     # ------------------------------------------------------------------ ends of processes
     def _kernel_gone(self) -> None:
-        status = self._status(self._watch.kernel, self._watch.logs[0].log)
+        status = self._status(self._watch.kernel, self._said)
         self._read_events()  # what was told before the end counts
-        self._read_log(self._watch.logs[0])
+        self._said.read()
         self._selector.unregister(self._watch.kernel)
         self._alive.discard("kernel")
         self._deadlines.pop("kernel", None)
@@ -173,25 +218,27 @@ class Supervisor:
         account = self._account
         if "driver" not in self._alive or account.alive_at_end or account.ended or account.failed:
             return
-        account.ended = died(status, account.place, last_words(self._watch.logs[0].log))
+        usage = self._watch.kernel.usage()
+        if usage is not None and usage.kills:
+            why = out_of_memory(self._watch.guarded.memory_bytes)
+            account.ended = Verdict("limit-exceeded", f"{why}, {account.place}")
+        else:
+            account.locate(line_of_dump(self._said.tail))
+            account.ended = died(status, account.place, self._said.last_words)
         self._tell(KernelEnded())
         self._deadlines = {"driver": time.monotonic() + _DRIVER_GRACE}
 
     def _driver_gone(self) -> None:
-        status = self._status(self._watch.driver, self._watch.logs[1].log)
+        status = self._status(self._watch.driver, self._complaints)
         self._read_events()
-        self._read_log(self._watch.logs[1])
+        self._complaints.read()
         self._selector.unregister(self._watch.driver)
         self._alive.discard("driver")
         self._account.driver_status = status
         self._log.write("driver-ended", status=status)
-        for name in ("driver", "cell", "run"):
+        for name in ("driver", "cell", "run", "look"):
             self._deadlines.pop(name, None)
-        if (
-            status == _ABORTED
-            and _NO_MEMORY in last_words(self._watch.logs[1].log)
-            and not self._account.ended
-        ):
+        if status == _ABORTED and _NO_MEMORY in self._complaints.last_words and not self._account.ended:
             message = (
                 f"the outputs of the notebook need more memory than the driver has, {self._account.place}"
             )
@@ -199,13 +246,17 @@ class Supervisor:
         if "kernel" in self._alive and not self._account.alive_at_end:
             self._watch.kernel.kill()
 
-    def _status(self, running: Running, log: Path) -> int:
+    def _status(self, running: Running, printed: Printed) -> int:
         try:
             return running.wait()
         except SandboxError as error:
-            for pipe in self._watch.logs:
-                self._read_log(pipe)
-            raise SandboxError(f"{error.message}: {last_words(log)}", hint=error.hint) from error
+            printed.read()
+            raise SandboxError(f"{error.message}: {printed.last_words}", hint=error.hint) from error
+
+    def _read_printed(self, printed: Printed) -> None:
+        if not printed.read():
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(printed.descriptor)
 
     # ------------------------------------------------------------------ what the driver tells
     def _read_events(self) -> None:
@@ -232,11 +283,8 @@ class Supervisor:
         except msgspec.DecodeError:
             event = None
         if event is None or not self._note(event):
-            self._end(
-                Verdict(
-                    "broken", f"the driver told nonsense: {printable(line[:100].decode(errors='replace'))}"
-                )
-            )
+            told = printable(line[:100].decode(errors="replace"))
+            self._end("broken", f"the driver told nonsense: {told}")
 
     def _note(self, event: Event) -> bool:
         """Write down what happened; False when it cannot be."""
@@ -249,15 +297,22 @@ class Supervisor:
                 self.times["ready"] = time.monotonic()
                 log.write("kernel-ready", info=event.info, cells=len(event.cells))
             case CellStarted():
+                begun = self.meter.cell_begins()
+                self._watchdog.heard()
                 log.write("cell-started", index=event.index)
                 if self._watch.execution_timeout is not None:
                     self._deadlines["cell"] = time.monotonic() + self._watch.execution_timeout + _CELL_GRACE
-                return account.start(event.index)
+                return account.start(event.index, begun)
             case CellEnded():
                 self._deadlines.pop("cell", None)
-                log.write("cell-ended", **msgspec.structs.asdict(event))
+                self._watchdog.heard()
+                use = self.meter.cell_ends() if event.state != "skipped" else None
+                taken = {"cpu_seconds": use.cpu_seconds, "peak_bytes": use.peak_bytes} if use else {}
+                log.write("cell-ended", **msgspec.structs.asdict(event), **taken)
                 self._step.advance()
-                return account.end(event)
+                return account.end(event, use)
+            case Heard():
+                self._watchdog.heard()
             case CellsDone():
                 self._cells_done()
             case Saved():
@@ -265,6 +320,8 @@ class Supervisor:
                 log.write("notebook-saved", sha256=event.sha256)
             case Failed():
                 account.failed = event
+                if event.reason == "timed-out":
+                    self._locate()
                 log.write("driver-gave-up", reason=event.reason, message=event.message)
                 self._watch.kernel.kill()
                 self._deadlines = {"driver": time.monotonic() + _DRIVER_GRACE}
@@ -278,64 +335,3 @@ class Supervisor:
             self._tell(EndKernel())
             now = time.monotonic()
             self._deadlines = {"kernel": now + _KERNEL_GRACE, "driver": now + _DRIVER_GRACE}
-
-    def _read_log(self, pipe: Pipe) -> None:
-        """Keep what a process printed, up to a limit; what is beyond it is read and dropped."""
-        for _ in range(_TURNS):
-            try:
-                piece = os.read(pipe.descriptor, _PIECE)
-            except BlockingIOError:
-                return
-            if not piece:
-                with contextlib.suppress(KeyError):
-                    self._selector.unregister(pipe.descriptor)
-                return
-            kept = piece[: self._kept[pipe.descriptor]]
-            self._kept[pipe.descriptor] -= len(kept)
-            with pipe.log.open("ab") as stream:
-                stream.write(kept)
-
-
-def last_words(log: Path) -> str:
-    """Return the last line that a process printed, shortened and harmless to print."""
-    try:
-        with log.open("rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 2000))
-            lines = stream.read().decode(errors="replace").strip().splitlines()
-    except FileNotFoundError:
-        return ""
-    return printable(lines[-1])[:300] if lines else ""
-
-
-def _reader(read: Callable[[Pipe], None], pipe: Pipe) -> Callable[[], None]:
-    return lambda: read(pipe)
-
-
-@contextlib.contextmanager
-def _signals(selector: selectors.BaseSelector, tell: Callable[[int], None]) -> Iterator[None]:
-    """Have signals end the run while this lasts; outside the main thread Python does not deliver any."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    waiting, waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del number, frame  # the number arrives through the pipe, where it cannot interrupt anything
-
-    def arrived() -> None:
-        for number in os.read(waiting, 64):
-            if number in _SIGNALS:
-                tell(number)
-
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
-    woken = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-    selector.register(waiting, selectors.EVENT_READ, arrived)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(woken)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        selector.unregister(waiting)
-        os.close(waiting)
-        os.close(waking)

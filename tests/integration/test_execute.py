@@ -114,6 +114,7 @@ def test_the_kernels_death_is_never_a_success(run, source, words):
     assert (done.record.status, done.record.exit_code) == ("kernel-died", 25)
     assert words in done.record.message
     assert "in cell 2" in done.record.message
+    assert ("signal 11" in words) == ("line 1" in done.record.message)
     assert done.states == ["succeeded", "running", "pending"]
     assert done.notebook["metadata"]["papermill"]["end_time"] is None
 
@@ -242,7 +243,7 @@ def test_the_log_of_the_kernel_is_kept_with_a_limit(run):
 
 def test_the_event_log_tells_the_run_in_order(run):
     """Events are written outside the sandbox, from the start of the run to its end."""
-    events = [event["event"] for event in run("1").events]
+    events = [event["event"] for event in run("1").events if event["event"] != "resources"]
     assert events[:5] == ["run-started", "processes-started", "kernel-ready", "cell-started", "cell-ended"]
     assert events[5] == "cells-done"
     assert events[-1] == "run-ended"

@@ -75,6 +75,8 @@ class Bubblewrap:
         found = dict.fromkeys(("processes", "file_bytes", "open_files"), resource_limit)
         found["tmp_bytes"] = Held("size of the folder in memory")
         places = cgroups.places()
+        if pids := places.get("pids"):
+            found["processes"] = Held(f"cgroup v{pids.version}")
         if limits.memory_bytes is not None:
             memory = places.get("memory")
             watched = Held("watchdog, which adds up what the processes take", watched=True)
@@ -215,9 +217,10 @@ def _refuse_nul(spec: SandboxSpec) -> None:
 
 
 def _limits(limits: Limits) -> list[tuple[int, int]]:
+    beyond = "pids" in cgroups.places()  # the group says no first, because it counts how often
     return [
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_NPROC, limits.processes + beyond),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_NOFILE, limits.open_files),
     ]

@@ -42,6 +42,7 @@ class RunSpec(Document, frozen=True, kw_only=True):
     """Everything that decides a run; its content hash is the run's key.
 
     `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
+    `strict_shell` says that a shell line that fails fails its cell.
     """
 
     version: Literal[1] = 1
@@ -52,6 +53,7 @@ class RunSpec(Document, frozen=True, kw_only=True):
     inputs: tuple[StagedInput, ...] = ()
     timeout: float | None = None
     execution_timeout: float | None = None
+    strict_shell: bool = False
 
 
 Status = Literal["succeeded", "failed", "timed-out", "kernel-died", "limit-exceeded", "stopped", "broken"]
@@ -70,7 +72,9 @@ def cell_name(index: int, execution_count: int | None = None) -> str:
 class CellRecord(Document, frozen=True, kw_only=True):
     """What became of one code cell; `index` counts all cells of the executed notebook from 0. Times in seconds.
 
-    `execution_count` is what Jupyter shows as `In [n]`, None for a cell that did not end.
+    `execution_count` is what Jupyter shows as `In [n]`, None for a cell that did not end. `line` is where it was when it was
+    ended, counted from 1. `begun` is the time since the run's start; `cpu_seconds` and `peak_bytes` are what everything in the
+    sandbox took meanwhile, None where it was not measured.
     """
 
     index: int
@@ -78,11 +82,40 @@ class CellRecord(Document, frozen=True, kw_only=True):
     seconds: float | None = None
     error: str = ""
     execution_count: int | None = None
+    line: int | None = None
+    begun: float | None = None
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
 
     @property
     def name(self) -> str:
         """What people call the cell."""
         return cell_name(self.index, self.execution_count)
+
+
+class LimitRecord(Document, frozen=True, kw_only=True):
+    """A limit that held: in seconds, bytes, or a number. `held_by` says by what, `weaker` in what that falls short of it."""
+
+    name: str
+    value: float
+    held_by: str
+    weaker: str = ""
+
+
+class Sample(Document, frozen=True, kw_only=True):
+    """What everything in the kernel's sandbox took: `at` seconds after the run's start, processor time so far, memory then."""
+
+    at: float
+    cpu_seconds: float
+    memory_bytes: int
+
+
+class Resources(Document, frozen=True, kw_only=True):
+    """What a run took. Memory is without cached files, with folders in memory; the samples are thinned out when there are many."""
+
+    cpu_seconds: float
+    peak_bytes: int
+    samples: tuple[Sample, ...] = ()
 
 
 class RunRecord(Document, frozen=True, kw_only=True):
@@ -105,6 +138,8 @@ class RunRecord(Document, frozen=True, kw_only=True):
     kernel_info: dict[str, str] = {}
     cells: tuple[CellRecord, ...] = ()
     warnings: tuple[str, ...] = ()
+    limits: tuple[LimitRecord, ...] = ()
+    resources: Resources | None = None
     sandbox: dict[str, str] = {}
     host: dict[str, str] = {}
     versions: dict[str, str] = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from nbformat.notebooknode import NotebookNode
 
 from reprolake_builder.process import printable
@@ -22,11 +23,14 @@ from reprolake_runner.driver.protocol import (
     DriverPlan,
     Ended,
     Event,
+    Heard,
     KernelEnded,
     KernelReady,
     Stop,
 )
 from reprolake_runner.driver.repair import execution_count, language_info
+from reprolake_runner.driver.shell_lines import ShellLines
+from reprolake_runner.where import line_of_traceback
 
 _TICK = 0.5
 _HELLO_AGAIN = 0.2
@@ -34,6 +38,7 @@ _SILENCE = 10.0
 _AFTER_INTERRUPT = 5.0
 _AFTER_DEATH = 0.2
 _UNTIL_NEWS = 1.0  # a kernel's death breaks connections, too, and the supervisor knows of it
+_HEARD_EVERY = 1.0
 _ERROR_SHOWN = 500
 
 
@@ -63,6 +68,8 @@ class Cells:
         self._outputs = Outputs(file.notebook, self._channels)
         self._kernel_ended: float | None = None
         self._broken: float | None = None
+        self._told = 0.0
+        self._shell = ShellLines()
 
     @property
     def code(self) -> list[tuple[int, NotebookNode]]:
@@ -129,24 +136,28 @@ class Cells:
     def _run_one(self, index: int, cell: NotebookNode) -> bool:
         started, begun = datetime.now(UTC), time.monotonic()
         self._outputs.start(cell)
+        self._shell = ShellLines()
         mark(cell, "running", started)
         self._tell(CellStarted(index=index))
         try:
             reply = self._converse(index, cell)
         except TimeUpError as error:
             mark(cell, "failed", started, failed=True)
-            self._tell(self._ended(index, cell, "failed", begun, str(error)))
+            ended = self._ended(index, cell, "failed", begun, str(error))
+            self._tell(msgspec.structs.replace(ended, line=line_of_traceback(cell.outputs)))
             raise
         finally:
             self._outputs.settle()
-        failed = reply.get("status") != "ok"
+        raised = reply.get("status") != "ok"
+        failed = raised or bool(self._plan.strict_shell and self._shell.failed)
         allowed = failed and "raises-exception" in tags(cell)
         state: Ended = "allowed-failure" if allowed else "failed" if failed else "succeeded"
         count = execution_count(reply.get("execution_count"))
         if count is not None:
             cell.execution_count = count
         mark(cell, "failed" if state == "failed" else "completed", started, failed=failed)
-        self._tell(self._ended(index, cell, state, begun, _error(reply) if failed else ""))
+        words = _error(reply) if raised else self._shell.failed[0] if failed else ""
+        self._tell(self._ended(index, cell, state, begun, words))
         return state != "failed"
 
     def _ended(self, index: int, cell: NotebookNode, state: Ended, begun: float, error: str) -> CellEnded:
@@ -156,7 +167,7 @@ class Cells:
             state=state,
             seconds=round(time.monotonic() - begun, 6),
             error=error,
-            warning=self._outputs.warning,
+            warnings=tuple(filter(None, (*self._shell.failed, self._outputs.warning))),
             execution_count=cell.execution_count,
             outputs=digest(cell.outputs),
         )
@@ -185,7 +196,7 @@ class Cells:
                     continue
                 if channel == "shell" and message["msg_type"] == "execute_reply":
                     reply = message["content"]
-                elif channel == "iopub":
+                elif channel == "iopub" and not self._shell.take(message):
                     idle = self._outputs.apply(message, cell, index) or idle
             now = time.monotonic()
             if reply is not None and not idle and now - heard > _SILENCE:
@@ -205,7 +216,8 @@ class Cells:
         idle = False
         while not idle and time.monotonic() < deadline:
             for channel, message in self._messages(_TICK):
-                if channel == "iopub" and message["parent_header"].get("msg_id") == sent:
+                is_ours = channel == "iopub" and message["parent_header"].get("msg_id") == sent
+                if is_ours and not self._shell.take(message):
                     idle = self._outputs.apply(message, cell, index) or idle
 
     def _messages(self, seconds: float) -> Iterator[tuple[Channel, Message]]:
@@ -232,7 +244,11 @@ class Cells:
             raise TooMuchError(
                 f"outputs were lost: the kernel broke the connection or sent a message of more than {megabytes} MB"
             )
-        yield from self._channels.received()
+        for received in self._channels.received():
+            if time.monotonic() > self._told + _HEARD_EVERY:
+                self._told = time.monotonic()
+                self._tell(Heard())
+            yield received
 
 
 def _name(index: int, cell: NotebookNode) -> str:

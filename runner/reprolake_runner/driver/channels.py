@@ -30,6 +30,7 @@ class Channels:
     def __init__(self, connection: Connection, limits: DriverLimits, notices: int) -> None:
         self.session = Session(key=connection.key.encode(), username="reprolake")
         self._left = limits.total_bytes
+        self._messages_left = limits.messages
         self._limits = limits
         self._context = zmq.Context()
         self._sockets: dict[Channel, zmq.Socket[bytes]] = {}
@@ -95,6 +96,11 @@ class Channels:
                 if self._left < 0:
                     raise TooMuchError(
                         f"the kernel sent more than {self._limits.total_bytes >> 20} MB of messages (outputs, mostly)"
+                    )
+                self._messages_left -= 1
+                if self._messages_left < 0:
+                    raise TooMuchError(
+                        f"the kernel sent more than {self._limits.messages} messages (outputs, mostly)"
                     )
                 message = self._decoded(frames)
                 if message is not None:

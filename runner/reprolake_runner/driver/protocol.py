@@ -12,6 +12,9 @@ Ended = Literal["succeeded", "failed", "allowed-failure", "skipped"]
 LINE_LIMIT = 1 << 20
 """Bytes of one event at most; a longer one is not believed."""
 
+SHELL_MESSAGE = "reprolake_shell_line"
+"""The type of the message in which a kernel that we started tells of a shell line that failed."""
+
 
 class Connection(Document, frozen=True, kw_only=True):
     """How to reach the kernel: `path` is the part of the sockets' paths before "-1" to "-5", `key` signs messages."""
@@ -21,17 +24,18 @@ class Connection(Document, frozen=True, kw_only=True):
 
 
 class DriverLimits(Document, frozen=True, kw_only=True):
-    """What the driver takes from a kernel: bytes of one message and of all; `memory` is for itself, in bytes."""
+    """What the driver takes from a kernel: bytes of one message and of all, and their number; `memory` is for itself, in bytes."""
 
     message_bytes: int = 128 << 20
     total_bytes: int = 512 << 20
+    messages: int = 1_000_000
     memory: int = 4 << 30
 
 
 class DriverPlan(Document, frozen=True, kw_only=True):
     """The driver's first line: what to run. Paths are the driver's own; times in seconds, None is unlimited.
 
-    `name` is the notebook's path in the repository.
+    `name` is the notebook's path in the repository. `strict_shell` has a shell line that fails fail its cell.
     """
 
     connection: Connection
@@ -42,6 +46,7 @@ class DriverPlan(Document, frozen=True, kw_only=True):
     language: str = "python"
     start_timeout: float = 60
     execution_timeout: float | None = None
+    strict_shell: bool = False
     written_by: str = "reprolake"
     limits: DriverLimits = DriverLimits()
 
@@ -77,16 +82,22 @@ class CellStarted(Document, frozen=True, kw_only=True, tag="cell-started", tag_f
 class CellEnded(Document, frozen=True, kw_only=True, tag="cell-ended", tag_field="event"):
     """What became of a cell. `outputs` is the SHA-256 of its outputs as JSON; time in seconds.
 
-    `error` and `warning` are one line each, the latter about outputs; `execution_count` is what Jupyter shows as `In [n]`.
+    `error` is one line, `warnings` are about outputs and shell lines, a line each; `execution_count` is what Jupyter shows as
+    `In [n]`; `line` is where the cell was when its time was up.
     """
 
     index: int
     state: Ended
     seconds: float = 0
     error: str = ""
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
+    line: int | None = None
     execution_count: int | None = None
     outputs: Sha256
+
+
+class Heard(Document, frozen=True, kw_only=True, tag="heard", tag_field="event"):
+    """The kernel said something; told now and then."""
 
 
 class CellsDone(Document, frozen=True, kw_only=True, tag="cells-done", tag_field="event"):
@@ -106,6 +117,6 @@ class Failed(Document, frozen=True, kw_only=True, tag="failed", tag_field="event
     message: str
 
 
-Event = KernelReady | CellStarted | CellEnded | CellsDone | Saved | Failed
+Event = KernelReady | CellStarted | CellEnded | Heard | CellsDone | Saved | Failed
 
 Json = dict[str, Any]

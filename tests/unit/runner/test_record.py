@@ -112,7 +112,7 @@ def test_messages_cannot_drive_a_terminal():
 def test_warnings_name_the_cell():
     """What was wrong with a cell's outputs is told with the cell's name for people, without control characters."""
     made = account("running")
-    made.end(CellEnded(index=0, state="succeeded", warning="odd\x1b", execution_count=3, outputs=HASH))
+    made.end(CellEnded(index=0, state="succeeded", warnings=("odd\x1b",), execution_count=3, outputs=HASH))
     assert made.warnings == ["cell In [3]: odd\N{REPLACEMENT CHARACTER}"]
 
 

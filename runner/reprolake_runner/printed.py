@@ -1,0 +1,51 @@
+"""What a process prints: kept in a file up to a limit, the end of it in memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reprolake_builder.process import printable
+from reprolake_runner.where import before_dump
+
+_LIMIT = 16 << 20
+_PIECE = 1 << 16
+_TURNS = 64  # pieces read before others have their turn
+_TAIL = 1 << 17
+_LAST = 2000
+_SHOWN = 300
+
+
+class Printed:
+    """Reads `descriptor`, the end of a pipe, and appends to `log` (host path) as long as that is not too long."""
+
+    def __init__(self, descriptor: int, log: Path) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self._log = log
+        self._left = _LIMIT
+        self.tail = b""
+
+    def read(self) -> bool:
+        """Take what is there; what is beyond the limit is dropped. Return False when nothing will follow."""
+        for _ in range(_TURNS):
+            try:
+                piece = os.read(self.descriptor, _PIECE)
+            except BlockingIOError:
+                return True
+            if not piece:
+                return False
+            self.tail = (self.tail + piece)[-_TAIL:]
+            kept = piece[: self._left]
+            self._left -= len(kept)
+            if kept:
+                with self._log.open("ab") as stream:
+                    stream.write(kept)
+        return True
+
+    @property
+    def last_words(self) -> str:
+        """The last line, shortened and harmless to print; not of a traceback that Python printed as it was ended."""
+        text = before_dump(self.tail.decode(errors="replace"))[-_LAST:]
+        lines = text.strip().splitlines()
+        return printable(lines[-1])[:_SHOWN] if lines else ""
