@@ -12,6 +12,7 @@ from released import heritage, world_in, zipball
 from reprolake_builder.documents.source import FilesSource, GitSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.fetch import fetch
+from reprolake_builder.providers import inveniordm
 
 NAME = "EmilieMauduit/PALANTIR"
 KEY = f"{NAME}-v0.1.1.zip"
@@ -126,6 +127,17 @@ def test_a_moved_tag_whose_commit_only_the_archives_folder_names(world, released
     released.git("tag", "-f", "v0.1.1", "main")
     source = world.resolve(DOI)
     assert (source.commit, source.record.tag, source.record.state) == (published, "moved", "equal to archive")
+
+
+def test_a_moved_tag_at_a_site_without_ranges(world, released):
+    """Where no parts of files are given the archive is fetched whole for the commit that it names: the tag does not decide."""
+    published = commit_of(released)
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
+    world.site.ranges = False
+    released.git("tag", "-f", "v0.1.1", "main")
+    source = world.resolve(DOI)
+    assert (source.commit, source.record.tag, source.record.state) == (published, "moved", "equal to archive")
+    assert len(world.downloads()) == 1
 
 
 def test_a_tag_that_is_missing(world, released):
@@ -250,6 +262,23 @@ def test_the_archive_when_it_is_asked_for(world, released):
     assert (source.date.isoformat(), source.date_is) == ("2025-06-05T00:00:00+00:00", "published")
 
 
+def test_an_archive_of_data_beside_the_codes(world, released):
+    """Of several archives the one that is named after the repository is compared with the commit."""
+    files = {"PALANTIR-v0.1.1.zip": zipball(released, NAME, "v0.1.1"), "tables.zip": by_hand()}
+    world.publish("15600127", files)
+    assert world.resolve(DOI, require_proof=True).record.state == "equal to archive"
+
+
+def test_a_large_archive_is_compared_when_a_proof_is_required(world, released, monkeypatch):
+    """Beyond a size the archive is not fetched, the commit it names is taken, and the chain says what would prove it."""
+    monkeypatch.setattr(inveniordm, "COMPARED", 100)
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
+    pin = world.resolve(DOI).record
+    assert (pin.state, pin.tag, world.downloads()) == ("commit named by archive", "same", [])
+    assert any("--require-proof does it" in line for line in pin.chain)
+    assert world.resolve(DOI, require_proof=True).record.state == "equal to archive"
+
+
 def test_a_zenodo_json_that_replaced_the_links(world):
     """Without the tag's link the field for the repository and the archive's own words find the commit (FerroEHR's case)."""
     name = "ferroehr/ferroehr"
@@ -335,7 +364,7 @@ def test_a_server_without_ranges_and_a_broken_line(world, released):
     world.site.drops = [len(content) // 2]
     source = world.resolve(DOI)
     assert (source.commit, source.record.state) == (commit_of(released), "equal to archive")
-    assert any("cannot be read" in line for line in source.record.chain)
+    assert source.record.tag == "same"
 
 
 def test_subfolder_and_ref(world, released):

@@ -13,6 +13,7 @@ from reprolake_builder.providers.interface import LinkRequest, checked_subdir
 from reprolake_builder.providers.invenio_client import Found, find_record
 from reprolake_builder.providers.invenio_record import Record, RecordFile
 from reprolake_builder.providers.record_archive import main_archive
+from reprolake_builder.providers.record_candidates import described
 from reprolake_builder.providers.record_commit import Chain, Evidence, heritage_of
 from reprolake_builder.providers.record_links import parse_record_link
 from reprolake_builder.providers.record_repository import Connected, connect
@@ -58,8 +59,9 @@ def _resolve(found: Found, file: str, request: LinkRequest, chain: Chain, tools:
     if request.take == "archive":
         chain.say("--source archive: the record's own files are wanted")
         return _files(found, file, request, chain, tools)
-    evidence = Evidence(record, main_archive(record, tools), heritage_of(record), chain)
-    best = connect(evidence, subdir, _MOST if request.require_proof else COMPARED, tools)
+    most = _MOST if request.require_proof else COMPARED
+    archive = main_archive(record, (candidate.link.url for candidate in described(record)), most, tools)
+    best = connect(Evidence(record, archive, heritage_of(record), chain), subdir, tools)
     if best is not None:
         return _commit(best, found, request, chain, tools)
     if request.take == "repo":

@@ -9,15 +9,17 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from reprolake_builder.archives.formats import is_archive
 from reprolake_builder.archives.tars import pax_comment
 from reprolake_builder.archives.zips import TAIL, zip_comment_commit
 from reprolake_builder.download import Offer
+from reprolake_builder.errors import FetchError
 from reprolake_builder.git_tree import TreeError
 from reprolake_builder.providers.invenio_record import Record, RecordFile
+from reprolake_builder.providers.record_candidates import repository_name
 from reprolake_builder.providers.remote_file import opened_remotely
 from reprolake_builder.tools import Tools
 
@@ -29,25 +31,26 @@ _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, No
 
 
 class RecordArchive:
-    """The one archive of a record, of which as little is fetched as will do."""
+    """The one archive of a record, of which as little is fetched as will do.
 
-    def __init__(self, file: RecordFile, tools: Tools) -> None:
+    Up to `most` bytes it is fetched whole where the server gives no parts.
+    """
+
+    def __init__(self, file: RecordFile, most: int, tools: Tools) -> None:
         self.file = file
+        self.most = most
         self._tools = tools
 
     @functools.cached_property
     def commit(self) -> str:
         """The commit that the archive itself says it was made of (git's and GitHub's do), "" for none.
 
-        Raises FetchError when the server gives no parts of files.
+        Raises FetchError when its ends cannot be had.
         """
-        size, url = self.file.size, self.file.url
         if self.file.key.lower().endswith(".zip"):
-            length = min(TAIL, size)
-            return (
-                zip_comment_commit(self._tools.downloader.part(url, size - length, length)) if length else ""
-            )
-        head = self._tools.downloader.part(url, 0, min(_HEAD, size)) if size else b""
+            length = min(TAIL, self.file.size)
+            return zip_comment_commit(self._part(self.file.size - length, length))
+        head = self._part(0, min(_HEAD, self.file.size))
         stream = gzip.GzipFile(fileobj=io.BytesIO(head)) if head.startswith(b"\x1f\x8b") else io.BytesIO(head)
         with contextlib.suppress(TreeError, *_UNREADABLE):
             comment = pax_comment(stream)  # type: ignore[arg-type]
@@ -56,14 +59,22 @@ class RecordArchive:
 
     @functools.cached_property
     def top(self) -> str:
-        """The folder at a zip archive's top, "" when its first entry lies in none."""
-        if not self.file.key.lower().endswith(".zip") or self.file.size < 64:
-            return ""
-        head = self._tools.downloader.part(self.file.url, 0, min(1024, self.file.size))
+        """The folder at a zip archive's top, "" when its first entry lies in none. Raises FetchError."""
+        head = self._part(0, min(_HEAD, self.file.size))
         if not head.startswith(b"PK\x03\x04"):
             return ""
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
         return name.partition("/")[0] if "/" in name and name.isprintable() else ""
+
+    def _part(self, first: int, length: int) -> bytes:
+        try:
+            return self._tools.downloader.part(self.file.url, first, length) if length else b""
+        except FetchError as error:
+            if error.transient or self.file.size > self.most:
+                raise
+        with self.fetched().open("rb") as stream:
+            stream.seek(first)
+            return stream.read(length)
 
     def describing(self) -> Iterator[tuple[str, bytes]]:
         """Yield path and content of the files at the top that describe the project; nothing for other archives than zip.
@@ -96,14 +107,21 @@ class RecordArchive:
         return tools.store.archive(arrived.sha256)
 
 
-def main_archive(record: Record, tools: Tools) -> RecordArchive | None:
-    """Return the archive that holds what was published; None when there is none, or no telling which."""
+def main_archive(
+    record: Record, repositories: Iterable[str], most: int, tools: Tools
+) -> RecordArchive | None:
+    """Return the archive that holds what was published; None when there is none, or no telling which.
+
+    Of several it is the one named as GitHub's are, OWNER/REPO-TAG.zip, or after the first of the repositories (URLs).
+    """
     archives = [file for file in record.files if is_archive(file.key)]
-    released = [file for file in archives if "/" in file.key]
-    for choice in (archives, released):
-        if len(choice) == 1:
-            return RecordArchive(choice[0], tools)
-    return None
+    names = [repository_name(url) for url in repositories][:1]
+    choices = [
+        archives,
+        [file for file in archives if "/" in file.key],
+        *([file for file in archives if file.key.lower().startswith(f"{name}-")] for name in names),
+    ]
+    return next((RecordArchive(choice[0], most, tools) for choice in choices if len(choice) == 1), None)
 
 
 def _at_the_top(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

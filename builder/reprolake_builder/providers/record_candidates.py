@@ -107,9 +107,14 @@ def mentioned(record: Record) -> tuple[str, ...]:
 
 def file_tags(record: Record, repository: str) -> tuple[str, ...]:
     """Return the tags that names of files end in, of archives REPO-TAG.zip of the repository (its URL)."""
-    name = repository.rstrip("/").rpartition("/")[2].removesuffix(".git").lower()
+    name = repository_name(repository)
     stems = (folder_name(file.key.rpartition("/")[2]) for file in record.files)
     return tuple(stem[len(name) + 1 :] for stem in stems if stem.lower().startswith((f"{name}-", f"{name}_")))
+
+
+def repository_name(url: str) -> str:
+    """Return a repository's name in small letters, without its owner's."""
+    return url.rstrip("/").rpartition("/")[2].removesuffix(".git").lower()
 
 
 def guessed_tags(record: Record) -> tuple[str, ...]:

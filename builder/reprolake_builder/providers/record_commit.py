@@ -171,7 +171,9 @@ def named_commit(evidence: Evidence) -> str:
     try:
         commit = evidence.archive.commit
     except FetchError as error:
-        evidence.chain.say(f"the end of {key} cannot be read: {error.message}")
+        if error.transient:
+            raise  # without its word a tag would decide, which may have moved
+        evidence.chain.say(f"the ends of {key} cannot be read: {error.message}")
         return ""
     evidence.chain.say(f"the archive {key} names {f'the commit {commit}' if commit else 'no commit'}")
     return commit
@@ -181,7 +183,9 @@ def _top_of_archive(evidence: Evidence) -> str:
     """Return the beginning of the commit's id in the name of the archive's folder, "" for none."""
     try:
         top = evidence.archive.top if evidence.archive is not None else ""
-    except FetchError:
+    except FetchError as error:
+        if error.transient:
+            raise
         return ""
     found = _ENDS_IN_COMMIT.fullmatch(top)
     if found:

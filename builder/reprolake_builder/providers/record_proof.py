@@ -79,8 +79,8 @@ class _Hashes(TreeHasher):
         return {path: row for path, row in self.blobs.items() if row[0] != FOLDER}
 
 
-def prove(tie: Tie, evidence: Evidence, git: Git, most: int) -> Proof:
-    """Return how well the commit is known to hold what was published; for that at most `most` bytes are fetched."""
+def prove(tie: Tie, evidence: Evidence, git: Git) -> Proof:
+    """Return how well the commit is known to hold what was published. Raises FetchError when a server failed that may work later."""
     chain = evidence.chain
     weak: ProofState = "commit named by archive" if tie.named else "tag only"
     if evidence.swhid is not None:
@@ -92,7 +92,7 @@ def prove(tie: Tie, evidence: Evidence, git: Git, most: int) -> Proof:
         chain.say("the record has no archive to compare the commit with")
         return Proof(weak)
     file = evidence.archive.file
-    if file.size > most:
+    if file.size > evidence.archive.most:
         chain.say(
             f"{file.key} has {file.size / 1e6:.0f} MB and was not fetched to be compared; --require-proof does it"
         )

@@ -46,10 +46,10 @@ class Connected:
         return self.rank < 2
 
 
-def connect(evidence: Evidence, subdir: str, most: int, tools: Tools) -> Connected | None:
+def connect(evidence: Evidence, subdir: str, tools: Tools) -> Connected | None:
     """Return the repository that the record was published from, None when there is none to be had.
 
-    `most` is how many bytes may be fetched to compare an archive. Raises ResolveError when a server fails that may work later.
+    Raises ResolveError when a server fails that may work later.
     """
     chain = evidence.chain
     best: Connected | None = None
@@ -63,7 +63,7 @@ def connect(evidence: Evidence, subdir: str, most: int, tools: Tools) -> Connect
             if best is not None and best.is_proven:
                 continue
             chain.say(f"{candidate.origin}: repository {url}")
-            found = _try(candidate, evidence, subdir, most, tools)
+            found = _try(candidate, evidence, subdir, tools)
             if found is not None and (best is None or found.rank < best.rank):
                 best = found
         if best is not None:
@@ -98,14 +98,14 @@ def _steps(evidence: Evidence, tools: Tools) -> Iterator[tuple[Candidate, ...]]:
     yield named_by_files(record, top)
 
 
-def _try(candidate: Candidate, evidence: Evidence, subdir: str, most: int, tools: Tools) -> Connected | None:
+def _try(candidate: Candidate, evidence: Evidence, subdir: str, tools: Tools) -> Connected | None:
     url = candidate.link.url
     try:
         with opened(tools, GitLink(url), ResolveError) as cache:
             tie = find_commit(candidate, evidence, cache)
             if tie is None:
                 return None
-            proof = prove(tie, evidence, cache.git, most)
+            proof = prove(tie, evidence, cache.git)
             commit = tie.facts.commit
             inside = not subdir or cache.has_folder(commit, subdir)
             folders = () if inside else cache.top_folders(commit)
