@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from reprolake.limits import run_limits
 from reprolake.pipeline import Session
 from reprolake.settings import Setting, shown
 from reprolake_builder.documents.base import Document
@@ -77,6 +78,13 @@ def _git(session: Session) -> Iterator[Check]:
         remedy="" if path else "install the Debian package git",
         needed_for="links to repositories, folders tracked by git",
     )
+
+
+def _hg(session: Session) -> Iterator[Check]:
+    del session
+    if path := shutil.which("hg"):  # few need it: who gives such a link is told
+        found = run([path, "--version", "--quiet"], env={"HGRCPATH": ""}).stdout.decode().strip()
+        yield Check(name="hg", ok=True, found=found, remedy="", needed_for="links to Mercurial repositories")
 
 
 def _store(session: Session) -> Iterator[Check]:
@@ -150,4 +158,17 @@ def _limits(session: Session) -> Iterator[Check]:
     )
 
 
-_EXAMINERS = (_limits, _sandbox, _git, _store, _shared, _resolver, _debian)
+def _held(session: Session) -> Iterator[Check]:
+    """Tell what holds which limit; one that cannot be held stops only the runs that ask for it."""
+    limits = run_limits(session.options.settings, {"max_cpus": "1"}, weaker=True)
+    by: dict[str, list[str]] = {}
+    for name, held in Bubblewrap().holds(limits.limits).items():
+        words = f"nothing as promised, {held.by} with --allow-weaker" if held.weaker else held.by
+        by.setdefault(words, []).append(name.removesuffix("_bytes"))
+    by["watchdog"] = ["times", "processor time", "disk"]
+    by["driver"] = ["messages"]
+    found = "; ".join(f"{', '.join(names)} by {words}" for words, names in by.items())
+    yield Check(name="limits", ok=True, found=found)
+
+
+_EXAMINERS = (_limits, _sandbox, _held, _git, _hg, _store, _shared, _resolver, _debian)

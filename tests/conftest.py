@@ -46,6 +46,7 @@ ENGINES: dict[str, Callable[[], str]] = {
     "skopeo": lambda: _installed("skopeo"),
     "umoci": lambda: _installed("umoci"),
     "qemu": lambda: _installed("qemu-x86_64"),
+    "hg": lambda: _installed("hg"),
 }
 
 

@@ -17,9 +17,20 @@ from reprolake_builder.errors import StoreError
 from reprolake_builder.image import LOCK_IN_IMAGE, REPOSITORY
 from reprolake_builder.store import Store, Tree
 
-KINDS = ("archives", "layers", "sources", "damaged", "images", "locks", "answers", "git caches", "uv cache")
+KINDS = (
+    "archives",
+    "layers",
+    "sources",
+    "damaged",
+    "images",
+    "locks",
+    "answers",
+    "git caches",
+    "hg caches",
+    "uv cache",
+)
 # What is had again at the least cost goes first where the last uses are of the same day.
-_CHEAP_FIRST = {kind: cost for cost, kind in enumerate(("damaged", "archives", "git caches"))}
+_CHEAP_FIRST = {kind: cost for cost, kind in enumerate(("damaged", "archives", "git caches", "hg caches"))}
 # An image is also found by what it is made from: that document is an answer that spares building.
 _DOCUMENTS = {"images-by-id": "images", "locks": "locks"}
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -155,9 +166,10 @@ def _documents(root: Path) -> Iterator[Item]:
 
 
 def _caches(root: Path, known: set[str]) -> Iterator[Item]:
-    for path in _listed(root / "git"):
-        if _NAME.fullmatch(path.name) and (info := _info(path)) is not None:
-            yield Item("git caches", path, _size(path), _time(info), path.name in known)
+    for program in ("git", "hg"):
+        for path in _listed(root / program):
+            if _NAME.fullmatch(path.name) and (info := _info(path)) is not None:
+                yield Item(f"{program} caches", path, _size(path), _time(info), path.name in known)
     if (info := _info(root / "uv")) is not None:
         yield Item("uv cache", root / "uv", _size(root / "uv"), _time(info))
 

@@ -89,8 +89,8 @@ def prove_heritage(source: HeritageSource, tools: Tools) -> None:
 def _subdir(swhid: Swhid, request: LinkRequest, tools: Tools) -> str:
     inside, given = swhid.inside, checked_subdir(request.subdir)
     if inside.endswith(".ipynb"):
-        inside, _, notebook = inside.rpartition("/")
-        tools.progress.note(f"The link shows the notebook {printable(notebook)}")
+        tools.progress.note(f"The link shows the notebook {printable(inside)}")
+        inside = ""
     return one_answer("sub-folder", inside, given, "--subdir")
 
 

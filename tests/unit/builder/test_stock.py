@@ -68,6 +68,9 @@ def store(tmp_path) -> Store:
     maker.put("layers", key("f"), Names(trees=()))
     for url in (URL, "https://example.org/other.git"):
         (tmp_path / "git" / hashlib.sha256(url.encode()).hexdigest() / "objects").mkdir(parents=True)
+    (tmp_path / "hg" / hashlib.sha256(b"https://hg.example.org/other").hexdigest() / ".hg").mkdir(
+        parents=True
+    )
     maker.close()
     return Store(tmp_path)
 
@@ -92,13 +95,14 @@ def test_everything_is_counted_by_kind(store):
         "locks": 1,
         "answers": 1,
         "git caches": 2,
+        "hg caches": 1,
     }
 
 
 def test_what_images_and_locks_mention_is_not_unused(store):
     """Unused is what neither an image, nor the lock in it, nor a remembered lock refers to."""
     gone = prune(store, take_stock(store), Unwanted(unused=True), NOW).removed
-    assert kinds(gone) == {"archives": 1, "layers": 1, "sources": 1, "git caches": 1}
+    assert kinds(gone) == {"archives": 1, "layers": 1, "sources": 1, "git caches": 1, "hg caches": 1}
     assert store.tree(key("a")) is not None
     assert store.tree(key("b")) is None
     assert store.has_archive(hashlib.sha256(b"mentioned in the image's lock").hexdigest())
