@@ -6,6 +6,7 @@ import base64
 import contextlib
 import http.server
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -68,6 +69,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     moved: dict[str, str]
     lfs: LfsStore | None
     sent: list[int]
+    logins: list[str]
 
     def do_GET(self) -> None:
         self._answer()
@@ -76,8 +78,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        self.watched |= command_lines()
+        self.watched |= command_lines() | environments()
         expected = "Basic " + base64.b64encode(self.login.encode()).decode()
+        self.logins.append(self.headers.get("Authorization", ""))
         if self.lfs is not None and self.path.startswith("/lfs-objects/"):
             self.lfs.give(self)
             return
@@ -111,6 +114,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(int(headers.pop("Status", "200 OK").split()[0]))
         for name, value in headers.items():
             self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
         self.sent.append(len(content))
@@ -121,8 +125,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def command_lines() -> set[bytes]:
     """Return the command lines of all processes, which every user of a host can read."""
+    return _of_processes("cmdline")
+
+
+def environments() -> set[bytes]:
+    """Return the variables of all processes that are git's or were started by it."""
+    return {text for text in _of_processes("environ") if b"GIT_ALLOW_PROTOCOL=" in text}
+
+
+def _of_processes(name: str) -> set[bytes]:
     found = set()
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob(f"[0-9]*/{name}"):
         with contextlib.suppress(OSError):
             found.add(path.read_bytes())
     return found
@@ -138,22 +151,27 @@ def served(
     moved: dict[str, str] | None = None,
     lfs: LfsStore | None = None,
     sent: list[int] | None = None,
+    logins: list[str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[str]:
     """Yield the http:// address of a server for the repositories in `root`; `login` is USER:PASSWORD.
 
     `moved` leads from the beginning of a path to that of another one, `lfs` is what it keeps in Git LFS. At each request the
-    command lines of all processes are added to `watched`, and the bytes of git's answer to `sent`.
+    command lines of all processes and the variables of git are added to `watched`, the bytes of git's answer to `sent`, and what it says of who asks to `logins`. With `tls` the address is https://.
     """
     environment = {**ENVIRONMENT, "V2": "1" if version_2 else "0"}
     handler = type("Handler", (_Handler,), {
         "root": root, "login": login, "environment": environment, "watched": set() if watched is None else watched,
         "moved": {} if moved is None else moved, "lfs": lfs, "sent": [] if sent is None else sent,
+        "logins": [] if logins is None else logins,
     })  # fmt: skip
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         thread.join()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
 import zipfile
 
 import pytest
+from git_repositories import ENVIRONMENT
 from released import heritage, world_in, zipball
 
 from reprolake_builder.documents.source import FilesSource, GitSource
@@ -260,6 +262,92 @@ def test_the_archive_when_it_is_asked_for(world, released):
     assert (source.record.state, source.url) == ("archive only", "https://zenodo.org/records/15600127")
     assert source.tree == released.git("rev-parse", "v0.1.1^{tree}")
     assert (source.date.isoformat(), source.date_is) == ("2025-06-05T00:00:00+00:00", "published")
+
+
+def test_a_tar_archive_names_its_commit(world, released):
+    """A tar.gz made by git carries the commit in its first header, which decides against a tag that moved."""
+    published = commit_of(released)
+    content = packed(released, "--format=tar.gz", "--prefix=PALANTIR-0.1.1/", "v0.1.1")
+    world.publish("15600127", {"PALANTIR-0.1.1.tar.gz": content})
+    released.git("tag", "-f", "v0.1.1", "main")
+    source = world.resolve(DOI)
+    assert (source.commit, source.record.tag, source.record.state) == (published, "moved", "equal to archive")
+
+
+def packed(repository, *arguments):
+    """What `git archive` makes."""
+    done = subprocess.run(
+        ["git", "archive", *arguments],
+        cwd=repository.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_a_release_zip_in_a_zip(world, released):
+    """The zip of all files around the release's own zip is looked through to the commit's files."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("PALANTIR-v0.1.1.zip", zipball(released, NAME, "v0.1.1"))
+    world.publish("15600127", {"15600127.zip": buffer.getvalue()})
+    source = world.resolve(DOI)
+    assert (source.ref, source.record.state) == ("v0.1.1", "equal to archive")
+    files = world.resolve(DOI, take="archive")
+    assert files.tree == released.git("rev-parse", "v0.1.1^{tree}")
+
+
+def test_a_version_that_is_no_tag(world):
+    """The link's tag counts, not the record's version (VERTEX-CFD's case): another tag may have that name."""
+    name = "ORNL/VERTEX-CFD"
+    repository = world.repository(name)
+    published = repository.commit(a="1", b="2")
+    repository.git("tag", "vertex-cfd-v1.0.0-alpha")
+    repository.commit(a="2")
+    repository.git("tag", "v1.0.0")
+    files = {f"{name}-vertex-cfd-v1.0.0-alpha.zip": zipball(repository, name, published)}
+    world.publish("14907174", files, heritage(repository, name, published))
+    source = world.resolve("10.5281/zenodo.14907174")
+    assert (source.commit, source.ref) == (published, "vertex-cfd-v1.0.0-alpha")
+    assert (source.record.state, source.record.tag) == ("equal by SWH directory", "same")
+
+
+def test_a_manual_upload(world):
+    """A record whose folder at Software Heritage names no commit, and that links nothing, is its archive."""
+    world.publish(
+        "22074028",
+        {"executable-prior-art.zip": by_hand()},
+        f"swh:1:dir:{'1' * 40};path=/executable-prior-art/",
+    )
+    source = world.resolve("https://zenodo.org/record/22074028")
+    assert isinstance(source, FilesSource)
+    assert (source.record.state, source.record.tag) == ("archive only", "")
+    with pytest.raises(ResolveError, match="no repository was found"):
+        world.resolve("https://zenodo.org/record/22074028", take="repo")
+
+
+def test_a_link_without_a_ref(world, released):
+    """The version finds the tag where the record links the repository's front page only."""
+    world.publish("15600127", {"code.zip": zipball(released, NAME, "v0.1.1", comment=False)})
+    metadata = world.site.records["15600127"]["metadata"]
+    metadata["related_identifiers"][0]["identifier"] = URL
+    del metadata["custom"]
+    source = world.resolve(DOI)
+    assert (source.ref, source.record.state) == ("v0.1.1", "equal to archive")
+
+
+def test_repositories_that_disagree(world, released):
+    """Of a fork and its origin the one that has the published commit is taken, and the other is told."""
+    fork = world.repository("someone/PALANTIR")
+    fork.commit(other="1")
+    fork.git("tag", "v0.1.1")
+    world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
+    metadata = world.site.records["15600127"]["metadata"]
+    metadata["related_identifiers"][0]["identifier"] = "https://github.com/someone/PALANTIR/tree/v0.1.1"
+    source = world.resolve(DOI)
+    assert (source.url, source.commit) == (URL, commit_of(released))
+    assert any("not taken: https://github.com/someone/PALANTIR" in line for line in source.record.chain)
 
 
 def test_an_archive_of_data_beside_the_codes(world, released):
