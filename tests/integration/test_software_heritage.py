@@ -102,6 +102,16 @@ def test_a_revision_whose_origin_is_gone_comes_out_of_the_vault(server, tools, r
     assert (root / "lib" / "other").is_dir()
 
 
+def test_an_origin_that_is_busy_is_not_replaced_by_the_copy(server, tools, repository, commit):
+    """What is taken does not depend on the hour: a forge that answers 503 stops the call, which may be repeated."""
+    keep_commit(server, repository, commit)
+    question = "busy.git/info/refs?service=git-upload-pack"
+    server.tell(f"GET {question}", Reply(b"", 503))
+    with pytest.raises(ResolveError, match="returned error: 503") as caught:
+        resolve(asked(f"swh:1:rev:{commit};origin={server.address}/busy.git"), tools)
+    assert caught.value.transient
+
+
 def test_what_the_vault_gives_is_believed_by_its_hash_alone(server, tools, repository, commit):
     """A bundle with other files than the identifier says is refused, and nothing of it is kept."""
     folder = keep_commit(server, repository, commit)

@@ -22,7 +22,7 @@ _STRENGTH = (
     "commit named by archive",
     "tag only",
 )
-_BUSY = re.compile(r"returned error: (?:429|5\d\d)")
+BUSY = re.compile(r"returned error: (?:429|5\d\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def _try(candidate: Candidate, evidence: Evidence, subdir: str, tools: Tools) ->
     except FetchError as error:
         raise ResolveError(error.message, hint=error.hint, transient=error.transient) from error
     except ResolveError as error:
-        if _BUSY.search(error.message):
+        if BUSY.search(error.message):
             raise  # it is there, and another answer today would be another source tomorrow
         evidence.chain.say(f"not taken: {error.message}")
         return None

@@ -17,6 +17,7 @@ from reprolake_builder.providers.git import pin_commit
 from reprolake_builder.providers.git_cache import opened
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir, one_answer
 from reprolake_builder.providers.links import GitLink, parse_git_link
+from reprolake_builder.providers.record_repository import BUSY
 from reprolake_builder.providers.swh_objects import Revision
 from reprolake_builder.providers.swh_walk import Named, Walk
 from reprolake_builder.providers.swhid import SITE, Swhid, is_heritage_link, parse_heritage_link
@@ -114,6 +115,8 @@ def _from_git(swhid: Swhid, named: Named, subdir: str, chain: list[str], tools: 
             inside = "/".join(filter(None, (below, subdir)))
             source = pin_commit(GitLink(link.url, subdir=inside), facts, cache)
     except BuilderError as error:
+        if BUSY.search(error.message):
+            raise  # it is there, and another answer today would be another source tomorrow
         chain.append(f"not from {printable(named.origin)}: {error.message}")
         return None
     chain.append(f"{link.url} still has the commit {commit.id}, with the same folder")
