@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reprolake.settings import Flags, Setting, UsageError, read_settings, unread_file
+from reprolake.tokens import tokens_of
 from reprolake_builder.sandboxes.interface import Limits
 from reprolake_builder.site import Site
 
@@ -17,6 +18,10 @@ _UV_PASSED = ("HOME", "PATH", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE", "SSL_
 _GIT_PASSED = (
     *_UV_PASSED,
     "SSH_AUTH_SOCK",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_SSH",
     "GIT_SSH_COMMAND",
     "GIT_SSL_CAINFO",
     "GIT_ASKPASS",
@@ -108,6 +113,7 @@ def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Ma
             host: url.rstrip("/")
             for host, _, url in (pair.partition("=") for pair in values["gateways"].split())
         },
+        tokens=tokens_of(environment, values["gitlab_hosts"].split()),
     )
 
 

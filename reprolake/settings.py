@@ -33,7 +33,7 @@ DATED_ARCHIVE = "https://snapshot.debian.org/archive/{archive}/{date}"
 _FILE_NAME = "reprolake.toml"
 _LIMITS = Limits()
 _GATEWAY = re.compile(r"[a-z0-9.-]+=https?://[^\s/?#]+(?:/[^\s?#]*)?")
-_LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " "}
+_LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " ", "gitlab_hosts": " "}
 
 
 class UsageError(ReprolakeError):
@@ -54,6 +54,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     extra_index_urls: tuple[str, ...] = ()
     keyring: str = ""
     gateways: dict[str, str] = {}
+    gitlab_hosts: tuple[str, ...] = ()
     ca_bundle: str = ""
     http_proxy: str = ""
     https_proxy: str = ""
@@ -134,6 +135,7 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
         "debian_security_mirror": Setting(value="", origin="default: the dated archive"),
         "dated_archive": Setting(value=DATED_ARCHIVE, origin="default"),
         "index_url": _pip_index(environment),
+        "gitlab_hosts": Setting(value="gitlab.com", origin="default"),
         "ca_bundle": _default_ca_bundle(environment),
         "max_processes": Setting(value=str(_LIMITS.processes), origin="default"),
         "max_open_files": Setting(value=str(_LIMITS.open_files), origin="default"),

@@ -37,7 +37,10 @@ _ENOUGH = 1 << 20  # bytes: whoever gave so many since the line broke may break 
 _MOST_HOPS = 10
 _HARMLESS = {"Accept", "Content-Type", "Range", "If-Range"}
 _BUSY = {408, 425, 429, 502, 503, 504}
-_LOGIN_HINT = "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring"
+_LOGIN_HINT = (
+    "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring; a token for GitHub, GitLab or "
+    "Zenodo in GITHUB_TOKEN, GITLAB_TOKEN or ZENODO_TOKEN (one that is out of date is refused like none)"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Credentials:
 
         The two differ behind a gateway, which stands for the host.
         """
-        token = self._site.token_for(url)
+        token = self._site.token_for(url, place)
         if token is None or self.find(place):
             return self.find(place)
         return (token.user, token.secret) if token.user else _Bearer(token.secret)

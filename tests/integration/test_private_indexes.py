@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import ssl
 import stat
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from certificates import certificate
 from git_repositories import Repository, command_lines, served
 from loopback_proxy import proxying
 from pypi_index_server import KERNEL, Index, Upload, serving
@@ -185,24 +184,6 @@ def test_proxies_are_used_by_everything_that_fetches(tmp_path, store):
             tools = source_tools(store, environment=options(tmp_path, **settings).git_environment)
             assert resolve(request, tools).commit == commit
         assert set(proxy.hosts) == {"git.invalid"}
-
-
-def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make an authority and a certificate of it for the loopback; return the authority's file and the server's context."""
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "rsa:2048", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=Test authority",
-            "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    openssl("req", *key, "-keyout", "key.pem", "-out", "server.csr", "-subj", "/CN=index.invalid")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:index.invalid,DNS:git.invalid\n")
-    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-            "-out", "cert.pem", "-extfile", "names")  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    return folder / "ca.pem", context
 
 
 def test_an_authority_of_the_site_is_trusted_when_it_is_configured(tmp_path, store):

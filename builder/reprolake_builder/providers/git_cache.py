@@ -168,7 +168,8 @@ class GitCache:
         if _NO_ACCESS.search(words):
             return self.failure(
                 f"{self.link.url} asks who you are: {said}",
-                hint="check that the link is right; for a private repository set up git's credential helper or ssh agent",
+                hint="check that the link is right; for a private repository set up git's credential helper, ~/.netrc or an ssh "
+                "agent, or set GITHUB_TOKEN or GITLAB_TOKEN (`gitlab_hosts` says for which hosts)",
             )
         if _BROKEN.search(words):
             return self.failure(
