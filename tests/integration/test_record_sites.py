@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from file_server import file_server
 from record_server import recorded
 from released import world_in, zipball
 
@@ -168,3 +169,47 @@ def test_an_address_that_only_looks_like_a_records(world):
     """A host whose API answers otherwise is left to git, whose answer counts then."""
     with pytest.raises(ResolveError, match="git repository"):
         world.resolve(f"{world.site.url}/records/12345")
+
+
+def test_a_busy_forge_stops_the_call(world):
+    """A forge that answers 503 is there: the archive is not taken in its place, and the failure is a temporary one."""
+    path = f"/{NAME}/info/refs"
+    with file_server(refusals={path: [(503, {})] * 9}) as forge:
+        (world.folder / "gitconfig").write_text(
+            f'[url "{forge.address}/"]\n\tinsteadOf = https://github.com/\n'
+        )
+        with pytest.raises(ResolveError, match="503") as caught:
+            world.resolve(DOI)
+    assert caught.value.transient
+
+
+def test_an_answer_without_end(world):
+    """A site whose answer is larger than any record's is an error of ours."""
+    world.site.records["15600127"]["padding"] = "x" * (17 << 20)
+    with pytest.raises(ResolveError, match="larger than 16 MiB"):
+        world.resolve(DOI)
+
+
+def test_hostile_repositories_in_a_record(world, tmp_path):
+    """Addresses of local files, programs and options are no repositories; the archive is what is left."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    metadata = world.site.records["15600127"]["metadata"]
+    metadata["custom"]["code:codeRepository"] = "ext::sh -c touch% /tmp/owned"
+    metadata["related_identifiers"] = [
+        {"identifier": text, "relation": "isSupplementTo"}
+        for text in (
+            f"file://{secret}",
+            str(secret),
+            "--upload-pack=touch /tmp/owned",
+            "https://github.com/../../x/tree/v1",
+        )
+    ]
+    metadata["title"] = "nothing"
+    world.site.records["15600127"]["files"] = [
+        {**file, "key": "code.zip"} for file in world.site.records["15600127"]["files"]
+    ]
+    world.site.files[("15600127", "code.zip")] = world.site.files[("15600127", KEY)]
+    source = world.resolve(DOI)
+    assert source.record.state == "archive only"
+    assert not any("not taken" in line for line in source.record.chain)
