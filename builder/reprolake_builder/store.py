@@ -164,11 +164,11 @@ class Store:
         """The stored tree of that key, or None when there is none that is whole; nobody removes it while this store is open."""
         folder = self._tree_folder(key)
         self._mark(folder)
-        if _is_whole(folder):
+        if is_whole(folder):
             self._touch(folder / "index")
             return Tree(key, folder)
         for there in self._in_shared("trees", key[:2], key):
-            if is_plain(there / "index") and is_plain(there / "root") and _is_whole(there):
+            if is_plain(there / "index") and is_plain(there / "root") and is_whole(there):
                 return Tree(key, there)
         return None
 
@@ -324,7 +324,7 @@ class Store:
             store.close()
 
 
-def _is_whole(folder: Path) -> bool:
+def is_whole(folder: Path) -> bool:
     """Whether a tree's index is there as it was written."""
     try:
         index = (folder / "index").read_bytes()

@@ -22,7 +22,7 @@ from reprolake_builder.errors import BuildError
 MTIME = 315532800  # 1980-01-01T00:00:00Z, a constant of the layout: a date of its own would keep layers from being shared
 _BLOCK = 512
 _WHITEOUT = b".wh."
-_PIECE = 1 << 20
+_PIECE = 1 << 16  # bytes: of larger buffers each is a new mapping, whose pages cost more than what is done with them
 _OCTAL_SIZE_LIMIT = 8**11
 _NAME_LIMIT = 100
 
@@ -107,7 +107,15 @@ def scan(root: Path, filled: Filled | None = None, owner: tuple[int, int] = (0, 
                 continue
             first_of[inode] = path
             entries.append(
-                Entry(path, "f", mode, uid, gid, info.st_size, filled.digests.get(path) or _digest(on_disk))
+                Entry(
+                    path,
+                    "f",
+                    mode,
+                    uid,
+                    gid,
+                    info.st_size,
+                    filled.digests.get(path) or content_digest(on_disk),
+                )
             )
         else:
             raise ValueError(f"{os.fsdecode(path)} is neither a file, a folder nor a link")
@@ -137,7 +145,8 @@ def _settle(on_disk: bytes, info: os.stat_result, mode: int) -> None:
     os.utime(on_disk, (MTIME, MTIME))
 
 
-def _digest(on_disk: bytes) -> bytes:
+def content_digest(on_disk: bytes) -> bytes:
+    """Return the SHA-256 of a file's content, as an entry holds it."""
     with open(on_disk, "rb", buffering=0) as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 

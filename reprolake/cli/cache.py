@@ -1,4 +1,4 @@
-"""`reprolake cache` and `reprolake cache prune`."""
+"""`reprolake cache`, `reprolake cache prune` and `reprolake cache check`."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class _Size(click.ParamType[int]):
         return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " "))
 
 
-@click.group(name="cache", invoke_without_command=True, subcommand_metavar="[prune [ARGS]...]")
+@click.group(name="cache", invoke_without_command=True, subcommand_metavar="[prune|check [ARGS]...]")
 @output_options
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
     """Show what the store holds, by kind: how much, and when it was last used.
 
-    `reprolake cache prune` removes what is not wanted any more.
+    `reprolake cache prune` removes what is not wanted any more, `reprolake cache check` looks for damage.
 
     \b
     Examples:
@@ -111,6 +111,32 @@ def _prune(*, session: Session, as_json: bool, dry_run: bool, **unwanted: Any) -
     if kept:
         lines.append(f"{kept} are used by running processes, or are another user's, and stay")
     show(session, report, as_json=as_json, text="\n".join(lines))
+
+
+@command.command(name="check")
+@click.option("--discard", is_flag=True, help="Remove what is damaged.")
+@output_options
+@with_session
+def _check(*, session: Session, as_json: bool, discard: bool) -> None:
+    """Read all of the store and tell what is not as it was written: archives, layers, sources, documents.
+
+    Damage ends with exit code 14 unless it could be removed; what is needed is fetched or made again.
+
+    \b
+    Examples:
+      reprolake cache check
+      reprolake cache check --discard
+    """
+    from reprolake.cache import check, refuse_damage
+
+    report = check(session, discard=discard)
+    lines = [
+        f"{'removed' if found.removed else 'damaged'}  {found.path}: {found.why}" for found in report.damaged
+    ]
+    whole = report.count - len(report.damaged)
+    lines.append(f"{whole} of {report.count} in {report.store} are whole; {_size(report.size)} were read")
+    show(session, report, as_json=as_json, text="\n".join(lines))
+    refuse_damage(report)
 
 
 def _table(lines: Iterable[Line]) -> list[str]:

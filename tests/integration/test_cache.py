@@ -81,3 +81,24 @@ def test_pruning_everything_spares_what_a_run_uses(reprolake, store, tmp_path):
     assert "images" not in kept
     assert reprolake("cache", "prune", "--max-size", "0", "--store", store).returncode == 0
     assert json.loads(reprolake("cache", "--json", "--store", store).stdout)["holds"] == []
+
+
+def test_check_finds_damage_and_discards_it(reprolake, store, small_lock):
+    """A changed file of an image is named, removed on demand, and made again with the same id."""
+    built = reprolake("build", small_lock, "--store", store).stdout
+    assert reprolake("cache", "check", "--store", store).returncode == 0
+    changed = next(store.glob("trees/*/*/root/opt/env/lib/python3.11/site-packages/ipykernel/__init__.py"))
+    changed.write_bytes(changed.read_bytes()[:-1] + b"?")
+    done = reprolake("cache", "check", "--json", "--store", store)
+    assert done.returncode == 14
+    assert "cache check --discard" in done.stderr
+    (damaged,) = json.loads(done.stdout)["damaged"]
+    assert store / damaged["path"] in changed.parents
+    assert (damaged["why"], damaged["removed"]) == (
+        "opt/env/lib/python3.11/site-packages/ipykernel/__init__.py has other bytes",
+        False,
+    )
+    done = reprolake("cache", "check", "--discard", "--store", store)
+    assert (done.returncode, "removed  trees/" in done.stdout) == (0, True), done.stderr
+    assert reprolake("build", small_lock, "--store", store).stdout == built
+    assert reprolake("cache", "check", "--store", store).returncode == 0
