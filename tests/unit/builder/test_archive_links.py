@@ -14,7 +14,8 @@ from reprolake_builder.providers.ckan import CkanLink, parse_ckan_link
 from reprolake_builder.providers.dataverse import DataverseLink, parse_dataverse_link
 from reprolake_builder.providers.dois import parse_doi, same_doi
 from reprolake_builder.providers.figshare import FigshareLink, parse_figshare_link, parse_portal_link
-from reprolake_builder.providers.hydroshare import parse_hydroshare_link
+from reprolake_builder.providers.hydroshare import parse_hydroshare_link, parse_manifest
+from reprolake_builder.providers.mercurial import parse_hg_link
 from reprolake_builder.providers.swhid import Swhid, is_heritage_link, origin_hash, parse_heritage_link
 
 ID = "b8f6eae9d89241cf8b5904033460af61"
@@ -251,6 +252,8 @@ PARTS = st.sampled_from(
 
 @given(st.lists(PARTS | st.text(max_size=5), max_size=14).map("".join))
 @example("https://[")
+@example("hg+https://[::1/x")
+@example("https://hg.a/b/file/%00/c")
 @example("https://a.example:99999/dataset/x")
 @example("https://archive.softwareheritage.org:x/browse/origin/")
 def test_any_text_gives_a_link_or_our_own_refusal(text):
@@ -262,6 +265,10 @@ def test_any_text_gives_a_link_or_our_own_refusal(text):
     parse_ckan_link(text)
     found = parse_dataverse_link(text)
     assert found is None or found.server.startswith("http")
+    with contextlib.suppress(ResolveError):
+        assert parse_hg_link(text).url.startswith(("https://", "http://"))
+    with contextlib.suppress(ResolveError):
+        parse_manifest(text.encode("utf-8", "surrogatepass"))
     if is_heritage_link(text):
         with contextlib.suppress(ResolveError):
             assert len(parse_heritage_link(text).hash) == 40
