@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 from reprolake.limits import run_limits
 from reprolake.pipeline import Session
 from reprolake.settings import Setting, shown
+from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import ReprolakeError
-from reprolake_builder.process import run
+from reprolake_builder.process import printable, run
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
@@ -102,6 +104,16 @@ def _store(session: Session) -> Iterator[Check]:
         remedy="" if free > _ENOUGH else f"free at least {_ENOUGH >> 30} GiB, or choose another --store",
         needed_for="everything",
     )
+
+
+def store_problem(root: Path) -> str:
+    """Return why nothing can be written to a store at that host path, "" when it can; no trace is left."""
+    place = next(folder for folder in (root, *root.parents) if os.path.lexists(folder))
+    try:
+        os.rmdir(tempfile.mkdtemp(dir=place))
+    except OSError as error:
+        return f"the store {printable(str(root))} cannot be written: {denied(place) or error.strerror}"
+    return ""
 
 
 def _shared(session: Session) -> Iterator[Check]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from reprolake.settings import Flags, Setting, UsageError, read_settings, unread_file
 from reprolake.tokens import tokens_of
-from reprolake_builder.sandboxes.interface import Limits
 from reprolake_builder.site import Site
 
 __all__ = ["Options", "Setting", "UsageError", "load_options"]
@@ -52,7 +51,6 @@ class Options:
     git_environment: Mapping[str, str]
     engine_environment: Mapping[str, str]
     settings: Mapping[str, Setting]
-    limits: Limits = field(default_factory=Limits)
     shared_stores: tuple[Path, ...] = ()
     unread: str = ""
 
@@ -69,7 +67,6 @@ def load_options(environment: Mapping[str, str], store: str = "", config: str = 
     return Options(
         store=Path(values["store"]).expanduser(),
         site=_site(values, environment, network),
-        limits=_limits(values),
         git_environment=_git(environment, settings) | network,
         engine_environment={
             name: value
@@ -114,15 +111,6 @@ def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Ma
             for host, _, url in (pair.partition("=") for pair in values["gateways"].split())
         },
         tokens=tokens_of(environment, values["gitlab_hosts"].split()),
-    )
-
-
-def _limits(values: Mapping[str, str]) -> Limits:
-    return Limits(
-        processes=int(values["max_processes"]),
-        open_files=int(values["max_open_files"]),
-        file_bytes=int(values["max_file_bytes"]),
-        tmp_bytes=int(values["max_tmp_bytes"]),
     )
 
 

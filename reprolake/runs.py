@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
 from reprolake.pipeline import Obtained, Session, obtain_image
+from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
+from reprolake_builder.process import printable
 from reprolake_runner.basket import read_basket
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
 from reprolake_runner.documents.basket import Basket
@@ -29,15 +33,19 @@ _BASKET_LIMIT = 16 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What the user asked for beside the link. `basket` and `stage` are host paths, times are in seconds."""
+    """What the user asked for beside the link. `basket` and `stage` are host paths.
+
+    `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
+    """
 
     notebook: str
     basket: Path | None
     values: BindOptions
     stage: Path
     lifetime: timedelta | None
-    timeout: float | None = None
-    execution_timeout: float | None = None
+    limits: Mapping[str, str]
+    allow_weaker: bool = False
+    strict_shell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     prepared = prepare(request, obtained, session)
     refuse_unfilled(prepared.binding)
     check_folder(request.stage)
+    limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
     tools = session.tools
     for notice in prepared.binding.notices:
         tools.progress.note(notice)
@@ -162,12 +171,13 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
         staged_inputs = _stage_in(prepared, scratch / "inputs", session)
         (scratch / "run").mkdir(mode=0o700)
         plan = RunPlan(
-            spec=_spec(request, prepared, image, staged_inputs),
+            spec=_spec(request, prepared, image, staged_inputs, limits),
             id=new_run_id(),
             folder=scratch / "run",
             inputs=staged_inputs.folder,
             env=staged_inputs.env,
-            limits=session.options.limits,
+            limits=limits.limits,
+            bounds=with_room(limits.bounds, scratch, request.stage),
             progress=tools.progress,
         )
         execution = execute(image, tools.store, plan)
@@ -190,15 +200,18 @@ def _stage_in(prepared: Prepared, folder: Path, session: Session) -> StagedInput
     return stage_in(binding.basket, binding.needed, folder, session.tools.progress)
 
 
-def _spec(request: RunRequest, prepared: Prepared, image: Image, staged: StagedInputs) -> RunSpec:
+def _spec(
+    request: RunRequest, prepared: Prepared, image: Image, staged: StagedInputs, limits: RunLimits
+) -> RunSpec:
     return RunSpec(
         image=image.id,
         notebook=prepared.notebook.path,
         notebook_sha256=prepared.notebook.sha256,
         parameters=prepared.binding.parameters,
         inputs=staged.inputs,
-        timeout=request.timeout,
-        execution_timeout=request.execution_timeout,
+        timeout=limits.timeout,
+        execution_timeout=limits.execution_timeout,
+        strict_shell=request.strict_shell,
     )
 
 
@@ -208,4 +221,7 @@ def _basket(path: Path) -> Basket:
             raise BasketError(f"{path} is larger than {_BASKET_LIMIT >> 20} MiB, which no basket is")
         return read_basket(path.read_bytes(), str(path), path.absolute().parent)
     except OSError as error:
-        raise BasketError(f"the basket {path} cannot be read: {error.strerror}") from error
+        raise BasketError(
+            f"the basket {printable(str(path))} cannot be read: {denied(path) or error.strerror}",
+            hint="--basket takes the JSON file of a basket as it was exported, which this user must be able to read",
+        ) from error

@@ -17,11 +17,14 @@ from pathlib import Path
 
 import msgspec
 
+from reprolake.amounts import LIMITS, LimitSetting
 from reprolake.apt import configured_mirrors
 from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import ReprolakeError, without_logins
 from reprolake_builder.process import printable
+from reprolake_builder.sandboxes.cgroups import available_memory
 from reprolake_builder.sandboxes.interface import Limits
+from reprolake_runner.bounds import Bounds
 
 SITE_FILE = Path("/etc/reprolake/reprolake.toml")
 SYSTEM_CA_BUNDLES = (
@@ -31,7 +34,6 @@ SYSTEM_CA_BUNDLES = (
 )
 DATED_ARCHIVE = "https://snapshot.debian.org/archive/{archive}/{date}"
 _FILE_NAME = "reprolake.toml"
-_LIMITS = Limits()
 _GATEWAY = re.compile(r"[a-z0-9.-]+=https?://[^\s/?#]+(?:/[^\s?#]*)?")
 _LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " ", "gitlab_hosts": " "}
 
@@ -59,13 +61,20 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
-    max_processes: int = 0
-    max_open_files: int = 0
-    max_file_bytes: int = 0
-    max_tmp_bytes: int = 0
-
-
-NUMBERS = tuple(name for name in _File.__struct_fields__ if name.startswith("max_"))
+    max_timeout: int | float | str = ""
+    max_execution_timeout: int | float | str = ""
+    max_stall_timeout: int | float | str = ""
+    max_memory_bytes: int | str = ""
+    max_cpus: int | float | str = ""
+    max_cpu_seconds: int | float | str = ""
+    max_processes: int | str = ""
+    max_disk_bytes: int | str = ""
+    max_messages: int | str = ""
+    max_message_bytes: int | str = ""
+    max_messages_bytes: int | str = ""
+    max_open_files: int | str = ""
+    max_file_bytes: int | str = ""
+    max_tmp_bytes: int | str = ""
 
 
 class Setting(Document, frozen=True, kw_only=True):
@@ -93,8 +102,6 @@ def read_settings(environment: Mapping[str, str], flags: Flags) -> dict[str, Set
     for name in settings:
         variable = f"REPROLAKE_{name.upper()}"
         if value := environment.get(variable, ""):
-            if name in NUMBERS and not (value.isascii() and value.isdigit() and int(value)):
-                raise UsageError(f"{variable} is {value!r}, which is no whole number above 0")
             settings[name] = Setting(value=value, origin=variable)
     if flags.store:
         settings["store"] = Setting(value=flags.store, origin="--store")
@@ -103,7 +110,35 @@ def read_settings(environment: Mapping[str, str], flags: Flags) -> dict[str, Set
         if proxy.value and "://" not in proxy.value:
             settings[name] = Setting(value=f"http://{proxy.value}", origin=proxy.origin)
     _check(settings)
+    refuse_beyond(settings, site_maxima())
     return settings
+
+
+def site_maxima() -> dict[str, Setting]:
+    """Return the limits that the site's file sets, which nobody goes beyond. Raises UsageError when it cannot be understood."""
+    limits = {limit.setting for limit in LIMITS}
+    return {name: setting for name, setting in _from_file(SITE_FILE).items() if name in limits}
+
+
+def refuse_beyond(settings: Mapping[str, Setting], maxima: Mapping[str, Setting]) -> None:
+    """Raise UsageError for a limit that is no amount, or that is beyond what the site allows."""
+    for limit in LIMITS:
+        said = settings[limit.setting]
+        most = maxima.get(limit.setting)
+        asked, allowed = (amount(limit, one) if one else None for one in (said, most))
+        if allowed is not None and (asked is None or asked > allowed) and most is not None:
+            raise UsageError(
+                f"{said.origin} asks for {said.value or 'no limit'}, and this site allows {most.value} ({limit.setting} in {most.origin})",
+                hint="ask for less, or leave it out",
+            )
+
+
+def amount(limit: LimitSetting, said: Setting) -> float | None:
+    """Return the amount that a setting says, None for no limit. Raises UsageError, which says where it stands."""
+    try:
+        return limit.parse(said.value) if said.value else None
+    except ValueError as error:
+        raise UsageError(f"{said.origin}: {limit.setting} is {printable(str(error))}") from error
 
 
 def shown(settings: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -137,10 +172,7 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
         "index_url": _pip_index(environment),
         "gitlab_hosts": Setting(value="gitlab.com", origin="default"),
         "ca_bundle": _default_ca_bundle(environment),
-        "max_processes": Setting(value=str(_LIMITS.processes), origin="default"),
-        "max_open_files": Setting(value=str(_LIMITS.open_files), origin="default"),
-        "max_file_bytes": Setting(value=str(_LIMITS.file_bytes), origin="default"),
-        "max_tmp_bytes": Setting(value=str(_LIMITS.tmp_bytes), origin="default"),
+        **_default_limits(),
     }
     for name, found in zip(("debian_mirror", "debian_security_mirror"), configured_mirrors(), strict=True):
         if found is not None:
@@ -154,6 +186,29 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
                 settings[name] = Setting(value=environment[variable], origin=variable)
                 break
     return settings
+
+
+def _default_limits() -> dict[str, Setting]:
+    limits, bounds = Limits(), Bounds()
+    numbers = {
+        "max_processes": limits.processes,
+        "max_open_files": limits.open_files,
+        "max_file_bytes": limits.file_bytes,
+        "max_tmp_bytes": limits.tmp_bytes,
+        "max_stall_timeout": bounds.stall_seconds,
+        "max_messages": bounds.messages.messages,
+        "max_message_bytes": bounds.messages.message_bytes,
+        "max_messages_bytes": bounds.messages.total_bytes,
+    }
+    found = {name: Setting(value=f"{number:.0f}", origin="default") for name, number in numbers.items()}
+    memory = available_memory() // 10 * 9
+    found["max_memory_bytes"] = Setting(
+        value=str(memory), origin="default: nine tenths of what there is here"
+    )
+    found["max_disk_bytes"] = Setting(
+        value="", origin="default: what leaves room to stage the result, and 512 MiB"
+    )
+    return found
 
 
 def _check(settings: Mapping[str, Setting]) -> None:
@@ -232,8 +287,6 @@ def _from_file(path: Path, *, must_exist: bool = False) -> dict[str, Setting]:
         known = ", ".join(_File.__struct_fields__)
         raise UsageError(f"{path}: {error}", hint=f"known settings are {known}") from error
     said = {name: value for name, value in msgspec.structs.asdict(found).items() if value}
-    if negative := [name for name in NUMBERS if said.get(name, 1) < 0]:
-        raise UsageError(f"{path}: {negative[0]} is no whole number above 0")
     said |= {name: mark.join(said[name]) for name, mark in _LISTS.items() if name in said}
     if found.gateways:
         said["gateways"] = " ".join(f"{host}={url}" for host, url in found.gateways.items())

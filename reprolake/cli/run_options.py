@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import keyword
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from reprolake.amounts import LIMITS, LimitSetting
 from reprolake.cli.common import as_usage_error, stacked
 
 if TYPE_CHECKING:
@@ -18,17 +18,28 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 
 
-class _Seconds(click.ParamType[float]):
-    name = "seconds"
+class _Amount(click.ParamType[str]):
+    def __init__(self, limit: LimitSetting) -> None:
+        self.name = limit.unit
+        self._limit = limit
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is, once it is known to be an amount."""
         try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not 0 < seconds < math.inf:
-            self.fail(f"{value!r} is no number of seconds above 0, like 90 or 3600", param, ctx)
-        return seconds
+            self._limit.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+_METAVARS = {"bytes": "SIZE", "seconds": "SECONDS", "number": "N", "processors": "N"}
+_limit_options = tuple(
+    click.option(
+        limit.flag, limit.setting, metavar=_METAVARS[limit.unit], type=_Amount(limit), help=limit.help
+    )
+    for limit in LIMITS
+    if limit.flag
+)
 
 
 def _check_maps(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -114,18 +125,13 @@ run_options = stacked(
         show_default=True,
         help="How long it is to be kept: 12h, 30d, 4w or never.",
     ),
+    *_limit_options,
     click.option(
-        "--timeout",
-        metavar="SECONDS",
-        type=_Seconds(),
-        help="End the run after this time.",
+        "--allow-weaker",
+        is_flag=True,
+        help="Go on when this host cannot hold a limit as promised; the record says so.",
     ),
-    click.option(
-        "--execution-timeout",
-        metavar="SECONDS",
-        type=_Seconds(),
-        help="End the run when one cell takes longer.",
-    ),
+    click.option("--strict-shell", is_flag=True, help="Fail a cell when one of its shell lines fails."),
 )
 """The options that decide a run."""
 
@@ -169,5 +175,9 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         yaml=rest.pop("yaml"),
         maps=rest.pop("maps"),
     )
-    names = ("notebook", "basket", "stage", "timeout", "execution_timeout")
-    return RunRequest(values=values, lifetime=lifetime, **{name: rest.pop(name) for name in names})
+    names = ("notebook", "basket", "stage", "allow_weaker", "strict_shell")
+    asked = {limit.setting: rest.pop(limit.setting) for limit in LIMITS if limit.flag}
+    limits = {name: amount for name, amount in asked.items() if amount is not None}
+    return RunRequest(
+        values=values, lifetime=lifetime, limits=limits, **{name: rest.pop(name) for name in names}
+    )

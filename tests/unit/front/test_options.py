@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from reprolake import settings
+from reprolake.limits import run_limits, with_room
 from reprolake.options import UsageError, load_options
 from reprolake.settings import shown
+from reprolake_runner.bounds import Bounds
 
 
 @pytest.fixture(autouse=True)
@@ -87,16 +91,52 @@ def test_the_project_wins_over_user_and_site_but_not_over_variables(tmp_path):
 
 
 def test_limits_are_numbers(tmp_path):
-    """Limits come from files and variables alike, and what is no whole number above 0 is refused."""
-    (tmp_path / "site.toml").write_text("max_processes = 100\n")
-    limits = load_options(environment(tmp_path, REPROLAKE_MAX_TMP_BYTES="1000")).limits
-    assert (limits.processes, limits.tmp_bytes, limits.open_files) == (100, 1000, 16384)
+    """Limits come from files, variables and flags alike, and what is no amount is refused."""
+    (tmp_path / "site.toml").write_text('max_processes = 100\nmax_memory_bytes = "8G"\nmax_cpus = 1.5\n')
+    settings = load_options(environment(tmp_path, REPROLAKE_MAX_TMP_BYTES="1000")).settings
+    found = run_limits(settings, {"max_memory_bytes": "1.5G", "max_timeout": "90"}, weaker=False)
+    assert (found.limits.processes, found.limits.tmp_bytes, found.limits.open_files) == (100, 1000, 16384)
+    assert (found.limits.memory_bytes, found.limits.cpus, found.timeout) == (3 << 29, 1.5, 90)
     for wrong in ("many", "-1", "0", "1.5"):
         with pytest.raises(UsageError, match="REPROLAKE_MAX_TMP_BYTES"):
             load_options(environment(tmp_path, REPROLAKE_MAX_TMP_BYTES=wrong))
     (tmp_path / "site.toml").write_text("max_processes = -1\n")
     with pytest.raises(UsageError, match="max_processes"):
         load_options(environment(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"max_processes": "101"}, "--processes asks for 101"),
+        ({"max_timeout": "none"}, "--timeout asks for none"),
+    ],
+)
+def test_no_flag_goes_beyond_the_sites_limit(tmp_path, flags, told):
+    """What the site's file says is the most that flags, variables and the user's own file can ask for."""
+    (tmp_path / "site.toml").write_text("max_processes = 100\nmax_timeout = 3600\n")
+    settings = load_options(environment(tmp_path)).settings
+    assert run_limits(settings, {"max_processes": "100", "max_timeout": "10"}, weaker=False).timeout == 10
+    with pytest.raises(UsageError, match=f"{told}, and this site allows"):
+        run_limits(settings, flags, weaker=False)
+    with pytest.raises(UsageError, match="REPROLAKE_MAX_PROCESSES asks for 5000"):
+        load_options(environment(tmp_path, REPROLAKE_MAX_PROCESSES="5000"))
+
+
+def test_memory_is_limited_without_anybody_asking(tmp_path):
+    """By default a run gets nine tenths of the memory that there is, never more."""
+    settings = load_options(environment(tmp_path)).settings
+    there_is = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < run_limits(settings, {}, weaker=False).limits.memory_bytes <= there_is * 0.9
+    assert run_limits(settings, {"max_memory_bytes": "none"}, weaker=False).limits.memory_bytes is None
+
+
+def test_the_default_for_the_disk_leaves_room_to_stage(tmp_path):
+    """Where a run and its result share a disk each gets half of what may be filled; what was asked for stays."""
+    found = with_room(Bounds(), tmp_path, tmp_path)
+    free = shutil.disk_usage(tmp_path).free - Bounds().free_bytes
+    assert abs(found.disk_bytes - free // 2) < 1 << 30
+    assert with_room(Bounds(disk_bytes=7), tmp_path, tmp_path).disk_bytes == 7
 
 
 def test_the_dated_archive_comes_after_the_mirror(tmp_path):
