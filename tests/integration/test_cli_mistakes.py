@@ -180,3 +180,25 @@ def test_another_kernels_name_is_told(reprolake, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "names the kernel conda-env-crab-py" in done.stderr
     assert "succeeded: 1 code cell ran" in done.stdout
+
+
+@pytest.mark.parametrize("store", ["/proc/x", "/dev/null/x", "{tmp}/file/x"])
+def test_config_tells_of_a_store_that_cannot_be(reprolake, tmp_path, store):
+    """The settings are printed all the same; where a store could be made, nothing is left behind by looking."""
+    (tmp_path / "file").write_text("")
+    place = store.format(tmp=tmp_path)
+    done = reprolake("config", "--store", place)
+    assert (done.returncode, place in done.stdout) == (0, True)
+    assert f"the store {place} cannot be written: " in done.stderr
+    good = reprolake("config", "--store", tmp_path / "new/store")
+    assert "cannot be written" not in good.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_basket_that_cannot_be_read_is_told_with_what_is_wanted(reprolake, tmp_path):
+    """A missing file and a folder are named, and the hint says what --basket takes."""
+    for basket in (tmp_path / "missing.json", tmp_path):
+        done = reprolake("plan", PLAIN, "sum.ipynb", "--basket", basket)
+        assert done.returncode == 20
+        assert f"the basket {basket} cannot be read: " in done.stderr
+        assert "hint: --basket takes the JSON file of a basket" in done.stderr
