@@ -21,6 +21,7 @@ from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
 from reprolake_builder.solvers.pypi import Choice, asking, choose
 from reprolake_builder.solvers.pypi_failure import NoChoice, Rejected, reason_of
 from reprolake_builder.solvers.pypi_requirements import required_by_package
+from reprolake_builder.solvers.pypi_target import moved_on
 from reprolake_builder.solvers.python_choice import candidates
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 from reprolake_builder.source_tree import SourceTree
@@ -64,7 +65,7 @@ def lock(
     notes += project.notes if project is not None else ()
     everything = (*built, *((project.built.lock,) if project is not None else ()))
     debian, linked = workshop.settled(everything, choice.candidate.target)
-    notes += linked
+    notes += (*linked, moved_on(choice.candidate.target, debian.interpreter.version))
     if len(wheels) + len(built) < len(choice.solution.wheels) + len(choice.solution.built):
         notes.append(f"the repository's own {own} takes the place of the index's")
     return EnvironmentLock(

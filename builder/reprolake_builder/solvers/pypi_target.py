@@ -14,7 +14,9 @@ from packaging.utils import BuildTag, InvalidWheelFilename, parse_wheel_filename
 
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER, PythonOnOffer
 
-_PATCH = {"3.9": 2, "3.11": 2, "3.13": 5}  # a released suite stays with its upstream version
+# A released suite stays with its upstream version. Reading it from the suite would mean to resolve each suite's Debian packages
+# before any Python is chosen; the lock compares it with what Debian's package says in the end (`moved_on`).
+_PATCH = {"3.9": 2, "3.11": 2, "3.13": 5}
 _LEGACY = {17: "manylinux2014_x86_64", 12: "manylinux2010_x86_64", 5: "manylinux1_x86_64"}
 
 
@@ -74,6 +76,16 @@ def target_of(python: PythonOnOffer) -> Target:
 
 
 TARGETS: dict[str, Target] = {minor: target_of(python) for minor, python in PYTHONS_ON_OFFER.items()}
+
+
+def moved_on(target: Target, version: str) -> str:
+    """Return what to tell when the suite's Python has another version than the one resolved for, "" when it has not."""
+    if version == target.version:
+        return ""
+    return (
+        f"packages were chosen for Python {target.version}, and Debian's is {version} by now: what asks for one of the two "
+        "exactly may not fit"
+    )
 
 
 def rank_of(filename: str, ranks: dict[Tag, int]) -> tuple[int, BuildTag] | None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.markers import Marker
 
-from reprolake_builder.solvers.pypi_target import TARGETS, Target, rank_of
+from reprolake_builder.solvers.pypi_target import TARGETS, Target, moved_on, rank_of
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
 LINUX = (
@@ -114,3 +114,9 @@ def test_any_name_has_a_rank_or_none(text):
 def test_markers_are_those_of_the_image(marker, holds):
     """Markers are judged for the image's Python and platform, never for the host's."""
     assert BOOKWORM.holds(Marker(marker), ("plot",)) is holds
+
+
+def test_a_python_that_moved_on_is_told():
+    """Should Debian give a suite another patch version, the lock says so; the one that was resolved for is silent."""
+    assert moved_on(BOOKWORM, BOOKWORM.version) == ""
+    assert "chosen for Python 3.11.2, and Debian's is 3.11.9 by now" in moved_on(BOOKWORM, "3.11.9")
