@@ -91,6 +91,16 @@ def test_an_archive_with_another_md5(world):
     world.site.records["15600127"]["files"][0]["checksum"] = "md5:" + "1" * 32
     with pytest.raises(FetchError, match="MD5"):
         world.resolve(DOI, take="archive")
+    with pytest.raises(ResolveError, match="MD5"):
+        world.resolve(DOI)
+
+
+def test_an_archive_that_is_not_given(world):
+    """A file that is listed and refused leaves the weaker state: the tag's name is all there is."""
+    del world.site.files[("15600127", KEY)]
+    pin = world.resolve(DOI).record
+    assert pin.state == "tag only"
+    assert any("is not given to us: status 404" in line for line in pin.chain)
 
 
 def test_records_that_are_not_there(world):

@@ -251,6 +251,8 @@ def test_a_repository_that_is_gone(world, released):
     assert isinstance(source, FilesSource)
     assert source.record.state == "archive only"
     assert source.record.chain[-1].endswith("the record's own files are the source")
+    assert not any("127.0.0.1" in line for line in source.record.chain)
+    assert any("not found" in note for note in world.told.notes)
     assert source.tree == tree
 
 

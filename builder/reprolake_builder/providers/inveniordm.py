@@ -44,7 +44,7 @@ class InvenioProvider:
                 hint="leave --ref away, or give the repository itself: URL@REF",
             )
         chain = Chain()
-        chain.say(f"{request.link.strip()} is {found.record.name}")
+        chain.say(f"the record is {found.record.name}")
         if found.asked:
             chain.say(
                 f"{found.asked} stands for the newest version, which is {found.record.doi or found.record.id}"

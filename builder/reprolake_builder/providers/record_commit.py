@@ -173,7 +173,7 @@ def named_commit(evidence: Evidence) -> str:
     except FetchError as error:
         if error.transient:
             raise  # without its word a tag would decide, which may have moved
-        evidence.chain.say(f"the ends of {key} cannot be read: {error.message}")
+        evidence.chain.say(f"the ends of {key} cannot be read")
         return ""
     evidence.chain.say(f"the archive {key} names {f'the commit {commit}' if commit else 'no commit'}")
     return commit

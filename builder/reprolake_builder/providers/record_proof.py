@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from reprolake_builder.archives.tars import tar_members
 from reprolake_builder.archives.unpack import unpack
 from reprolake_builder.documents.source import ProofState
-from reprolake_builder.errors import FetchError
+from reprolake_builder.errors import AnswerError
 from reprolake_builder.git_tree import (
     EXECUTABLE,
     FILE,
@@ -80,7 +80,7 @@ class _Hashes(TreeHasher):
 
 
 def prove(tie: Tie, evidence: Evidence, git: Git) -> Proof:
-    """Return how well the commit is known to hold what was published. Raises FetchError when a server failed that may work later."""
+    """Return how well the commit is known to hold what was published. Raises FetchError for an archive that arrives damaged."""
     chain = evidence.chain
     weak: ProofState = "commit named by archive" if tie.named else "tag only"
     if evidence.swhid is not None:
@@ -99,11 +99,13 @@ def prove(tie: Tie, evidence: Evidence, git: Git) -> Proof:
         return Proof(weak)
     try:
         return _compare(evidence.archive, tie.facts, git, chain)
-    except (FetchError, TreeError) as error:
-        if isinstance(error, FetchError) and error.transient:
+    except AnswerError as error:
+        if error.transient:
             raise
+        chain.say(f"{file.key} is not given to us: status {error.status}")
+    except TreeError as error:
         chain.say(f"{file.key} cannot be compared with the commit: {error}")
-        return Proof(weak)
+    return Proof(weak)
 
 
 def equals_heritage(swhid: Swhid, facts: CommitFacts, git: Git) -> str | None:

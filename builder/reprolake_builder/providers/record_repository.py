@@ -93,7 +93,8 @@ def _steps(evidence: Evidence, tools: Tools) -> Iterator[tuple[Candidate, ...]]:
     except FetchError as error:
         if error.transient:
             raise ResolveError(error.message, hint=error.hint, transient=True) from error
-        chain.say(f"files of the record cannot be looked into: {error.message}")
+        tools.progress.note(error.message)
+        chain.say("files of the record cannot be looked into")
     top = evidence.swhid.path if evidence.swhid is not None else ""
     yield named_by_files(record, top)
 
@@ -114,6 +115,8 @@ def _try(candidate: Candidate, evidence: Evidence, subdir: str, tools: Tools) ->
     except ResolveError as error:
         if BUSY.search(error.message):
             raise  # it is there, and another answer today would be another source tomorrow
-        evidence.chain.say(f"not taken: {error.message}")
+        # A pin names no address by which this site alone reaches others: the reason is for whoever waits here.
+        tools.progress.note(error.message)
+        evidence.chain.say(f"not taken: {url} cannot be {'reached' if error.transient else 'read'}")
         return None
     return Connected(url, tie, proof, inside, folders) if proof.state is not None else None
