@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ _FETCHING = 6 * 3600  # seconds for a whole repository on a slow line
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
 _ALL = "+refs/*:refs/reprolake/all/*"
 _EVERYTHING = "--depth=2147483647"  # git's own word for "no longer shallow"
+_NO_CONTENTS = ("--filter=blob:none",)
 _BROKEN = re.compile(
     r"Could not resolve host|Temporary failure|timed out|Connection (?:refused|reset)|Failed to connect|"
     r"Could not connect|early EOF|RPC failed|hung up|returned error: (?:429|5\d\d)|Operation too slow",
@@ -54,7 +55,7 @@ class GitCache:
     """The repository in the store that holds what was fetched from one URL.
 
     `ways` are how the server may be spoken to, with one login or another, in the order of trying. `failure` is the class of
-    error that the stage at work raises.
+    error that the stage at work raises; `only` limits what is fetched.
     """
 
     git: Git
@@ -62,6 +63,7 @@ class GitCache:
     link: GitLink
     progress: Progress
     failure: type[BuilderError]
+    only: tuple[str, ...] = ()
 
     def ask(self) -> Advertised:
         """Return what the server advertises."""
@@ -73,10 +75,11 @@ class GitCache:
     def bring(self, commit: str) -> CommitFacts:
         """Return the facts of that commit, fetched if it is not here; raises when the server does not have it.
 
-        Nothing but this commit's files is fetched, unless the server gives no commits by their id.
+        Nothing but this commit's files is fetched. Only a server that has the commit, and gives none by its id, makes all of
+        the history come.
         """
         words = ""
-        if known := self._facts(f"refs/reprolake/commits/{commit}"):
+        if known := self.facts(f"refs/reprolake/commits/{commit}"):
             return known
         attempts = (
             ("--depth=1", f"+{commit}:refs/reprolake/commits/{commit}"),
@@ -85,34 +88,59 @@ class GitCache:
         )
         with self.progress.step(f"Fetching {self.link.url}"):
             for depth, refspec in attempts:
-                refused = self._fetch(depth, refspec)
-                words = refused or words
-                if not refused and (facts := self._facts(commit)):
+                refused = self.fetch(depth, refspec)
+                if not refused and (facts := self.facts(commit)):
                     self.git.run("update-ref", f"refs/reprolake/commits/{facts.commit}", facts.commit)
                     return facts
+                if not words and self._lacks(commit):
+                    words = refused
+                    break
+                words = refused or words
         said = f" (git says: {self.link.scrub(words)})" if words else ""
         raise self.failure(
             f"{self.link.url} has no commit {commit}{said}",
             hint="it was never pushed or was removed, the repository was rewritten, or the id is of something else",
         )
 
-    def bring_history(self, commit: str) -> None:
-        """Bring all that led to the commit, and the repository's tags."""
+    def bring_history(self, commit: str) -> Git:
+        """Return git on a repository with all commits and trees that led to the commit, and the repository's tags.
+
+        It has no contents of files, unless the server makes no difference.
+        """
+        history = self._history()
         refspecs = (f"+{commit}:refs/reprolake/commits/{commit}", "+refs/tags/*:refs/tags/*")
         with self.progress.step(f"Fetching the history of {self.link.url}"):
-            refused = self._fetch(_EVERYTHING, *refspecs)
-            if refused and self._fetch(_EVERYTHING, _ALL) and (refused := self._fetch("", _ALL)):
+            refused = history.fetch(_EVERYTHING, *refspecs)
+            if refused and (refused := history.fetch_all()):
                 raise self._explained(refused)
+        return history.git
 
     def bring_by_prefix(self, prefix: str) -> tuple[str, ...]:
-        """Return the ids of all commits beginning with `prefix`; for that the whole history is fetched."""
+        """Return the ids of all commits beginning with `prefix`; for that the history is fetched, without contents of files."""
+        history = self._history()
         with self.progress.step(f"Fetching the history of {self.link.url} to look for {prefix}"):
-            refused = self._fetch(_EVERYTHING, _ALL) and self._fetch("", _ALL)
-            if refused:
+            if refused := history.fetch_all():
                 raise self._explained(refused)
-        ids = self.git.run("rev-parse", f"--disambiguate={prefix}").stdout.decode().split()
-        facts = (self._facts(found) for found in ids)
+        ids = history.git.run("rev-parse", f"--disambiguate={prefix}").stdout.decode().split()
+        facts = (history.facts(found) for found in ids)
         return tuple(sorted({known.commit for known in facts if known}))
+
+    def _lacks(self, commit: str) -> bool:
+        """Whether no ref of the server leads to the commit, as far as its history can be had."""
+        history = self._history()
+        return not history.fetch_all() and history.facts(commit) is None
+
+    def _history(self) -> GitCache:
+        """Return the cache's other repository: commits and trees without files would make the first one look complete."""
+        repository = Path(self.git.place[1]) / "history"
+        ways = tuple(replace(git, place=("--git-dir", str(repository))) for git in self.ways)
+        git = replace(self.git, place=("--git-dir", str(repository)))
+        _make(repository, git)
+        return replace(self, git=git, ways=ways, only=_NO_CONTENTS)
+
+    def fetch_all(self) -> str:
+        """Fetch what all refs lead to, as `fetch` does."""
+        return self.fetch(_EVERYTHING, _ALL) and self.fetch("", _ALL)
 
     def kind(self, commit: str, path: str) -> str:
         """Return what the commit has at that path: "tree", "blob", "commit" for a submodule whose commit is here, or ""."""
@@ -127,11 +155,12 @@ class GitCache:
         listed = self.git.run("ls-tree", "-d", "-z", "--name-only", commit).stdout
         return tuple(name.decode("utf-8", "replace") for name in listed.split(b"\0") if name)
 
-    def _fetch(self, depth: str, *refspecs: str) -> str:
+    def fetch(self, depth: str, *refspecs: str) -> str:
         """Return "" after success, git's words after a refusal. Raises when another attempt would fare no better."""
         done = self._speak(
             *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
             *(["--update-shallow", depth] if depth else []),
+            *self.only,
             *("--", self.link.url, *refspecs),
             timeout=_FETCHING,
         )
@@ -152,7 +181,8 @@ class GitCache:
                 return done
         return last.run(*arguments, timeout=timeout)
 
-    def _facts(self, name: str) -> CommitFacts | None:
+    def facts(self, name: str) -> CommitFacts | None:
+        """Return the facts of the commit that a ref or id names, None when it is not here."""
         found = self.git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         if found.returncode:
             return None

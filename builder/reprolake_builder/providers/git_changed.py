@@ -28,8 +28,7 @@ def last_changed(source: PinnedSource, files: Sequence[SpokenFile], tools: Tools
     if isinstance(source, GitSource):
         link = parse_git_link(source.url)
         with opened(tools, link, FetchError) as cache:
-            cache.bring_history(source.commit)
-            return _date(cache.git, source.commit, files)
+            return _date(cache.bring_history(source.commit), source.commit, files)
     if not isinstance(source, LocalSource):
         return None
     git = git_in(Path(source.path), tools.git_environment)

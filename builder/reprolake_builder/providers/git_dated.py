@@ -40,9 +40,8 @@ def _moves(cache: GitCache) -> bool:
 
 
 def _before(cache: GitCache, commit: str, cutoff: datetime) -> str:
-    cache.bring_history(commit)
     seconds = int(cutoff.timestamp()) - 1
-    found = cache.git.run("rev-list", "-1", "--first-parent", f"--before={seconds}", commit)
+    found = cache.bring_history(commit).run("rev-list", "-1", "--first-parent", f"--before={seconds}", commit)
     if before := found.stdout.decode("ascii", "replace").strip():
         return before
     raise ResolveError(

@@ -30,8 +30,7 @@ def describe_source(source: GitSource, tools: Tools) -> Described | None:
     """Return what the pinned commit is called; for that its history and the tags are fetched. Raises FetchError."""
     link = parse_git_link(source.url)
     with opened(tools, link, FetchError) as cache:
-        cache.bring_history(source.commit)
-        return _describe(cache.git, source.commit)
+        return _describe(cache.bring_history(source.commit), source.commit)
 
 
 def describe_folder(folder: Path, environment: Mapping[str, str]) -> Described | None:
