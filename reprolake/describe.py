@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from reprolake.settings import Setting
 
 
+_MOST_FILES = 20  # of a source that are listed
+
+
 def date(moment: datetime) -> str:
     """Return a UTC time as people write it."""
     return moment.strftime("%Y-%m-%d %H:%M UTC")
@@ -60,9 +63,9 @@ def source_lines(source: PinnedSource) -> list[str]:
             lines.append(f"commit      {source.commit}")
     elif isinstance(source, FilesSource):
         lines = [f"address     {source.url}"]
-        lines += [
-            f"file        {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in source.files
-        ]
+        shown, more = source.files[:_MOST_FILES], source.files[_MOST_FILES:]
+        lines += [f"file        {file.name}  {file.size} bytes  sha256 {file.sha256}" for file in shown]
+        lines += [f"file        and {len(more)} more"] if more else []
     else:
         lines = [f"folder      {source.path or '(of another host)'}"]
         if source.commit:

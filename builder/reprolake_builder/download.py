@@ -159,7 +159,7 @@ class Downloader:
         for url in item.urls:
             try:
                 return store.add_archive(
-                    _told(self._pieces(url, {**ANYTHING, **dict(item.headers)}), tell, item.size),
+                    _told(self._pieces(url, {**ANYTHING, **dict(item.headers)}), tell, item.size, item.name),
                     item.sha256,
                     item.name,
                 )
@@ -173,19 +173,27 @@ class Downloader:
             transient=any(error.transient for error in failures),
         ) from failures[-1]
 
+    def received(self, offer: Offer, store: Store) -> Arrival | None:
+        """Return what an offered file of known content was when it came before, None when it did not, or is gone."""
+        known = store.get(_ARRIVALS, _key(offer), Arrival) if offer.is_proven else None
+        return known if known is not None and store.has_sound_archive(known.sha256) else None
+
     def receive(self, offer: Offer, store: Store, progress: Progress) -> Arrival:
         """Bring an offered file into the store and return what it is; one of known content that came before is not fetched again.
 
         Raises FetchError when it is not what the offer says, and when there is no room for it.
         """
-        known = store.get(_ARRIVALS, _key(offer), Arrival) if offer.sha256 or offer.md5 else None
-        if known is not None and store.has_sound_archive(known.sha256):
+        if (known := self.received(offer, store)) is not None:
             return known
         head, pieces = self._connection.opened(offer.url)
+        if None not in {offer.size, head.length} and offer.size != head.length:
+            raise FetchError(
+                f"{printable(offer.name)} has {head.length} bytes, and not the {offer.size} that were told"
+            )
         size = offer.size if offer.size is not None else head.length
         make_room(size or 0, f"Fetching {offer.name}", store, progress)
         with progress.step(f"Fetching {printable(offer.name)}", size) as step:
-            counted = _told(pieces, step.advance, _MOST_BYTES if size is None else size)
+            counted = _told(pieces, step.advance, _MOST_BYTES if size is None else size, offer.name)
             sha256 = store.keep_archive(_proven(counted, offer), partial(_refuse_other, offer))
         arrived = Arrival(sha256=sha256, size=store.archive(sha256).stat().st_size, modified=head.modified)
         for asked in (offer, Offer(offer.name, offer.url, sha256=sha256)):
@@ -214,7 +222,8 @@ def make_room(size: int, what: str, store: Store, progress: Progress) -> None:
 
 
 def _key(offer: Offer) -> str:
-    return content_hash([offer.url, offer.size, offer.sha256.lower(), offer.md5.lower()])
+    sums = [told.lower() for told in (offer.sha256, offer.md5, offer.sha1, offer.sha512)]
+    return content_hash([offer.url, offer.size, *sums])
 
 
 def _proven(pieces: Iterator[bytes], offer: Offer) -> Iterator[bytes]:
@@ -244,13 +253,15 @@ def _refuse_other(offer: Offer, sha256: Sha256) -> None:
         )
 
 
-def _told(pieces: Iterator[bytes], advance: Callable[[int], object], limit: int) -> Iterator[bytes]:
+def _told(
+    pieces: Iterator[bytes], advance: Callable[[int], object], limit: int, name: str
+) -> Iterator[bytes]:
     """Pass pieces on, report them, and stop reading what is longer than was promised."""
     seen = 0
     for piece in pieces:
         seen += len(piece)
         if seen > limit:
-            raise FetchError(f"more than the promised {limit} bytes arrived")
+            raise FetchError(f"more than the promised {limit} bytes of {printable(name)} arrived")
         advance(len(piece))
         yield piece
 

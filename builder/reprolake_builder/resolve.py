@@ -142,7 +142,7 @@ def _not_understood(link: str) -> ResolveError:
         return ResolveError(
             f"{printable(place)} is a folder", hint=f"for a folder in it add --subdir {printable(subdir)}"
         )
-    hint = "give a folder, a git URL such as https://HOST/PATH@REF, or a lock"
+    hint = "give a folder, a git URL such as https://HOST/PATH@REF, a record's DOI, an archive's address with --sha256, or a lock"
     if _HOST.fullmatch(link):
         hint = f"for a git repository write https://{shown}"
     return ResolveError(f"{shown!r} is neither a folder here nor a git URL", hint=hint)

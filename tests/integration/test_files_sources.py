@@ -124,8 +124,8 @@ def test_the_lock_is_enough(store, server, tmp_path):
     ("offer", "reason"),
     [
         ({"md5": "0" * 32}, "arrived with the MD5 "),
-        ({"size": 2}, "more than the promised 2 bytes"),
-        ({"size": 4}, "arrived with bytes 3"),
+        ({"size": 2}, r"a\.txt has 3 bytes, and not the 2"),
+        ({"size": 4}, r"a\.txt has 3 bytes, and not the 4"),
         ({"sha256": "0" * 64}, "arrived with SHA-256 "),
     ],
 )
@@ -171,11 +171,11 @@ def test_a_large_file_is_told_before(store, server, monkeypatch):
     notes = Notes()
     pinned(store, server, progress=notes, a__txt=bytes(2_000_000))
     assert notes.notes == ["Fetching a.txt: 2 MB"]
-    huge = Offer("a.txt", f"{server.address}/a.txt", 1 << 49)
+    huge = [Offer(name, f"{server.address}/a.txt", 1 << 49) for name in ("a.txt", "b.txt")]
     count = len(server.asked)
-    with pytest.raises(FetchError, match=r"takes 562950\.0 GB, and the disk of the store .* has"):
-        pin_files(Offering(server.address, (huge,)), NOW, source_tools(store))
-    assert len(server.asked) <= count + 1
+    with pytest.raises(FetchError, match=r"takes 1125899\.9 GB, and the disk of the store .* has"):
+        pin_files(Offering(server.address, tuple(huge)), NOW, source_tools(store))
+    assert len(server.asked) == count
 
 
 def test_an_address_is_taken_by_its_hash(store, server):
@@ -190,6 +190,8 @@ def test_an_address_is_taken_by_its_hash(store, server):
     assert (source.url, source.subdir) == (link, "a")
     with pytest.raises(FetchError, match="arrived with SHA-256"):
         resolve(LinkRequest(link=link, now=NOW, sha256="0" * 64), tools)
+    with pytest.raises(ResolveError, match="there is no folder b in them; folders: a"):
+        resolve(LinkRequest(link=link, now=NOW, sha256=sha256(content), subdir="b"), tools)
 
 
 def test_an_address_without_hash_is_not_pinned(store, server):

@@ -57,11 +57,14 @@ def pin_files(offering: Offering, now: datetime, tools: Tools) -> FilesSource:
         raise ResolveError(
             f"{printable(offering.url)} offers {len(offering.offers)} files, too many for a source"
         )
-    sizes = sum(offer.size or 0 for offer in offering.offers)
-    if len(offering.offers) > 1:
-        make_room(
-            sizes, f"Fetching {len(offering.offers)} files of {offering.url}", tools.store, tools.progress
-        )
+    for offer in offering.offers:
+        _pinned(offer, "0" * 64, 0)  # what cannot be pinned need not be fetched
+    missing = [
+        offer.size or 0 for offer in offering.offers if tools.downloader.received(offer, tools.store) is None
+    ]
+    if len(missing) > 1:
+        what = f"Fetching {len(missing)} files of {offering.url}"
+        make_room(sum(missing), what, tools.store, tools.progress)
     files = []
     dates = []
     for offer in sorted(offering.offers, key=lambda offer: offer.name):
@@ -69,7 +72,7 @@ def pin_files(offering: Offering, now: datetime, tools: Tools) -> FilesSource:
         dates += [arrived.modified] if arrived.modified is not None and arrived.modified <= now else []
         files.append(_pinned(offer, arrived.sha256, arrived.size))
     try:
-        laid_out = _laid_out(tuple(files), tools)
+        laid_out = _laid_out(tuple(files), tools, offering.subdir)
     except TreeError as error:
         raise ResolveError(f"the files of {printable(offering.url)} make no source: {error}") from error
     for note in laid_out.notes:
@@ -142,14 +145,22 @@ def _pinned(offer: Offer, sha256: str, size: int) -> PinnedFile:
         ) from error
 
 
-def _laid_out(files: tuple[PinnedFile, ...], tools: Tools) -> _LaidOut:
-    """Return the tree that the files make; the same files are looked through once."""
+def _laid_out(files: tuple[PinnedFile, ...], tools: Tools, subdir: str = "") -> _LaidOut:
+    """Return the tree that the files make; the same files are looked through once.
+
+    Raises TreeError when they make none, or none with the folder `subdir`.
+    """
     key = _key(files)
     known = tools.store.get(_LAID_OUT, key, _LaidOut)
-    if known is None:
+    if known is None or subdir:
         hasher = TreeHasher()
         with tools.progress.step("Reading the files"):
             notes = _lay_out(files, hasher, tools)
+        if subdir and subdir.encode() not in (
+            paths := {part for path in hasher.blobs for part in _parents(path)}
+        ):
+            tops = sorted(shown(path) for path in paths if b"/" not in path)
+            raise TreeError(f"there is no folder {subdir} in them; folders: {', '.join(tops[:10]) or 'none'}")
         known = _LaidOut(tree=hasher.tree_hash, notes=notes)
         tools.store.put(_LAID_OUT, key, known)
     return known
