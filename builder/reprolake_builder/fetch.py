@@ -72,4 +72,8 @@ def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None)
     if isinstance(source, GitSource) and (parts := content_key(source)):
         named["parts"] = parts
     key = content_hash(named)
-    return SourceTree(source, tools.store.make_tree(key, fill, owner=USER))
+    found = SourceTree(source, tools.store.make_tree(key, fill, owner=USER))
+    if not found.is_folder(source.subdir):
+        folders = ", ".join(name for name in found.names("") if found.is_folder(name)) or "none"
+        raise FetchError(f"the source has no folder {source.subdir!r}", hint=f"its folders: {folders}")
+    return found

@@ -4,7 +4,7 @@
     trees/ab/<key>/root/       an unpacked tree, mountable
     trees/ab/<key>/index       its entries (MessagePack of trees.Entry, then their CRC-32)
     documents/<kind>/<key>     locks, images, cached answers (JSON)
-    git/<sha256 of a URL>/     what was fetched of a repository
+    git/<sha256 of a URL>/     what was fetched of a repository; hg/ likewise
     uv/                        uv's own cache
     tmp/<session>/             what a process is writing; swept by the next process when its owner is gone
     in-use                     see in_use

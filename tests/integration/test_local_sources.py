@@ -238,8 +238,7 @@ def test_sub_folders(repository, store):
         ("{work}/a", "is a file", "folder"),
         ("{work}/none", "neither a folder here nor a git URL", "git URL"),
         ("example.org/lab/crab", "neither a folder here nor a git URL", "https://example.org/lab/crab"),
-        ("10.5281/zenodo.1234", "a later version", "git repository"),
-        ("https://doi.org/10.5281/zenodo.1234", "a later version", "git repository"),
+        ("https://zenodo.org/communities/escape2020", "is a page of an archive, and no record", "its DOI"),
         ("{work}/.git", "own folder or a bare repository", ""),
     ],
 )

@@ -102,6 +102,15 @@ def test_a_revision_whose_origin_is_gone_comes_out_of_the_vault(server, tools, r
     assert (root / "lib" / "other").is_dir()
 
 
+def test_a_sub_folder_that_the_copy_has_not_is_an_error(server, tools, repository, commit):
+    """Without this the environment would be that of an empty folder."""
+    keep_bundle(server, repository, commit)
+    folder = repository.git("rev-parse", f"{commit}^{{tree}}")
+    with pytest.raises(FetchError, match="has no folder 'away'") as caught:
+        fetch(resolve(asked(f"swh:1:dir:{folder}", subdir="away"), tools), tools)
+    assert caught.value.hint == "its folders: sub"
+
+
 def test_an_origin_that_is_busy_is_not_replaced_by_the_copy(server, tools, repository, commit):
     """What is taken does not depend on the hour: a forge that answers 503 stops the call, which may be repeated."""
     keep_commit(server, repository, commit)

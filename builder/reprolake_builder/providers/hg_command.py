@@ -26,6 +26,8 @@ timeout = 60
 ssh = false
 archivemeta = False
 clonebundles = False
+[http]
+timeout = 60
 [subrepos]
 allowed = False
 [phases]
