@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ SHARE = 200
 SHARE_BYTES = 1 << 20
 _LONGEST_SOURCE = 8 << 20  # bytes: a longer one gets no byte code
 _LONGEST_NAME = 255
+_TEST = re.compile(rb"(?:.*/)?tests?/(?:.*/)?test_[^/]*\.py", re.DOTALL)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -59,7 +61,8 @@ class ByteCode:
         """Write `__pycache__` files for every source below `folders` of `tree_root` (host path); return their SHA-256 by path.
 
         The files are hash-based and unchecked, and hold the source's path as it will be in the image: `prefix` + "/" + the
-        path below `tree_root`. A folder "" is the whole tree. What does not compile gets no byte code.
+        path below `tree_root`. A folder "" is the whole tree. What does not compile gets no byte code, nor do test modules: a
+        third of the sources of scientific packages, which pytest compiles in its own way whatever is there.
 
         The bytes depend on the interpreter and on the sorted list of sources only. A compiler's output depends a little on
         what its process did before, so each process gets a fixed share of that list and nothing else varies: a fixed hash
@@ -128,10 +131,14 @@ def _sources(tree_root: Path, folder: str) -> Iterator[_Found]:
                 path = below + b"/" + item.name if below else item.name
                 if item.is_dir(follow_symlinks=False):
                     pending.append(path)
-                elif path.endswith(b".py") and item.name != b".py" and item.is_file(follow_symlinks=False):
+                elif _is_wanted(path, item.name) and item.is_file(follow_symlinks=False):
                     size = item.stat(follow_symlinks=False).st_size
                     if size <= _LONGEST_SOURCE:
                         yield _Found(path, size)
+
+
+def _is_wanted(path: bytes, name: bytes) -> bool:
+    return name.endswith(b".py") and name != b".py" and not _TEST.fullmatch(path)
 
 
 def _is_folder(path: bytes) -> bool:

@@ -27,6 +27,7 @@ _NUMBER = 8  # bytes
 _LONGEST = 65 << 20  # bytes of an answer about one source
 _GRACE = 5  # seconds between the end of an answer and that of the process
 _PIPE = 1 << 20  # bytes: what Linux allows everybody
+_PIECE = 1 << 16  # bytes
 _SHOWN = 4000
 
 
@@ -116,7 +117,7 @@ class Compiler:
         if not ready:
             raise TimeoutError
         if self._answers in ready:
-            piece = os.read(self._answers, _PIPE)
+            piece = os.read(self._answers, _PIECE)
             if not piece:
                 raise EOFError
             self._told += piece

@@ -109,6 +109,21 @@ def test_what_is_no_python_gets_no_byte_code(base, tmp_path):
     assert not (tmp_path / f"lib/__pycache__/cookie.{TAG}.pyc").exists()
 
 
+def test_test_modules_get_no_byte_code(base, tmp_path):
+    """Modules test_*.py below a folder of tests are left out; what tests share and what is only called so is compiled."""
+    left_out = ["lib/a/tests/test_x.py", "lib/test/deep/test_y.py", "lib/a/tests/test_.py"]
+    kept = [
+        "lib/a/tests/__init__.py",
+        "lib/a/tests/helper.py",
+        "lib/test_z.py",
+        "lib/a/testing/test_w.py",
+        "lib/tests.py",
+    ]
+    made = compiled(base, tmp_path, dict.fromkeys((*left_out, *kept), "x = 1\n"))
+    expected = [Path(name).parent / f"__pycache__/{Path(name).stem}.{TAG}.pyc" for name in kept]
+    assert sorted(made) == sorted(map(str, expected))
+
+
 def test_nothing_of_the_tree_is_imported(base, tmp_path):
     """Modules of the tree that shadow the standard library do not run while the tree is compiled."""
     mark = tmp_path / "executed"
