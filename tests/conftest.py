@@ -47,6 +47,7 @@ ENGINES: dict[str, Callable[[], str]] = {
     "umoci": lambda: _installed("umoci"),
     "qemu": lambda: _installed("qemu-x86_64"),
     "hg": lambda: _installed("hg"),
+    "sshd": lambda: _installed("sshd"),
 }
 
 
