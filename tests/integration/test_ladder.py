@@ -17,6 +17,7 @@ from reprolake.options import load_options
 from reprolake.pipeline import Request, Session, obtain_lock, open_session
 from reprolake_builder.documents.base import decode, pretty
 from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.engines.backend import run_backend
 from reprolake_builder.errors import LockError, SourceBuildError
 from reprolake_builder.progress import SILENT
 
@@ -87,6 +88,26 @@ def test_a_build_that_fails_leads_to_another_python(here, index, repository):
     lines = [line for line in lock_lines(made) if line.startswith("ladder")]
     assert lines[0].startswith("ladder      date: Python 3.13 as of 2024-11-14: setuptools")
     assert lines[-1] == "ladder      other Python: Python 3.9 as of 2024-11-14: taken"
+
+
+def test_a_failing_build_is_not_repeated(here, index, repository, monkeypatch):
+    """Looking for a Python that has wheels, and then for one that builds, runs each build once."""
+    index.sdists |= sdist("rl-one", "1.0", setup__py=NEVER)
+    builds = []
+    monkeypatch.setattr("reprolake_builder.engines.built.run_backend", counting(builds))
+    with pytest.raises(SourceBuildError):
+        locked(repository, here, as_of="2024-06-01")
+    assert len(builds) == 3
+
+
+def counting(builds: list[str]):
+    """Return the real backend's runner, which notes each of its calls."""
+
+    def run(call, scratch):
+        builds.append(call.interpreter.version)
+        return run_backend(call, scratch)
+
+    return run
 
 
 def test_a_package_of_the_repository_that_does_not_build_leads_to_another_python(here, tmp_path):

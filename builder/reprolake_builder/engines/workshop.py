@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 from packaging.markers import Marker
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
@@ -22,14 +22,15 @@ from reprolake_builder.documents.source import (
     MercurialSource,
     PinnedSource,
 )
-from reprolake_builder.engines.backend import MoreAskedError, build_system, environment
+from reprolake_builder.engines.backend import MoreAskedError, environment
+from reprolake_builder.engines.build_demands import holding, narrowed, required
 from reprolake_builder.engines.build_root import build_stack, toolchain_of
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
 from reprolake_builder.engines.libraries import missing_libraries, owners
 from reprolake_builder.engines.remedies import find_remedy
 from reprolake_builder.engines.scm_version import released_version, scm_version, variables_for
 from reprolake_builder.engines.sources import Source, git_source, repository_source, sdist_source
-from reprolake_builder.errors import SourceBuildError
+from reprolake_builder.errors import LockError, SourceBuildError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git_dated import resolve_dated
 from reprolake_builder.providers.git_describe import describe_folder, describe_source
@@ -37,7 +38,7 @@ from reprolake_builder.providers.links import parse_git_link
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
 from reprolake_builder.solvers.pypi import BuildSet, solve_build
-from reprolake_builder.solvers.pypi_requirements import Demand, allowed_versions
+from reprolake_builder.solvers.pypi_requirements import Demand
 from reprolake_builder.solvers.pypi_sdists import Sdist, Search, find_sdist, keep_url
 from reprolake_builder.solvers.pypi_supply import BuildNeed, Lack
 from reprolake_builder.solvers.pypi_target import Target
@@ -126,6 +127,7 @@ class Workshop:
     build: Build = build_wheel
     for_builds: Shelf = field(default_factory=dict)
     _made: Shelf = field(default_factory=dict)
+    _failed: dict[tuple[str, Origin], LockError | SourceBuildError] = field(default_factory=dict)
     _direct: dict[str, dict[AskedSource, Made]] = field(default_factory=dict)
     _pinned: dict[AskedSource, GitSource] = field(default_factory=dict)
     _versions: dict[PinnedSource, str] = field(default_factory=dict)
@@ -231,7 +233,7 @@ class Workshop:
             origin = RepositoryOrigin(path=asked.folder)
             source = repository_source(RepositoryOrigin(path=asked.folder), tree.tree)
             epoch = tree.source.date
-        job = _Job(origin, source, _requires(source), int(epoch.timestamp()))
+        job = _Job(origin, source, required(source), int(epoch.timestamp()))
         made = self._make(job, target)
         if asked.name and made.built.lock.name != asked.name:
             raise SourceBuildError(
@@ -253,7 +255,7 @@ class Workshop:
         size = tools.store.archive(sdist.origin.sha256).stat().st_size
         origin = msgspec.structs.replace(sdist.origin, size=size)
         epoch = MTIME if sdist.uploaded is None else int(sdist.uploaded.timestamp())
-        made = self._make(_Job(origin, source, _requires(source), epoch, lack.demands, chain), lack.target)
+        made = self._make(_Job(origin, source, required(source), epoch, lack.demands, chain), lack.target)
         pin = made.built.lock
         if (pin.name, Version(pin.version)) != (sdist.name, sdist.version):
             raise SourceBuildError(
@@ -262,6 +264,18 @@ class Workshop:
         return made
 
     def _make(self, job: _Job, target: Target) -> Made:
+        """Return the wheel. A build that failed fails again at once: it would take as long, and end in the same way."""
+        key = (target.minor, job.origin)
+        if key in self._failed:
+            raise self._failed[key]
+        try:
+            return self._attempt(job, target)
+        except (LockError, SourceBuildError) as error:
+            if not error.transient:
+                self._failed[key] = error
+            raise
+
+    def _attempt(self, job: _Job, target: Target) -> Made:
         """Return the wheel, built with more and more requirements as long as its build asks for them."""
         toolchain = job.source.is_compiled or bool(self.commission.toolchain)
         solved = self.base(target.minor, toolchain=toolchain)
@@ -287,14 +301,14 @@ class Workshop:
             try:
                 return Made(self.build(order, self.tools), (*self._notes_of(found, target), *added, *note))
             except MoreAskedError as error:
-                more = _holding(error.asked, job.source.what, target)
+                more = holding(error.asked, job.source.what, target)
                 met += error.asked
                 failure: SourceBuildError = error
             except SourceBuildError as error:
                 remedy = find_remedy(error.log)
                 if remedy is None or remedy.demand in {item.text for item in asked}:
                     raise
-                more = [Asked(text=_narrowed(remedy.demand, job.demands, target), origin=job.source.what)]
+                more = [Asked(text=narrowed(remedy.demand, job.demands, target), origin=job.source.what)]
                 added.append(f"{more[0].text} was added to what builds {job.source.what}: {remedy.reason}")
                 failure = error
             asked += more
@@ -354,32 +368,3 @@ def _refuse_circle(name: NormalizedName, chain: tuple[str, ...]) -> None:
             f"more than {DEEPEST} packages would have to be built one for the other: {way}",
             hint="choose versions that have wheels, or another Python with `--python X.Y`",
         )
-
-
-def _requires(source: Source) -> tuple[Asked, ...]:
-    """Return what the source says that it is built with."""
-    origin = f"pyproject.toml of {source.what}"
-    requires = build_system(source.tree, source.path)["requires"]
-    return tuple(Asked(text=text, origin=origin) for text in requires)
-
-
-def _holding(texts: tuple[str, ...], what: str, target: Target) -> list[Asked]:
-    """Return those of a backend's demands that hold on the target."""
-    found = []
-    for text in texts:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as error:
-            raise SourceBuildError(
-                f"{what} asks its backend for {printable(text)[:100]!r}, which is no requirement"
-            ) from error
-        if target.holds(requirement.marker):
-            found.append(Asked(text=text, origin=f"the backend of {what}"))
-    return found
-
-
-def _narrowed(demand: str, demands: tuple[Demand, ...], target: Target) -> str:
-    """Return the demand with what the whole set asks of that package: what is compiled against it has to work with it."""
-    requirement = Requirement(demand)
-    requirement.specifier &= allowed_versions(canonicalize_name(requirement.name), demands, target)
-    return str(requirement)
