@@ -169,11 +169,13 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     with tools.store.scratch() as scratch:
         scratch.chmod(0o700)
         staged_inputs = _stage_in(prepared, scratch / "inputs", session)
-        (scratch / "run").mkdir(mode=0o700)
+        run = new_run_id()
+        (scratch / run).mkdir(mode=0o700)
+        tools.progress.note(f"run {run}; `reprolake logs -f {run}` follows it")
         plan = RunPlan(
             spec=_spec(request, prepared, image, staged_inputs, limits),
-            id=new_run_id(),
-            folder=scratch / "run",
+            id=run,
+            folder=scratch / run,
             inputs=staged_inputs.folder,
             env=staged_inputs.env,
             limits=limits.limits,

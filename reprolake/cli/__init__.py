@@ -16,6 +16,7 @@ from reprolake_builder.errors import TEMPORARY, ReprolakeError, without_logins
 
 COMMANDS = {
     "run": "Run a notebook of a repository on your data, in a sandbox; stage the result.",
+    "logs": "Show what happens in a run, or happened; follow it.",
     "plan": "Show what `run` would do, without doing it.",
     "build": "Build the image of a repository or lock.",
     "lock": "Pin everything that a repository's environment needs.",

@@ -31,6 +31,7 @@ pre { background: var(--shade); border: 1px solid var(--line); border-radius: 4p
 .failure h2 { margin-top: 0; color: var(--bad); }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: 4px; padding: .5rem; background: #fff; }
+figure.plot { background: none; } svg { display: block; width: 100%; height: auto; }
 img { display: block; max-width: 100%; max-height: 34rem; margin: 0 auto; }
 figcaption { color: #5b6675; font-size: .85rem; text-align: center; margin-top: .3rem; overflow-wrap: anywhere; }
 @media print { :root { --paper: #fff; --ink: #000; --soft: #444; --line: #bbb; --shade: #fff; --link: #000; }

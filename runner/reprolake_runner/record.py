@@ -18,7 +18,7 @@ import msgspec
 
 from reprolake_builder.process import printable
 from reprolake_runner.documents.run import CellRecord, Status, cell_name
-from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
+from reprolake_runner.driver.protocol import SHELL_LINE, CellEnded, Failed, KernelReady
 from reprolake_runner.meter import CellUse
 
 EXIT_CODES: Mapping[Status, int] = {
@@ -169,7 +169,7 @@ class Account:
             return self._given_up(self.failed)
         bad = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
         if bad is not None:
-            return Verdict("failed", f"{bad.name} raised {bad.error or 'an error'}")
+            return Verdict("failed", f"{bad.name} {_how(bad.error)}")
         if self.driver_status != 0:
             return Verdict("broken", f"the driver ended with status {self.driver_status} {self.place}")
         if not self.all_done or not self.saved:
@@ -186,6 +186,11 @@ class Account:
         ended = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
         where = f", {self.place}" if status != "timed-out" else _line(ended) if ended else ""
         return Verdict(status, printable(failed.message)[:_MESSAGE] + where)
+
+
+def _how(error: str) -> str:
+    """Return what a cell did that failed, for a sentence: it raised something, or one of its shell lines failed."""
+    return f"failed: {error}" if error.startswith(SHELL_LINE) else f"raised {error or 'an error'}"
 
 
 def _line(cell: CellRecord) -> str:

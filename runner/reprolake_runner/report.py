@@ -19,6 +19,8 @@ from reprolake_runner.contents import Contents, Kept
 from reprolake_runner.documents.run import RunRecord
 from reprolake_runner.figures import Failure
 from reprolake_runner.page_style import STYLE
+from reprolake_runner.plot import plot
+from reprolake_runner.watchdog import size
 
 _STATUS = {
     "succeeded": "Succeeded",
@@ -58,6 +60,7 @@ def report(contents: Contents, pictures: frozenset[str]) -> bytes:
         _notes(contents),
         _parameters(contents),
         _figures(contents, pictures),
+        _resources(contents.record),
         _inputs(contents),
         _files(contents),
         _origin(contents),
@@ -141,6 +144,28 @@ def _figures(contents: Contents, pictures: frozenset[str]) -> str:
     return f'<section><h2>Figures</h2><div class="figures">{"".join(shown)}</div></section>' if shown else ""
 
 
+def _resources(record: RunRecord) -> str:
+    """Show what the run took, cell by cell."""
+    rows = [
+        (
+            _e(cell.name),
+            _e(cell.state),
+            _seconds(cell.seconds) if cell.seconds is not None else "",
+            _seconds(cell.cpu_seconds) if cell.cpu_seconds is not None else "",
+            size(cell.peak_bytes) if cell.peak_bytes is not None else "",
+        )
+        for cell in record.cells[:_MAX_ROWS]
+    ]
+    taken = record.resources
+    if not rows or taken is None:
+        return ""
+    total = f"{_seconds(taken.cpu_seconds)} of processor time, {size(taken.peak_bytes)} of memory at the most"
+    table = _table("", ("Cell", "State", "Took", "Processors", "Memory"), rows)
+    drawing = plot(record)
+    drawn = f'<figure class="plot">{drawing}</figure>' if drawing else ""
+    return f"<section><h2>Resources</h2><p>{total}.</p>{drawn}<details><summary>Cells</summary>{table}</details></section>"
+
+
 def _inputs(contents: Contents) -> str:
     rows = [
         (_e(one.name), _e(one.source), _size(one.size), _hash(one.sha256))
@@ -197,8 +222,9 @@ def _kernel(record: RunRecord) -> str:
 def _table(title: str, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = "".join(f"<th scope=col>{_e(text)}</th>" for text in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    headed = f"<h2>{_e(title)}</h2>" if title else ""
     return (
-        f'<section><h2>{_e(title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f'<section>{headed}<div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div></section>"
     )
 

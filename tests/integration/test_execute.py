@@ -363,3 +363,51 @@ def test_limits_on_files_hold(run):
         limits=Limits(file_bytes=1 << 20),
     )
     assert done.record.message.startswith("cell In [1] raised OSError: [Errno 27]")
+
+
+SHELL = "!false\nfound = !ls /nonexistent\n!true\nprint('after')"
+
+
+def test_a_shell_line_that_fails_is_a_warning(run):
+    """Shell lines that fail, also those whose output is taken, are told with the cell and the status; the run goes on."""
+    done = run("1", SHELL, "!exit 3")
+    assert done.record.status == "succeeded"
+    assert done.text(1) == "after\n"
+    assert done.record.warnings == (
+        "cell In [2]: the shell line `false` failed with exit status 1",
+        "cell In [2]: the shell line `ls /nonexistent` failed with exit status 2",
+        "cell In [3]: the shell line `exit 3` failed with exit status 3",
+    )
+    assert run("!true", "x = !echo fine").record.warnings == ()
+
+
+def test_strict_shell_makes_it_a_failure(run):
+    """With strict_shell the cell whose shell line fails is the one that failed, and a tag can still allow that."""
+    done = run(SHELL, "1", strict_shell=True)
+    assert (done.record.status, done.record.exit_code) == ("failed", 1)
+    assert done.record.message == "cell In [1] failed: the shell line `false` failed with exit status 1"
+    assert done.states == ["failed", "pending"]
+    assert run(cell("!false", "raises-exception"), "!true", strict_shell=True).record.status == "succeeded"
+
+
+def test_a_bash_cell_that_fails_fails(run):
+    """A cell in bash whose script fails raises, as it does in Jupyter."""
+    assert run("%%bash\nexit 3").record.status == "failed"
+    assert run("%%bash\nexit 0").record.status == "succeeded"
+
+
+def test_what_a_cell_takes_is_told(run):
+    """Record and event log tell for each cell when it began and what it took, and for the run how that went over time."""
+    done = run(
+        "x = bytearray(b'x' * (150 << 20)); del x", "sum(range(5_000_000))", "import time; time.sleep(0.6)"
+    )
+    first, second, third = done.record.cells
+    assert first.peak_bytes > 250 << 20 > second.peak_bytes
+    assert second.cpu_seconds > third.cpu_seconds
+    assert first.begun < second.begun < third.begun
+    taken = done.record.resources
+    assert taken.peak_bytes == max(one.peak_bytes for one in done.record.cells)
+    assert [one.at for one in taken.samples] == sorted(one.at for one in taken.samples)
+    assert taken.samples[-1].cpu_seconds <= taken.cpu_seconds < 60
+    events = [event for event in done.events if event["event"] == "cell-ended"]
+    assert [event["peak_bytes"] for event in events] == [one.peak_bytes for one in done.record.cells]

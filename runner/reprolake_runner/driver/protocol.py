@@ -12,6 +12,8 @@ Ended = Literal["succeeded", "failed", "allowed-failure", "skipped"]
 LINE_LIMIT = 1 << 20
 """Bytes of one event at most; a longer one is not believed."""
 
+SHELL_LINE = "the shell line "
+"""How words about a shell line that failed begin."""
 SHELL_MESSAGE = "reprolake_shell_line"
 """The type of the message in which a kernel that we started tells of a shell line that failed."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from reprolake_builder.process import printable
 from reprolake_runner.driver.channels import Message
-from reprolake_runner.driver.protocol import SHELL_MESSAGE
+from reprolake_runner.driver.protocol import SHELL_LINE, SHELL_MESSAGE
 
 _MOST = 20
 _SHOWN = 100
@@ -27,5 +27,5 @@ class ShellLines:
         if isinstance(command, str) and type(status) is int and len(self.failed) < _MOST:
             line = printable(command.strip().split("\n")[0])
             shown = line if len(line) <= _SHOWN else f"{line[:_SHOWN]} …"
-            self.failed.append(f"the shell line `{shown}` failed with exit status {status}")
+            self.failed.append(f"{SHELL_LINE}`{shown}` failed with exit status {status}")
         return True

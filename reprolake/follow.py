@@ -1,0 +1,182 @@
+"""The event log of a run, finished or not, in words for people; following it while it grows.
+
+It may lie in a result that a stranger staged: only plain files are opened, and everything that is shown is made printable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from reprolake.options import UsageError
+from reprolake_builder.process import printable
+from reprolake_runner.collect import open_plain
+from reprolake_runner.documents.run import cell_name
+from reprolake_runner.staged import is_run_id
+from reprolake_runner.watchdog import size
+
+EVENTS = "events.jsonl"
+_LONGEST = 1 << 21  # bytes of a line
+_PAUSE = 0.2
+_QUIET = 10.0  # seconds without an event after which a running cell is told of
+_ENDED = "run-ended"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What the words are made of; an event may say more."""
+
+    time: str = ""
+    event: str = ""
+    index: int = 0
+    execution_count: int | None = None
+    state: str = ""
+    status: str | int = ""
+    seconds: float = 0
+    cpu_seconds: float = 0
+    memory_bytes: int = 0
+    peak_bytes: int = 0
+    cells: int = 0
+    at: float = 0
+    run: str = ""
+    kernel: str = ""
+    error: str = ""
+    reason: str = ""
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The event log of a run (host path); `owner` is the lock file of the process that works on it, None when it is staged."""
+
+    path: Path
+    owner: Path | None
+
+
+def find_log(run: str, store: Path, stage: Path) -> Log:
+    """Return the log of a run that goes on with this store, was staged in `stage`, or lies in the folder `run` (host paths).
+
+    Raises UsageError.
+    """
+    if is_run_id(run):
+        for path in (store / "tmp").glob(f"*/*/{run}/{EVENTS}"):
+            session = path.relative_to(store / "tmp").parts[0]
+            return Log(path, store / "tmp" / f"{session}.lock")
+    for folder in (Path(run), *([stage / run] if is_run_id(run) else [])):
+        if (folder / EVENTS).is_file():
+            return Log(folder / EVENTS, None)
+    raise UsageError(
+        f"{printable(run)} is no run that goes on here, and no staged result",
+        hint="give the id that `reprolake run` told, with its --store or --stage, or the folder of a result",
+    )
+
+
+def lines(log: Log, *, follow: bool) -> Iterator[bytes]:
+    """Yield the lines of a log; with `follow` wait for more until the run ended or its process is gone."""
+    try:
+        descriptor = open_plain(log.path)
+    except OSError as error:
+        raise UsageError(f"{log.path} cannot be read: {error.strerror}") from error
+    with open(descriptor, "rb") as stream:
+        begun = b""
+        while True:
+            is_last = not follow or log.owner is None or not _lives(log.owner)
+            while piece := stream.readline(_LONGEST):
+                begun += piece
+                if begun.endswith(b"\n") or len(begun) >= _LONGEST:
+                    yield begun
+                    if _parsed(begun).event == _ENDED:
+                        return
+                    begun = b""
+            if is_last:
+                return
+            time.sleep(_PAUSE)
+
+
+def _lives(owner: Path) -> bool:
+    """Whether the process that holds the lock is still there."""
+    try:
+        with owner.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _parsed(line: bytes) -> Event:
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        return msgspec.json.decode(line, type=Event)
+    return Event()
+
+
+class Words:
+    """Turns events into words; remembers which cell runs."""
+
+    def __init__(self) -> None:
+        self._cell: tuple[str, float] | None = None
+        self._at = 0.0
+        self._told = 0.0
+        self._cpu = 0.0
+        self.is_over = False
+
+    def of(self, line: bytes) -> str:
+        """Return the words for one event, "" for one that says nothing to people."""
+        event = _parsed(line)
+        words = printable(self._words(event))
+        if not words:
+            return ""
+        self._told = self._at
+        return f"{printable(event.time[11:19])}  {words}"
+
+    def _words(self, event: Event) -> str:
+        match event.event:
+            case "run-started":
+                return f"run {event.run} with the kernel {event.kernel}"
+            case "kernel-ready":
+                return f"the kernel answered; {event.cells} code cells"
+            case "cell-started":
+                self._cell = (cell_name(event.index), self._at)
+                return f"{cell_name(event.index)} runs"
+            case "cell-ended":
+                self._cell = None
+                return _cell_ended(event)
+            case "resources":
+                return self._resources(event)
+            case "ending":
+                return f"being ended: {event.reason}"
+            case "kernel-ended":
+                return f"the kernel ended with status {event.status}"
+            case "run-ended":
+                self.is_over = True
+                return f"{event.status}: {event.message}"
+            case _:
+                return ""
+
+    def _resources(self, event: Event) -> str:
+        """Tell of a cell that takes its time, now and then."""
+        before, self._at = self._at, event.at
+        busy = (event.cpu_seconds - self._cpu) / max(0.001, event.at - before)
+        self._cpu = event.cpu_seconds
+        if self._cell is None or event.at - self._told < _QUIET:
+            return ""
+        name, since = self._cell
+        return f"{name} has run for {event.at - since:.0f} s, {busy:.1f} processors at work, {size(event.memory_bytes)}"
+
+
+def _cell_ended(event: Event) -> str:
+    taken = (
+        f" ({event.cpu_seconds:.1f} s of processors, {size(event.peak_bytes)})" if event.peak_bytes else ""
+    )
+    told = "; ".join(filter(None, (event.error, *event.warnings)))
+    words = (
+        f"{cell_name(event.index, event.execution_count)} {event.state} after {event.seconds:.1f} s{taken}"
+    )
+    return f"{words}: {told}" if told else words
