@@ -51,6 +51,7 @@ class ArchiveServer:
 def _handler(server: ArchiveServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: else each answer waits for an acknowledgement
 
         def do_GET(self) -> None:
             question = f"{self.command} {self.path[1:]}"
