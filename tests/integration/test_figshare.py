@@ -70,6 +70,13 @@ def test_all_files_of_a_large_article_are_taken(server, tools):
     assert len(resolve(asked("10.6084/m9.figshare.42.v1"), tools).files) == 12
 
 
+def test_files_of_one_name_are_told_apart(server, tools):
+    """Figshare lets several files of an article have one name; each stands in a folder of its number then."""
+    keep_article(server, 1, ("a.txt", b"1"), ("b.txt", b"b"), ("a.txt", b"2"))
+    source = resolve(asked("10.6084/m9.figshare.42.v1"), tools)
+    assert [file.name for file in source.files] == ["100/a.txt", "102/a.txt", "b.txt"]
+
+
 def test_links_to_elsewhere_are_left_out_and_named(server, tools, said):
     """A file that figshare only links to is no part of the article, which is said."""
     article = keep_article(server, 1, ("fit.ipynb", NOTEBOOK))

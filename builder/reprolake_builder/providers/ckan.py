@@ -22,6 +22,7 @@ from reprolake_builder.providers.deposits import (
     pin_deposit,
     refuse_moving,
     shortened,
+    told_apart,
 )
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.tools import Tools
@@ -159,15 +160,9 @@ def _kept(package: Package, tools: Tools) -> tuple[Offer, ...]:
     active = [item for item in web if item.state in {None, "active"}]
     if others := [item.name or item.id for item in package.resources if item not in web]:
         tools.progress.warn(f"Left out, for they have no web address: {shortened(', '.join(others))}")
-    names = [item.basename for item in active]
+    names = told_apart([(item.id, item.basename) for item in active])
     return tuple(
-        offered(
-            item.basename if names.count(item.basename) == 1 else f"{item.id}/{item.basename}",
-            item.url or "",
-            None,
-            item.checksum,
-        )
-        for item in active
+        offered(name, item.url or "", None, item.checksum) for name, item in zip(names, active, strict=True)
     )
 
 

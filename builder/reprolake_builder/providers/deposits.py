@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -47,6 +49,12 @@ def offered(name: str, url: str, size: int | None, checksum: str) -> Offer:
     """Return a file of a record; `checksum` is like md5:… or sha1:…, "" or another kind where none can be checked."""
     kind, _, digits = checksum.lower().partition(":")
     return Offer(name, url, size, **({kind: digits} if kind in _KINDS and digits else {}))
+
+
+def told_apart(named: Sequence[tuple[object, str]]) -> tuple[str, ...]:
+    """Return the names of files, given with their ids: those that several have stand in a folder of the file's id each."""
+    often = Counter(name for _, name in named)
+    return tuple(name if often[name] == 1 else f"{id_}/{name}" for id_, name in named)
 
 
 def moment(text: str | None) -> datetime | None:

@@ -23,6 +23,7 @@ from reprolake_builder.providers.deposits import (
     pin_deposit,
     refuse_moving,
     shortened,
+    told_apart,
 )
 from reprolake_builder.providers.dois import parse_doi, same_doi
 from reprolake_builder.providers.interface import LinkRequest
@@ -171,11 +172,11 @@ def _kept(files: tuple[File, ...], named: str, tools: Tools) -> tuple[Offer, ...
         tools.progress.warn(
             f"{named} only links to {shortened(', '.join(elsewhere))}, which figshare does not keep: left out"
         )
+    kept = [file for file in files if not file.is_link_only]
+    names = told_apart([(file.id, file.name) for file in kept])
     return tuple(
-        offered(file.name, file.download_url, file.size, f"md5:{md5.lower()}" if md5 else "")
-        for file in files
-        if not file.is_link_only
-        for md5 in (file.computed_md5 or file.supplied_md5 or "",)
+        offered(name, file.download_url, file.size, f"md5:{file.computed_md5 or file.supplied_md5 or ''}")
+        for name, file in zip(names, kept, strict=True)
     )
 
 
