@@ -55,6 +55,7 @@ def source_lines(source: PinnedSource) -> list[str]:
         if source.ref:
             lines.append(f"reference   {source.ref}")
         lines.append(f"commit      {source.commit}")
+        lines += _part_lines(source) if isinstance(source, GitSource) else []
     elif isinstance(source, HeritageSource):
         lines = [f"address     {source.url}"]
         if source.origin:
@@ -82,6 +83,13 @@ def source_lines(source: PinnedSource) -> list[str]:
     said = f" ({source.date_is})" if isinstance(source, FilesSource) else ""
     lines.append(f"date        {date(source.date)}{said}")
     return lines
+
+
+def _part_lines(source: GitSource) -> list[str]:
+    lines = [f"submodule   {part.path}: {part.url} at {part.commit}" for part in source.submodules]
+    if source.lfs is not None:
+        lines.append(f"Git LFS     {source.lfs.files} files, {source.lfs.size / 1e6:.1f} MB")
+    return [*lines, *(f"left out    {path}" for path in source.left)]
 
 
 def _record_lines(record: RecordPin) -> list[str]:

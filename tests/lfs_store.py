@@ -13,7 +13,7 @@ MEDIA = "application/vnd.git-lfs+json"
 @dataclass
 class LfsStore:
     """What is kept: contents by their SHA-256. `token` must come with each download; `spoiled` objects are given out damaged; `elsewhere` is
-    the address of the server that gives them out, where it is another one.
+    the address of the server that gives them out, where it is another one; `href`, `header` and `answers` are what a hostile one says.
 
     `asked` are the bodies of batch questions, `given` the objects that were sent.
     """
@@ -22,6 +22,9 @@ class LfsStore:
     token: str = "t0ken-of-a-download"
     spoiled: set[str] = field(default_factory=set)
     elsewhere: str = ""
+    href: str = ""
+    header: dict[str, str] = field(default_factory=dict)
+    answers: bytes | None = None
     asked: list[dict[str, object]] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
 
@@ -39,7 +42,8 @@ class LfsStore:
         base = self.elsewhere or f"http://{request.headers['Host']}"
         objects = [self._offer(item, base) for item in question["objects"]]
         body = json.dumps({"transfer": "basic", "objects": objects}).encode()
-        self._send(request, 200 if right and question["operation"] == "download" else 422, body)
+        good = right and question["operation"] == "download"
+        self._send(request, 200 if good else 422, body if self.answers is None else self.answers)
 
     def give(self, request: BaseHTTPRequestHandler) -> None:
         """Give an object out."""
@@ -55,7 +59,11 @@ class LfsStore:
         oid = str(item["oid"])
         if oid not in self.objects:
             return {**item, "error": {"code": 404, "message": "Object does not exist"}}
-        download = {"href": f"{base}/lfs-objects/{oid}", "header": {"X-Token": self.token}, "expires_in": 60}
+        download = {
+            "href": self.href or f"{base}/lfs-objects/{oid}",
+            "header": {"X-Token": self.token, **self.header},
+            "expires_in": 60,
+        }
         return {**item, "authenticated": True, "actions": {"download": download}}
 
     def _send(self, request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:

@@ -201,7 +201,7 @@ class Connection:
                     if not (asked.follow and answer.is_redirect):
                         yield answer, place
                         return
-                    url = urljoin(url, answer.headers["Location"])
+                    url = _next(url, answer.headers["Location"])
                     method = method if answer.status_code in {307, 308} else "GET"
                     if not same_origin(url, first):
                         headers = {name: headers[name] for name in headers if name in _HARMLESS}
@@ -237,6 +237,15 @@ class Connection:
             session.mount("http://", HTTPAdapter(max_retries=retry))
             self._local.session = session
         return session
+
+
+def _next(url: str, location: str) -> str:
+    """Return the address that a redirect leads to. Raises FetchError for one that is none."""
+    try:
+        joined = urljoin(url, location)
+        return urlsplit(joined).geturl()
+    except ValueError as error:
+        raise FetchError(f"{url} leads on to {printable(location[:200])}, which is no web address") from error
 
 
 def _agent() -> str:

@@ -95,7 +95,15 @@ _link_options = (
     ),
 )
 link_options = stacked(click.argument("link"), *_link_options)
-many_links_options = stacked(click.argument("links", metavar="LINK...", nargs=-1), *_link_options)
+_ignore_option = click.option(
+    "--ignore",
+    metavar="FILE",
+    multiple=True,
+    help="Go on without honouring this file of the repository, or without this submodule.",
+)
+many_links_options = stacked(
+    click.argument("links", metavar="LINK...", nargs=-1), *_link_options, _ignore_option
+)
 lock_options = stacked(
     click.option(
         "--as-of",
@@ -107,9 +115,7 @@ lock_options = stacked(
     click.option(
         "--python", metavar="X.Y", default="", help="Use this Python, whatever the repository declares."
     ),
-    click.option(
-        "--ignore", metavar="FILE", multiple=True, help="Go on without honouring this file of the repository."
-    ),
+    _ignore_option,
     click.option(
         "--apt",
         metavar="NAME",

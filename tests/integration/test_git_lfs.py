@@ -88,7 +88,7 @@ def test_another_server(repository, lfs, store, tmp_path):
         repository.commit(__lfsconfig=f"[lfs]\n\turl = {keeps}/crab.git/info/lfs\n")
         assert content(brought(store, f"{address}/crab.git"), "data/image.fits") == IMAGE
         empty = Store(tmp_path / "empty")
-        for url in (f"file://{tmp_path}", "ssh://h.org/x", "ext::sh", "http://"):
+        for url in (f"file://{tmp_path}", "http://[", "ssh://h.org/x", "ext::sh", "http://"):
             repository.commit(__lfsconfig=f"[lfs]\n\turl = {url}\n")
             with pytest.raises(FetchError, match="which is not followed"):
                 brought(empty, f"{address}/crab.git")
@@ -119,6 +119,36 @@ def test_damaged_objects_are_refused(repository, lfs, store, tmp_path):
     """An object with other bytes than its pointer says is not taken, however often it is given."""
     lfs.spoiled = set(lfs.objects)
     with served(tmp_path / "lab", lfs=lfs) as address, pytest.raises(FetchError):
+        brought(store, f"{address}/crab.git")
+
+
+@pytest.mark.parametrize(
+    ("href", "header"),
+    [
+        ("file:///etc/passwd", {}),
+        ("http://[", {}),
+        ("http://h.org:x/", {}),
+        ("ftp://h.org/x", {}),
+        ("/etc/passwd", {}),
+        ("", {"X-Evil": "a\r\nHost: other"}),
+    ],
+)
+def test_what_a_server_says_is_not_believed(repository, lfs, store, tmp_path, href, header):
+    """Addresses that are none of the web's, and headers that hold line breaks, are refused by an error of our own."""
+    lfs.href, lfs.header = href, header
+    with served(tmp_path / "lab", lfs=lfs) as address, pytest.raises(FetchError):
+        brought(store, f"{address}/crab.git")
+    assert lfs.given == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"[]", b'{"objects": [{"oid": 1}]}', b'{"objects": []}', b'{"objects": [], "transfer": "ssh"}'],
+)
+def test_answers_that_are_none(repository, lfs, store, tmp_path, answer):
+    """A server that answers otherwise than the specification says gives an error of our own."""
+    lfs.answers = answer
+    with served(tmp_path / "lab", lfs=lfs) as address, pytest.raises(FetchError, match="LFS"):
         brought(store, f"{address}/crab.git")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -79,7 +79,7 @@ def bring_objects(part: Part, tools: Tools) -> None:
     link = part.cache.link
     if link.url.startswith("file://"):
         for item in missing.values():
-            _copy(Path(urlsplit(link.url).path), item, tools)
+            _copy(Path(unquote("/" + link.url.removeprefix("file://").partition("/")[2])), item, tools)
         return
     endpoint = _endpoint(part)
     login = link.login if same_origin(endpoint, link.url) else ""
@@ -155,9 +155,8 @@ class _Server:
                 raise FetchError(
                     f"{path} is kept in Git LFS, and {self.endpoint} does not give it{why}", hint=_HINT
                 )
-            if not download.href.startswith(
-                ("https://", "http://") if self.endpoint.startswith("http:") else "https://"
-            ):
+            schemes = {"https", "http"} if self.endpoint.startswith("http:") else {"https"}
+            if not _is_web(download.href, schemes):
                 raise FetchError(
                     f"{path} is kept in Git LFS, and {self.endpoint} gives it at {printable(download.href[:200])}, "
                     "which is not followed",
@@ -171,7 +170,9 @@ class _Server:
     def _from_helper(self) -> dict[str, str]:
         """Return the login that git's credential helpers have for the server."""
         parts = urlsplit(self.endpoint)
-        asked = f"protocol={parts.scheme}\nhost={parts.netloc}\npath={parts.path.lstrip('/')}\n\n"
+        user, _, host = parts.netloc.rpartition("@")
+        named = f"username={user.partition(':')[0]}\n" if user else ""
+        asked = f"protocol={parts.scheme}\nhost={host}\npath={parts.path.lstrip('/')}\n{named}\n"
         done = self.git.run("credential", "fill", stdin=asked.encode())
         told = dict(
             line.split("=", 1) for line in done.stdout.decode("utf-8", "replace").splitlines() if "=" in line
@@ -188,11 +189,8 @@ def _endpoint(part: Part) -> str:
     if listed.startswith(b"100"):
         told = git.run("config", "--no-includes", "--blob", f"{tree}:.lfsconfig", "--get", "lfs.url")
         if url := told.stdout.decode("utf-8", "replace").strip():
-            if (
-                not url.isprintable()
-                or urlsplit(url).scheme not in {"https", "http"}
-                or not urlsplit(url).hostname
-            ):
+            schemes = {"https"} if part.cache.link.url.startswith("https:") else {"https", "http"}
+            if not _is_web(url, schemes):
                 raise FetchError(
                     f"the .lfsconfig of {part.cache.link.url} names the server {printable(url[:200])!r}, which is not followed",
                     hint=_HINT,
@@ -217,6 +215,17 @@ def _copy(repository: Path, item: _Missing, tools: Tools) -> None:
             tools.downloader.fetch(wanted, tools.store)
             return
     raise FetchError(f"{shown(item.path)} is kept in Git LFS, and {repository} does not hold it", hint=_HINT)
+
+
+def _is_web(url: str, schemes: set[str]) -> bool:
+    """Whether a stranger's text is a web address of one of the schemes."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0 and url.isprintable()
+        )
+    except ValueError:
+        return False
 
 
 def _basic(user: str, password: str) -> dict[str, str]:
