@@ -64,16 +64,19 @@ def folder_name(name: str) -> str:
 
 
 @contextlib.contextmanager
-def reading(archive: Path, allowed: int) -> Iterator[Iterator[Member]]:
+def reading(archive: Path, allowed: int, *, hard_links: bool = False) -> Iterator[Iterator[Member]]:
     """Yield the members of an archive (host path), of which no more than `allowed` bytes are read.
 
+    Without `hard_links` those are refused, too: git's trees have none.
     Raises TreeError for what is no archive, one that is damaged, and members that no tree can hold.
     """
     with archive.open("rb") as stream:
         try:
             if is_zip := stream.read(2) == b"PK":
                 stream.seek(0)
-            yield zip_members(stream) if is_zip else tar_members(_plain(stream), allowed)
+            yield (
+                zip_members(stream) if is_zip else tar_members(_plain(stream), allowed, hard_links=hard_links)
+            )
         except TreeError:
             raise
         except _DAMAGED as error:

@@ -39,13 +39,14 @@ def _nothing() -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An entry as the archive has it: `path` is not checked yet, `size` in bytes, `target` that of a link.
+    """An entry as the archive has it: `path` is not checked yet, `size` in bytes, `target` that of a link,
+    or the path of the file that a hard link is another name of.
 
     `pieces` gives a file's content, before the next member is asked for.
     """
 
     path: bytes
-    kind: Literal["file", "folder", "link"]
+    kind: Literal["file", "folder", "link", "hard link"]
     size: int = 0
     executable: bool = False
     target: bytes = b""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Literal
 
 from reprolake_builder.archives.members import LONGEST_TARGET, PIECE, Member
 from reprolake_builder.git_tree import TreeError, shown
@@ -15,8 +15,8 @@ from reprolake_builder.git_tree import TreeError, shown
 BLOCK = 512
 _LONGEST_HEADER = 1 << 20  # bytes of one extended header
 _FILES = b"\x000" + b"7"  # old, new and "contiguous" ones
+_HARD_LINK = "is a hard link, which a tree of files cannot hold; pack with `tar --hard-dereference`"
 _REFUSED = {
-    b"1": "is a hard link, which a tree of files cannot hold; pack with `tar --hard-dereference`",
     b"3": "is a character device",
     b"4": "is a block device",
     b"6": "is a named pipe",
@@ -75,7 +75,7 @@ class _Header:
         self.path = prefix + b"/" + name if prefix else name
 
 
-def tar_members(stream: IO[bytes], allowed: int) -> Iterator[Member]:
+def tar_members(stream: IO[bytes], allowed: int, *, hard_links: bool = False) -> Iterator[Member]:
     """Yield what lies in a tar stream, of which no more than `allowed` bytes are read.
 
     Raises TreeError for what is no such stream, and for a member that is neither a file, a folder nor a symbolic link.
@@ -93,6 +93,8 @@ def tar_members(stream: IO[bytes], allowed: int) -> Iterator[Member]:
                 extended |= found
             continue
         member, rest = _member(header, extended, source)
+        if member is not None and member.kind == "hard link" and not hard_links:
+            raise TreeError(f"{shown(member.path)} {_HARD_LINK}")
         extended = {}
         if member is not None:
             yield member
@@ -127,11 +129,12 @@ def _member(
         if not re.fullmatch(rb"\d{1,18}", extended[b"size"]):
             raise TreeError(f"{shown(path)} has no size")
         size = int(extended[b"size"])
-    if header.kind == b"2":
+    if header.kind in {b"1", b"2"}:
         target = extended.get(b"linkpath", header.target)
         if len(target) > LONGEST_TARGET:
-            raise TreeError(f"{shown(path)} is a symbolic link of {len(target)} bytes")
-        return Member(path, "link", target=target), iter(())
+            raise TreeError(f"{shown(path)} is a link of {len(target)} bytes")
+        kind: Literal["link", "hard link"] = "link" if header.kind == b"2" else "hard link"
+        return Member(path, kind, target=target), iter(())
     if header.kind == b"5" or (header.kind == b"\0" and path.endswith(b"/")):
         return Member(path, "folder"), source.pieces(size)
     if header.kind == b"V":
