@@ -12,7 +12,7 @@ from reprolake_builder.solvers.pypi_requirements import Demand, places
 from reprolake_builder.solvers.pypi_words import UnsatisfiableError
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
-_ERROR = re.compile(r"(?:^|\s)(?:fatal )?error: (?!command )|^\w*(?:Error|Exit): ")
+_ERROR = re.compile(r"(?:^|\s)(?:fatal )?error: (?![Cc]ommand )|^\w*(?:Error|Exit): ")
 _PROBE = re.compile(r"_?conf(?:ig)?test|collect2: error: ld returned")
 _SHOWN = 160  # characters of a line
 RELAX = (
