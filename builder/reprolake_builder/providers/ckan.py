@@ -70,7 +70,8 @@ class Resource(msgspec.Struct, frozen=True):
     @property
     def basename(self) -> str:
         """The last part of the address, its id where there is none."""
-        return unquote(urlsplit(self.url or "").path.rpartition("/")[2]) or self.id
+        path = (self.url or "").partition("#")[0].partition("?")[0]
+        return unquote(path.rpartition("/")[2]) or self.id
 
 
 class Package(msgspec.Struct, frozen=True):

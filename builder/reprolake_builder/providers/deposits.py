@@ -61,9 +61,9 @@ def moment(text: str | None) -> datetime | None:
     """Return a time that an archive tells (UTC where it says no zone), None for anything else."""
     try:
         found = datetime.fromisoformat(text or "")
-    except ValueError:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter in the first and last hours of time
         return None
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def shortened(text: str) -> str:
