@@ -10,6 +10,7 @@ from reprolake_runner.documents.run import Resources, Sample
 
 _EVERY = 0.25  # seconds between two samples, at first
 _MOST = 400
+_FRESH = 0.005  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Meter:
         self._begun = begun
         self._every = _EVERY
         self._next = 0.0
+        self._fresh = 0.0
         self._samples: list[Sample] = []
         self._cell: Usage | None = None
         self.usage: Usage | None = None
@@ -64,13 +66,16 @@ class Meter:
 
     def cell_begins(self) -> float:
         """Note that a cell begins, and return when: seconds after the run did."""
-        self._cell = self.look(anew=True)
-        return round(time.monotonic() - self._begun, 4)
+        now = time.monotonic()
+        # the end of the cell before has just been looked at
+        self._cell = self.usage if now < self._fresh else self.look(anew=True)
+        return round(now - self._begun, 4)
 
     def cell_ends(self) -> CellUse | None:
         """Return what the cell took that began last, None when that cannot be told."""
-        before, after = self._cell, self.look()
+        before, after = self._cell, self.look(anew=True)
         self._cell = None
+        self._fresh = time.monotonic() + _FRESH
         if before is None or after is None:
             return None
         return CellUse(round(max(0.0, after.cpu_seconds - before.cpu_seconds), 4), after.peak_bytes)

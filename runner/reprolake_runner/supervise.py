@@ -96,7 +96,7 @@ class Supervisor:
         self._alive = {"kernel", "driver"}
         self._said = Printed(watch.kernel_pipe.descriptor, watch.kernel_pipe.log)
         self._complaints = Printed(watch.driver_pipe.descriptor, watch.driver_pipe.log)
-        self._watchdog = Watchdog(watch.guarded)
+        self._watchdog = Watchdog(watch.kernel, watch.guarded)
         self.meter = Meter(watch.kernel, watch.begun)
         self._deadlines = {"look": 0.0}
         self.times: dict[str, float] = {}

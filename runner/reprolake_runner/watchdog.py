@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprolake_builder.sandboxes.interface import Usage
+from reprolake_builder.sandboxes.interface import Running, Usage
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.disk import DiskUse, UncountableError, lacks_room
 from reprolake_runner.record import Verdict
@@ -31,7 +31,8 @@ class Guarded:
 class Watchdog:
     """Watches one run from its start."""
 
-    def __init__(self, guarded: Guarded) -> None:
+    def __init__(self, kernel: Running, guarded: Guarded) -> None:
+        self._kernel = kernel
         self._memory = guarded.memory_bytes
         self._is_watched = guarded.is_memory_watched
         self._bounds = guarded.bounds
@@ -88,7 +89,7 @@ class Watchdog:
             self._since, self._cpu = now, usage.cpu_seconds
         if now < self._since + limit:
             return None
-        stopped = ": everything in it was stopped by a signal" if usage.is_stopped else ""
+        stopped = ": everything in it was stopped by a signal" if self._kernel.is_stopped() else ""
         return Verdict(
             "timed-out", f"the kernel did nothing for {limit:g} s{stopped}; no message, no processor time"
         )

@@ -201,7 +201,7 @@ def test_hundreds_of_trees(sandbox, built_image, session, tmp_path):
 
 
 ORDINARY = """
-import json, subprocess, sys
+import json, subprocess, sys, time
 from pathlib import Path
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import *
@@ -214,13 +214,23 @@ script = "echo new > /work/new; id -u; cat /work/old; grep CapEff /proc/self/sta
 spec = SandboxSpec(root=root, argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, copy_on_write=view)
 with (folder / "told").open("wb") as told:
     status = sandbox.start(spec, stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.DEVNULL).wait(30)
-print(json.dumps([status, (folder / "told").read_text(), (view.written / "new").read_text()]))
+null = subprocess.DEVNULL
+busy = "dd if=/dev/zero of=/tmp/x bs=1M count=30 2>/dev/null; while [ ! -e /tmp/y ]; do :; done"
+running = sandbox.start(SandboxSpec(root=root, argv=("/bin/sh", "-c", busy), env={}), stdin=null, stdout=null, stderr=null)
+seen = running.usage()
+for _ in range(200):
+    if seen.cpu_seconds > 0.2 and seen.memory_bytes > 30 << 20:
+        break
+    time.sleep(0.05)
+    seen = running.usage()
+ended = running.signal(15) and running.wait(20)
+print(json.dumps([status, (folder / "told").read_text(), (view.written / "new").read_text(), seen.cpu_seconds, seen.memory_bytes, ended]))
 """
 
 
 @pytest.mark.engine("bubblewrap")
 def test_an_ordinary_user_gets_the_same(tmp_path_factory):
-    """Without root, too, programs run isolated, as the caller outside and as 1000 inside."""
+    """Without root, too, programs run isolated, as the caller outside and as 1000 inside, and are measured."""
     if os.geteuid() != 0:
         pytest.skip("the other tests show it already")
     python = Path("/usr/bin/python3")
@@ -252,7 +262,10 @@ def test_an_ordinary_user_gets_the_same(tmp_path_factory):
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
-        status, told, new = json.loads(done.stdout)
+        status, told, new, cpu, memory, ended = json.loads(done.stdout)
+        assert 0.2 < cpu < 30
+        assert 30 << 20 < memory < 100 << 20
+        assert ended == 143
         assert (status, new) == (1, "new\n")  # no /etc inside
         assert told.split() == ["1000", "old", "CapEff:", "0" * 16]
     finally:

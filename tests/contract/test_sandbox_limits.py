@@ -56,7 +56,7 @@ def test_usage_is_measured(sandbox, root, groups):
 def test_a_stopped_sandbox_is_seen_and_signals_reach_it(sandbox, root):
     """That a program stopped itself is seen, and a signal to it takes effect all the same."""
     running = start(sandbox, spec(root, "kill -STOP $$; sleep 60"))
-    until(running, lambda one: one.is_stopped)
+    until(running, lambda _: running.is_stopped())
     assert running.signal(signal.SIGTERM)
     assert running.wait(20) == 143
     assert not running.signal(signal.SIGTERM)

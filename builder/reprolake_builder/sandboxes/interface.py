@@ -86,7 +86,7 @@ class Usage:
 
     Memory is what cannot be dropped: no cached files, but the folders in memory. `peak_bytes` is the most that was seen since
     the last look that asked to begin anew. `kills` counts processes that were killed because memory ran out, `refused` those
-    that could not be made because of their limit. `is_stopped` says that everything inside was stopped by a signal.
+    that could not be made because of their limit.
     """
 
     cpu_seconds: float
@@ -95,7 +95,6 @@ class Usage:
     processes: int
     kills: int = 0
     refused: int = 0
-    is_stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +138,9 @@ class Running(Protocol):
 
     def usage(self, *, anew: bool = False) -> Usage | None:
         """What it takes; `anew` begins to look for the next peak. After its end the last that was seen, None when nothing was."""
+
+    def is_stopped(self) -> bool:
+        """Whether all processes inside were stopped by a signal."""
 
     def signal(self, number: int) -> bool:
         """Send a signal to the program itself, also when it is stopped; False when it is gone or cannot be told apart."""

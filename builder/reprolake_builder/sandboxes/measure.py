@@ -45,6 +45,7 @@ class Processes:
         self._descriptor = descriptor
         self._folders = (*FOLDERS, *([home] if home else []))
         self._is_set_up = False
+        self._known = 0
 
     def taken(self, *, exactly: bool) -> Taken:
         """Return what all take together. Memory that processes share counts once for each of them unless `exactly`."""
@@ -115,7 +116,7 @@ class Processes:
             return False
         try:
             # while the first one lives, its number and those of its children are not given to others
-            if self._program() != pid or select.select([self._descriptor], [], [], 0)[0]:
+            if self._found() != pid or select.select([self._descriptor], [], [], 0)[0]:
                 return False
             for one in (number, signal.SIGCONT):
                 signal.pidfd_send_signal(program, one)
@@ -128,8 +129,14 @@ class Processes:
     def _program(self) -> int:
         """Return the number, on this host, of the program that the sandbox was started for; 0 when it is gone.
 
-        Orphans become children of the first process, too: the program is the one that was made before them.
+        Orphans become children of the first process, too: the program is the one that was made before them. While the
+        first process lives the number stays the program's: the sandbox ends with it.
         """
+        if not self._known:
+            self._known = self._found()
+        return self._known
+
+    def _found(self) -> int:
         try:
             children = Path(f"/proc/{self._first}/task/{self._first}/children").read_text().split()
         except OSError:

@@ -98,19 +98,32 @@ class Sandboxed:
     def usage(self, *, anew: bool = False) -> Usage | None:
         """What it takes; `anew` begins to look for the next peak. After its end the last that was seen, None when nothing was."""
         if self._processes is not None and self._child.poll() is None:
-            counts = self._counts()
-            taken = self._processes.taken(exactly=False)
-            memory = (
-                taken.memory_bytes if counts is None or counts.memory_bytes is None else counts.memory_bytes
-            )
+            counts = self._counts() or _NOTHING
+            taken = None
+            if None in {counts.cpu_seconds, counts.memory_bytes, counts.processes}:
+                taken = self._processes.taken(exactly=False)
+                counts = _filled(counts, taken)
+            memory = counts.memory_bytes or 0
             limit = self._belongings.memory_bytes
-            if limit is not None and memory > limit:  # what processes share was counted for each of them
+            if taken is not None and limit is not None and memory > limit:
+                # what processes share was counted for each of them
                 memory = self._processes.taken(exactly=True).memory_bytes
             self._peak = max(self._peak, memory, self._processes.highest(anew=anew))
-            self._usage = _joined(taken, counts, memory, self._peak)
+            self._usage = Usage(
+                cpu_seconds=counts.cpu_seconds or 0.0,
+                memory_bytes=memory,
+                peak_bytes=self._peak,
+                processes=counts.processes or 0,
+                kills=counts.kills,
+                refused=counts.refused,
+            )
             if anew:
                 self._peak = memory
         return self._usage
+
+    def is_stopped(self) -> bool:
+        """Whether all processes inside were stopped by a signal."""
+        return self._processes is not None and self._processes.taken(exactly=False).is_stopped
 
     def signal(self, number: int) -> bool:
         """Send a signal to the program itself, also when it is stopped; False when it is gone or cannot be told apart."""
@@ -182,17 +195,13 @@ class Sandboxed:
                 os.close(descriptor)
 
 
-def _joined(taken: Taken, counts: Counts | None, memory: int, peak: int) -> Usage:
-    """Return what the group counted and, where it did not, what its processes say."""
-    counts = counts or _NOTHING
-    return Usage(
-        cpu_seconds=counts.cpu_seconds if counts.cpu_seconds is not None else taken.cpu_seconds,
-        memory_bytes=memory,
-        peak_bytes=peak,
-        processes=counts.processes if counts.processes is not None else taken.processes,
-        kills=counts.kills,
-        refused=counts.refused,
-        is_stopped=taken.is_stopped,
+def _filled(counts: Counts, taken: Taken) -> Counts:
+    """Return what the group counted and, where it did not, what the processes say."""
+    return dataclasses.replace(
+        counts,
+        cpu_seconds=taken.cpu_seconds if counts.cpu_seconds is None else counts.cpu_seconds,
+        memory_bytes=taken.memory_bytes if counts.memory_bytes is None else counts.memory_bytes,
+        processes=taken.processes if counts.processes is None else counts.processes,
     )
 
 
