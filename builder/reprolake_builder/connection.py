@@ -183,6 +183,7 @@ class Connection:
 
         method, headers, first = asked.method, asked.headers, url
         for _ in range(_MOST_HOPS):
+            _check_address(url)
             at = self._through_gateway(url)
             place = without_login(at)
             try:
@@ -246,6 +247,17 @@ def _next(url: str, location: str) -> str:
         return urlsplit(joined).geturl()
     except ValueError as error:
         raise FetchError(f"{url} leads on to {printable(location[:200])}, which is no web address") from error
+
+
+def _check_address(url: str) -> None:
+    """Return when a URL names a host that can be looked up. Raises FetchError: it may come from anybody's answer."""
+    try:
+        parts = urlsplit(url)
+        named = (parts.hostname or "").encode("idna") and parts.port != 0
+    except ValueError as error:
+        raise FetchError(f"{printable(url[:200])} is no web address: {error}") from error
+    if not named:
+        raise FetchError(f"{printable(url[:200])} is no web address")
 
 
 def _agent() -> str:

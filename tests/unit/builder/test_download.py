@@ -1,10 +1,13 @@
-"""Downloads: which hosts are asked directly."""
+"""Downloads: which hosts are asked directly, and which addresses not at all."""
 
 from __future__ import annotations
 
 import pytest
 
 from reprolake_builder.connection import is_direct
+from reprolake_builder.download import Downloader
+from reprolake_builder.errors import FetchError
+from reprolake_builder.site import Site
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,20 @@ from reprolake_builder.connection import is_direct
 def test_hosts_past_the_proxy(url, entries, direct):
     """Names, domains, ports, addresses and networks are understood as curl does."""
     assert is_direct(url, entries) == direct
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://[",
+        "https://[::1:x/",
+        "http://a.example:99999/",
+        "http://a..b/",
+        f"https://{'a' * 300}/",
+        "http:///x",
+    ],
+)
+def test_an_address_that_names_no_host_is_refused(url):
+    """Addresses come out of answers of strangers, too: none of them ends in an error that is not ours."""
+    with pytest.raises(FetchError, match="is no web address"):
+        Downloader(Site(archives={})).get(url)
