@@ -24,13 +24,14 @@ from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.image import HOME, PREFIX
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.cgroups import available_memory
 from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, Running, SandboxSpec
 from reprolake_builder.store import Tree
 
 _MINUTES = 60
 _LOOK = 1.0  # seconds between two looks at the disk
 _LEFT_FREE = 512 << 20  # bytes
-_LIMITS = Limits(processes=1024, file_bytes=16 << 30)
+_PROCESSES, _FILE_BYTES = 1024, 16 << 30
 _LOG_SHOWN = 3000
 _LOG_READ = 1 << 20
 _SMALL = 4 << 20  # bytes of a file that is read whole
@@ -176,6 +177,8 @@ def run_backend(call: BackendCall, scratch: Path) -> Path:
 
 
 def _run(call: BackendCall, out: Path, upper: Path, log: IO[bytes]) -> int:
+    memory = available_memory() // 10 * 9
+    limits = Limits(processes=_PROCESSES, file_bytes=_FILE_BYTES, memory_bytes=memory)
     running = Bubblewrap().start(
         SandboxSpec(
             root=ImageRoot(tuple(tree.root for tree in call.trees)),
@@ -192,16 +195,23 @@ def _run(call: BackendCall, out: Path, upper: Path, log: IO[bytes]) -> int:
             binds=(Bind(out, "/out", writable=True),),
             copy_on_write=CopyOnWrite(call.workplace.lower, upper, call.workplace.place),
             home=HOME,
-            limits=_LIMITS,
+            limits=limits,
         ),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
     )
     try:
-        return _wait(running, call.what, out)
+        status = _wait(running, call.what, out)
     finally:
         running.kill()
+    usage = running.usage()
+    if status != 0 and usage is not None and usage.kills:
+        raise SourceBuildError(
+            f"the build of {call.what} ran out of memory: more than {memory >> 20} MiB were needed",
+            hint="build on a host with more memory; the lock stays the same",
+        )
+    return status
 
 
 def _wait(running: Running, what: str, out: Path) -> int:

@@ -140,10 +140,11 @@ class Sandboxed:
         counts = self._counts()
         if self._belongings.group is not None:
             self._belongings.group.remove()
-        if counts is not None and self._usage is not None:
+        if counts is not None:
+            seen = self._usage or Usage(cpu_seconds=0.0, memory_bytes=0, peak_bytes=0, processes=0)
             self._usage = dataclasses.replace(
-                self._usage,
-                cpu_seconds=max(self._usage.cpu_seconds, counts.cpu_seconds or 0.0),
+                seen,
+                cpu_seconds=max(seen.cpu_seconds, counts.cpu_seconds or 0.0),
                 kills=counts.kills,
                 refused=counts.refused,
             )
