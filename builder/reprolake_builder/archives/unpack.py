@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from reprolake_builder.archives.formats import commit_named, is_archive, reading
 from reprolake_builder.archives.members import LIMITS, Limits, Member
@@ -14,7 +16,7 @@ from reprolake_builder.archives.plan import Plan, plan
 from reprolake_builder.git_tree import TreeError, TreeHasher, shown
 from reprolake_builder.process import printable
 
-_MOST_NAMES = 256 << 20  # bytes: they are held in memory
+_MOST_NAMES = 128 << 20  # bytes: they are held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,26 @@ def _counted(members: Iterator[Member], limits: Limits) -> Iterator[Member]:
 
 @contextlib.contextmanager
 def _inner(archive: Path, planned: Plan, room: _Room) -> Iterator[Path]:
-    """Yield the host path of a copy of the one file in an archive: what is in it is read from back to front."""
-    with tempfile.NamedTemporaryFile() as copy:
+    """Yield the host path of a copy of the one file in an archive: what is in it is read from back to front.
+
+    The copy has no name, and so is gone with this process, whatever becomes of it.
+    """
+    beside = archive.parent if os.access(archive.parent, os.W_OK) else None  # a store has more room than /tmp
+    with tempfile.TemporaryFile(dir=beside) as copy:
         with reading(archive, room.allowed) as members:
             for path, member in zip(planned.paths, members, strict=True):
-                if path is not None:
-                    if member.kind != "file":
-                        raise TreeError(f"{shown(path)} is a symbolic link")
-                    for piece in member.pieces():
-                        copy.write(piece)
+                if path is None:
+                    continue
+                if member.kind != "file":
+                    raise TreeError(f"{shown(path)} is a symbolic link")
+                for piece in member.pieces():
+                    _write(copy, piece)
         copy.flush()
-        yield Path(copy.name)
+        yield Path(f"/proc/self/fd/{copy.fileno()}")
+
+
+def _write(copy: IO[bytes], piece: bytes) -> None:
+    try:
+        copy.write(piece)
+    except OSError as error:
+        raise TreeError(f"there is no room for the archive in it: {error.strerror}") from error

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from reprolake_builder.citations.formats import READERS
-from reprolake_builder.citations.words import text
+from reprolake_builder.citations.words import doi, text
 from reprolake_builder.documents.citation import Author, Citation
+from reprolake_builder.documents.source import RecordPin, record_of
 from reprolake_builder.errors import DetectError
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.yaml_nodes import parse_yaml, plain
@@ -24,6 +25,7 @@ _NOTED = ("title", "license", "doi")
 def read_citation(tree: SourceTree) -> Citation | None:
     """Return what the files of a source say, None where there is none of them.
 
+    The record that a source was found by has the last word.
     A folder of the source that was asked for speaks before the source's root. Each value is that of the first file that has
     it; ORCID iDs and affiliations of the same authors, and keywords, come from all.
     """
@@ -41,7 +43,15 @@ def read_citation(tree: SourceTree) -> Citation | None:
             except DetectError as error:
                 found = True
                 notes.append(text(error.message))
-    return _joined(said, notes) if found else None
+    notes += _disagreements(said)
+    record = record_of(tree.source)
+    if record is not None:
+        said.append((f"record {record.id} of {record.site}", _of_record(record)))
+    return _joined(said, notes) if found or record is not None else None
+
+
+def _of_record(record: RecordPin) -> Citation:
+    return Citation(title=text(record.title), version=text(record.version), doi=doi(record.doi))
 
 
 def _parsed(tree: SourceTree, path: str) -> Mapping[str, Any] | None:
@@ -67,7 +77,7 @@ def _joined(said: Sequence[tuple[str, Citation]], notes: Sequence[str]) -> Citat
     values = {field: _first(said, field) for field in _ALONE}
     authors = next((told.authors for _, told in said if told.authors), ())
     if len(authors) > _MOST_AUTHORS:
-        notes = (*notes, f"of {len(authors)} authors the first {_MOST_AUTHORS} are taken")
+        notes = [*notes, f"of {len(authors)} authors the first {_MOST_AUTHORS} are taken"]
     known = _by_person(said)
     licence = next((told for _, told in said if told.license or told.license_text), Citation())
     keywords = [word for _, told in said for word in told.keywords]
@@ -78,7 +88,7 @@ def _joined(said: Sequence[tuple[str, Citation]], notes: Sequence[str]) -> Citat
         license_text=licence.license_text,
         keywords=tuple({word.casefold(): word for word in reversed(keywords)}.values())[::-1],
         told_by=tuple(path for path, _ in said),
-        notes=(*notes, *_disagreements(said)),
+        notes=tuple(notes),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import msgspec
@@ -16,6 +17,7 @@ from reprolake_builder.citations.read import read_citation
 from reprolake_builder.citations.words import doi, orcid, text
 from reprolake_builder.documents.base import decode, encode
 from reprolake_builder.documents.citation import Author, Citation
+from reprolake_builder.documents.source import RecordPin
 
 ADA = "https://orcid.org/0000-0002-1825-0097"
 CFF = """\
@@ -159,6 +161,20 @@ def test_a_folder_speaks_before_the_root(tmp_path):
     files = {"CITATION.cff": CFF, "sub/CITATION.cff": "title: Part\n", "sub/a": ""}
     found = said(tmp_path, files, subdir="sub")
     assert (found.title, found.license) == ("Part", "BSD-3-Clause")
+
+
+def test_a_record_has_the_last_word(tmp_path):
+    """What no file says is the record's: title, version and DOI; a record's title beside a file's is no disagreement."""
+    record = RecordPin(
+        site="zenodo.org", id="7", doi="10.5281/zenodo.7", title="O/R: v1", version="v1", state="archive only"
+    )
+    tree = source_tree(tmp_path, {"CITATION.cff": "title: Part\n"}, from_git=True)
+    source = msgspec.structs.replace(tree.source, record=record)
+    found = read_citation(dataclasses.replace(tree, source=source))
+    assert (found.title, found.version, found.doi, found.notes) == ("Part", "v1", "10.5281/zenodo.7", ())
+    assert found.told_by == ("CITATION.cff", "record 7 of zenodo.org")
+    bare = dataclasses.replace(source_tree(tmp_path / "bare", {"a": ""}), source=source)
+    assert read_citation(bare).title == "O/R: v1"
 
 
 @pytest.mark.parametrize(
