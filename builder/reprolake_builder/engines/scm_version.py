@@ -24,6 +24,7 @@ _VARIABLES = {
     "vcs-versioning": _SCM,
 }
 _TAG = re.compile(r"(?:[\w-]+-)?([vV]?\d+(?:\.\d+)*[^+]*)(?:\+.*)?")
+_NUMBERS = re.compile(r"\d+-\d")
 _SHORT = 9  # digits of a commit's id
 
 
@@ -47,7 +48,8 @@ def scm_version(described: Described, changed_on: str = "") -> str:
 
 def released_version(name: str) -> str:
     """Return the version that a release of that name is, "" for a name that is none."""
-    version = _version(name)
+    # Dates and other numbers joined by dashes are no versions, though their end looks like one.
+    version = None if _NUMBERS.match(name) else _version(name)
     return str(version) if version is not None else ""
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from reprolake_builder.engines.scm_version import scm_version, variables_for
+from reprolake_builder.engines.scm_version import released_version, scm_version, variables_for
 from reprolake_builder.providers.git_describe import Described
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -42,3 +42,19 @@ def test_only_those_that_ask_git_get_a_variable():
     """Other build requirements need none."""
     assert variables_for(["setuptools", "hatchling"]) == ()
     assert variables_for(["hatch-vcs", "pbr"]) == ("PBR_VERSION", "SETUPTOOLS_SCM_PRETEND_VERSION")
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("v1.2.0", "1.2.0"),
+        ("1.2rc1", "1.2rc1"),
+        ("crab-1.0", "1.0"),
+        ("ROMA", ""),
+        ("", ""),
+        ("2024-05-01", ""),
+    ],
+)
+def test_the_version_of_a_record(name, version):
+    """A record's version serves a package where it is one, and else none is made up."""
+    assert released_version(name) == version

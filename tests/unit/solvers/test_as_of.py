@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reprolake_builder.documents.source import GitSource, LocalSource
+from reprolake_builder.documents.source import FilesSource, GitSource, LocalSource
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.as_of import choose_as_of
 
@@ -18,6 +18,10 @@ COMMIT = datetime(2022, 11, 30, 18, 0, tzinfo=UTC)
 
 def git(moment: datetime = COMMIT) -> GitSource:
     return GitSource(url="https://example.org/a.git", commit="0" * 40, tree="1" * 40, date=moment)
+
+
+def files(date_is: str) -> FilesSource:
+    return FilesSource(url="https://example.org/a", files=(), tree="1" * 40, date=COMMIT, date_is=date_is)
 
 
 def local(date_is: str, moment: datetime = COMMIT) -> LocalSource:
@@ -30,8 +34,10 @@ def local(date_is: str, moment: datetime = COMMIT) -> LocalSource:
         (git(), "commit + 1 day"),
         (local("commit"), "commit + 1 day"),
         (local("last commit"), "last commit + 1 day"),
+        (files("published"), "publication + 1 day"),
+        (files("last modified"), "last change + 1 day"),
     ],
-    ids=["git", "clean folder", "dirty folder"],
+    ids=["git", "clean folder", "dirty folder", "record", "address"],
 )
 def test_a_commit_has_one_day_of_grace(source, origin):
     """What was uploaded within a day after the commit may be used, and the lock can say so."""
