@@ -14,7 +14,7 @@ import pytest
 from notebook_runs import Runs
 
 from reprolake_builder.errors import SandboxError
-from reprolake_builder.sandboxes import cgroups
+from reprolake_builder.sandboxes import cgroups, scope
 from reprolake_builder.sandboxes.interface import Limits
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.driver.protocol import DriverLimits
@@ -36,6 +36,7 @@ def way(request, monkeypatch):
     """Memory is held by control groups, or by the watchdog."""
     if request.param == "watchdog":
         monkeypatch.setattr(cgroups, "places", dict)
+        monkeypatch.setattr(scope, "is_there", bool)
     elif "memory" not in cgroups.places():
         pytest.skip("this host has no control groups for us")
     return request.param
@@ -81,6 +82,7 @@ def test_memory_below_its_limit_is_free(run, way):
 def test_shared_memory_counts_once(run, monkeypatch):
     """Without control groups, too, memory that forked processes share does not count for each of them."""
     monkeypatch.setattr(cgroups, "places", dict)
+    monkeypatch.setattr(scope, "is_there", bool)
     source = (
         "import os, time\nbig = bytearray(b'x' * (100 << 20))\nfor _ in range(6):\n    if not os.fork():\n"
         "        time.sleep(1.5); os._exit(0)\ntime.sleep(1)"
@@ -207,6 +209,7 @@ def test_processors_are_held_by_a_group(run):
 def test_a_limit_that_cannot_be_held_is_refused(run, monkeypatch):
     """Without control groups processors cannot be limited: nothing runs, unless it may be weaker, which is recorded."""
     monkeypatch.setattr(cgroups, "places", dict)
+    monkeypatch.setattr(scope, "is_there", bool)
     with pytest.raises(SandboxError, match="cannot hold the limit on processors"):
         run("1", limits=Limits(cpus=1))
     done = run(

@@ -23,7 +23,7 @@ from typing import IO
 
 import reprolake_builder
 from reprolake_builder.errors import SandboxError
-from reprolake_builder.sandboxes import cgroups, requirements, seccomp
+from reprolake_builder.sandboxes import cgroups, requirements, scope, seccomp
 from reprolake_builder.sandboxes.arguments import arguments, mount_points
 from reprolake_builder.sandboxes.interface import Bind, Held, HostRoot, ImageRoot, Limits, SandboxSpec
 from reprolake_builder.sandboxes.plan import Plan
@@ -74,17 +74,15 @@ class Bubblewrap:
         resource_limit = Held("resource limit")
         found = dict.fromkeys(("processes", "file_bytes", "open_files"), resource_limit)
         found["tmp_bytes"] = Held("size of the folder in memory")
-        places = cgroups.places()
-        if pids := places.get("pids"):
-            found["processes"] = Held(f"cgroup v{pids.version}")
+        groups = _groups()
+        if "pids" in groups:
+            found["processes"] = Held(groups["pids"])
         if limits.memory_bytes is not None:
-            memory = places.get("memory")
             watched = Held("watchdog, which adds up what the processes take", watched=True)
-            found["memory_bytes"] = Held(f"cgroup v{memory.version}") if memory else watched
+            found["memory_bytes"] = Held(groups["memory"]) if "memory" in groups else watched
         if limits.cpus is not None:
-            cpu = places.get("cpu")
             weaker = "without control groups a program that wants more processors can take them"
-            found["cpus"] = Held(f"cgroup v{cpu.version}") if cpu else Held("processor affinity", weaker)
+            found["cpus"] = Held(groups["cpu"]) if "cpu" in groups else Held("processor affinity", weaker)
         return found
 
     def start(self, spec: SandboxSpec, *, stdin: Stream, stdout: Stream, stderr: Stream) -> Sandboxed:
@@ -113,10 +111,11 @@ class Bubblewrap:
             group = _group(spec.limits)
             plan = self._plan(spec, report=to_us, words=words_fd, copied=copied)
             plan["groups"] = list(group.procs) if group is not None else []
+            before = scope.prefix(spec.limits) if isinstance(group, scope.Scope) else ()
             plan_fd = _in_memory(stack, marshal.dumps(dict(plan)))
             child = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LAUNCH, str(plan_fd)],
-                env={},
+                [*before, sys.executable, "-I", "-S", "-c", _LAUNCH, str(plan_fd)],
+                env=scope.environment() if before else {},
                 cwd="/",
                 stdin=streams.stdin,
                 stdout=streams.stdout,
@@ -217,7 +216,7 @@ def _refuse_nul(spec: SandboxSpec) -> None:
 
 
 def _limits(limits: Limits) -> list[tuple[int, int]]:
-    beyond = "pids" in cgroups.places()  # the group says no first, because it counts how often
+    beyond = "pids" in _groups()  # the group says no first, because it counts how often
     return [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, limits.processes + beyond),
@@ -228,16 +227,23 @@ def _limits(limits: Limits) -> list[tuple[int, int]]:
 
 def _processors(limits: Limits) -> list[int]:
     """Return the processors that the program is kept to where nothing better holds its limit; [] for all that we may use."""
-    if limits.cpus is None or "cpu" in cgroups.places():
+    if limits.cpus is None or "cpu" in _groups():
         return []
     ours = sorted(os.sched_getaffinity(0))
     return random.sample(ours, min(len(ours), math.ceil(limits.cpus)))
 
 
-def _group(limits: Limits) -> cgroups.Group | None:
+def _groups() -> Mapping[str, str]:
+    """Return what limits each controller here, in words; nothing where there are no control groups for us."""
+    if places := cgroups.places():
+        return {name: f"cgroup v{place.version}" for name, place in places.items()}
+    return dict.fromkeys(("memory", "cpu", "pids"), "cgroup v2, by systemd") if scope.is_there() else {}
+
+
+def _group(limits: Limits) -> cgroups.Group | scope.Scope | None:
     """Return a group for one sandbox, None where this host has none for us."""
     if not cgroups.places():
-        return None
+        return scope.Scope() if scope.is_there() else None
     try:
         return cgroups.Group(limits)
     except OSError as error:

@@ -142,22 +142,30 @@ class Group:
         if pids := self._folders.get("pids"):
             (pids.folder / "pids.max").write_text(str(limits.processes))
 
+    def joined(self, pid: int) -> None:
+        """Nothing is to be noted: who joins does so by itself."""
+
     def counts(self) -> Counts:
         """Return what was counted so far. Raises OSError when the group is gone."""
-        memory, cpu, pids = (self._folders.get(name) for name in ("memory", "cpuacct", "pids"))
-        taken, kills = _memory(memory) if memory else (None, 0)
-        return Counts(
-            cpu_seconds=_cpu(cpu) if cpu else None,
-            memory_bytes=taken,
-            processes=int((pids.folder / "pids.current").read_text()) if pids else None,
-            kills=kills,
-            refused=_fields(pids.folder / "pids.events").get("max", 0) if pids else 0,
-        )
+        return counted(self._folders)
 
     def remove(self) -> None:
         """Remove it once nothing runs in it any more; what cannot be removed is swept later."""
         for folder in self._distinct:
             _remove(folder)
+
+
+def counted(found: Mapping[str, Place]) -> Counts:
+    """Return what a group counted so far, from its folder for each controller. Raises OSError when the group is gone."""
+    memory, cpu, pids = (found.get(name) for name in ("memory", "cpuacct", "pids"))
+    taken, kills = _memory(memory) if memory else (None, 0)
+    return Counts(
+        cpu_seconds=_cpu(cpu) if cpu else None,
+        memory_bytes=taken,
+        processes=int((pids.folder / "pids.current").read_text()) if pids else None,
+        kills=kills,
+        refused=_fields(pids.folder / "pids.events").get("max", 0) if pids else 0,
+    )
 
 
 def _memory(place: Place) -> tuple[int, int]:

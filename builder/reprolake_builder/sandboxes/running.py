@@ -19,6 +19,7 @@ from reprolake_builder.sandboxes.cgroups import Counts, Group
 from reprolake_builder.sandboxes.interface import Usage
 from reprolake_builder.sandboxes.launch import UNMAPPED
 from reprolake_builder.sandboxes.measure import Processes, Taken
+from reprolake_builder.sandboxes.scope import Scope
 
 _START_SECONDS = 60
 _NOTHING = Counts(cpu_seconds=None, memory_bytes=None, processes=None, kills=0, refused=0)
@@ -37,7 +38,7 @@ class Belongings:
 
     scratch: Path | None
     home: str
-    group: Group | None
+    group: Group | Scope | None
     memory_bytes: int | None
 
 
@@ -61,6 +62,8 @@ class Sandboxed:
         line = self._first_line()
         if line.startswith(b"{"):
             with contextlib.suppress(OSError):  # it may be gone already
+                if belongings.group is not None:
+                    belongings.group.joined(child.pid)
                 number = int(json.loads(line)["child-pid"])
                 self._first = os.pidfd_open(number)
                 self._processes = Processes(number, self._first, belongings.home)
