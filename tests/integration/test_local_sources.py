@@ -171,13 +171,52 @@ def test_a_file_behind_a_link_counts_as_gone(repository, store, tmp_path):
     assert brought(store, pinned(store, repository.folder)).paths == ()
 
 
+def test_submodules_that_are_checked_out(repository, store, tmp_path):
+    """Their tracked files belong to the folder's; it equals its commit while each is at the commit that the tree names."""
+    leaf, inner = Repository(tmp_path / "leaf"), Repository(tmp_path / "inner")
+    leaf.commit(leaf__txt="1")
+    inner.commit(a="1", a_z="1")
+    allow = ("-c", "protocol.file.allow=always")
+    inner.git(*allow, "submodule", "add", "-q", leaf.url, "deep/leaf")
+    inner.commit()
+    repository.commit(b="2", vendor___lib_x="1", vendor___lib__d="1")
+    repository.git(*allow, "submodule", "add", "-q", inner.url, "vendor/lib")
+    repository.git(*allow, "submodule", "update", "-q", "--init", "--recursive")
+    commit = repository.commit()
+    source = pinned(store, repository.folder)
+    assert (source.commit, source.dirty) == (commit, False)
+    tree = brought(store, source)
+    assert {b"vendor/lib/a", b"vendor/lib/deep/leaf/leaf.txt"} <= set(tree.paths)
+    assert tree.submodules == ()
+    part = pinned(store, repository.folder / "vendor")
+    assert (part.commit, brought(store, part).is_file("lib/a")) == (commit, True)
+    (repository.folder / "vendor/lib/untracked").write_text("x")
+    assert pinned(store, repository.folder).tree == source.tree
+    (repository.folder / "vendor/lib/deep/leaf/leaf.txt").write_text("2")
+    changed = pinned(store, repository.folder)
+    assert (changed.commit, changed.dirty) == (None, True)
+    assert brought(store, changed).read_text("vendor/lib/deep/leaf/leaf.txt") == "2"
+
+
+def test_a_link_in_a_submodules_place(repository, store, tmp_path):
+    """A link to another repository is not followed into it."""
+    other = Repository(tmp_path / "other")
+    commit = other.commit(secret="1")
+    repository.commit(b="2")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},lib")
+    repository.git("commit", "-q", "-m", "module")
+    (repository.folder / "lib").symlink_to(other.folder)
+    assert brought(store, pinned(store, repository.folder)).paths == (b"b",)
+
+
 def test_submodules_of_a_folder_are_empty_places(repository, store, tmp_path):
-    """A submodule of a folder stays an empty folder whose commit counts for the tree; a repository's is there."""
+    """One that is not checked out stays an empty folder whose commit counts for the tree; a repository's is there."""
     inner = Repository(tmp_path / "inner")
     inner.commit(a="1")
     repository.commit(b="2")
     repository.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", inner.url, "vendor/lib")
     commit = repository.commit()
+    repository.git("submodule", "deinit", "-q", "-f", "vendor/lib")
     source = pinned(store, repository.folder)
     assert (source.commit, source.dirty) == (commit, False)
     tree = brought(store, source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,11 +11,19 @@ import msgspec
 
 from reprolake_builder.documents.source import LocalSource
 from reprolake_builder.errors import FetchError, ResolveError
-from reprolake_builder.git_tree import TreeError, TreeHasher, TreeWriter, shown
+from reprolake_builder.git_tree import FOLDER, TreeError, TreeHasher, TreeWriter, folder_hash, shown
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
+from reprolake_builder.providers.git_command import Git
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir
-from reprolake_builder.providers.local_files import LOCK, LocalFiles, WorkTree, list_files, read_files
+from reprolake_builder.providers.local_files import (
+    LOCK,
+    LocalFiles,
+    WorkTree,
+    list_files,
+    read_files,
+    submodule_git,
+)
 from reprolake_builder.tools import Tools
 
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z
@@ -56,7 +63,7 @@ class LocalProvider:
         if listed.work_tree is None:
             return found
         _tell_untracked(listed.work_tree, progress)
-        return _in_history(found, listed.work_tree)
+        return _in_history(found, listed.work_tree, listed)
 
 
 def copy_local(
@@ -108,14 +115,14 @@ def _refuse_others(found: TreeHasher, source: LocalSource, place: str) -> None:
         )
 
 
-def _in_history(found: LocalSource, work_tree: WorkTree) -> LocalSource:
+def _in_history(found: LocalSource, work_tree: WorkTree, listed: LocalFiles) -> LocalSource:
     """Return the source with what git knows of it: its commit if the files equal it, and when it was last changed."""
     run = work_tree.git.run
     head = run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     found = msgspec.structs.replace(found, dirty=True)
     if head.returncode:
         return found
-    clean = _committed_tree(work_tree) == found.tree
+    clean = _committed_tree(work_tree.git, f"HEAD:{work_tree.prefix}", listed) == found.tree
     told = run("rev-list", "-1", "--format=%ct", "HEAD", "--", ".")
     seconds = told.stdout.decode("ascii", "replace").strip().rpartition("\n")[2]
     if not seconds.isdigit() or int(seconds) > _LAST_SECOND:
@@ -129,16 +136,24 @@ def _in_history(found: LocalSource, work_tree: WorkTree) -> LocalSource:
     )
 
 
-def _committed_tree(work_tree: WorkTree) -> str:
-    """Return the hash of the folder's tree in HEAD, as it is without the lock. Source: git's tree object format."""
-    rows = work_tree.git.run("ls-tree", "--full-tree", "-z", f"HEAD:{work_tree.prefix}").stdout
-    content = b""
-    for row in filter(None, rows.split(b"\0")):
-        head, _, name = row.partition(b"\t")
-        mode, _, object_id = head.split()
-        if name != LOCK:
-            content += b"%s %s\0%s" % (mode.lstrip(b"0"), name, bytes.fromhex(object_id.decode()))
-    return hashlib.sha1(b"tree %d\0%s" % (len(content), content), usedforsecurity=False).hexdigest()
+def _committed_tree(git: Git, treeish: str, listed: LocalFiles, inside: bytes = b"") -> str:
+    """Return the hash of a folder's tree in a commit, as it is without the lock and with the submodules that are checked out.
+
+    `inside` leads from the source's folder to that tree's. Source: git's tree object format.
+    """
+    told: list[tuple[bytes, int, bytes]] = []
+    for line in filter(None, git.run("ls-tree", "--full-tree", "-z", treeish).stdout.split(b"\0")):
+        head, _, name = line.partition(b"\t")
+        mode, object_id = int(head.split()[0], 8), head.split()[2].decode()
+        path = inside + name
+        if path in listed.submodules:
+            inner = submodule_git(git, os.fsencode(listed.folder) + b"/" + path)
+            mode, object_id = FOLDER, _committed_tree(inner, f"{object_id}^{{tree}}", listed, path + b"/")
+        elif mode == FOLDER and any(module.startswith(path + b"/") for module in listed.submodules):
+            object_id = _committed_tree(git, object_id, listed, path + b"/")
+        if path != LOCK:
+            told.append((name, mode, bytes.fromhex(object_id)))
+    return folder_hash(told).hex()
 
 
 def _check_subdir(listed: LocalFiles, subdir: str) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reprolake_builder.git_tree import MOST_ENTRIES, PIECE, SUBMODULE, TreeError, TreeHasher, shown
@@ -17,6 +17,7 @@ from reprolake_builder.providers.git_command import Git, git_in
 _RUN = re.compile(rb"(?:\.tmp-)?[0-9a-hjkmnp-tv-z]{26}")  # names of results, and of unfinished ones
 LOCK = b"reprolake.lock"
 """A lock beside what it pins is no part of that: it could not hold its own hash."""
+_DEEPEST = 100  # folders
 VCS = frozenset({b".git", b".hg", b".svn", b".bzr"})
 
 
@@ -38,11 +39,15 @@ class WorkTree:
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
-    """What a folder holds: of a git work tree the tracked files (`work_tree` is set), else all of them."""
+    """What a folder holds: of a git work tree the tracked files (`work_tree` is set), else all of them.
+
+    `submodules` are the paths of those that are checked out, whose tracked files are among the others.
+    """
 
     folder: Path
     files: tuple[Listed, ...]
     work_tree: WorkTree | None
+    submodules: frozenset[bytes] = frozenset()
 
 
 def list_files(folder: Path, progress: Progress, environment: Mapping[str, str]) -> LocalFiles:
@@ -52,8 +57,10 @@ def list_files(folder: Path, progress: Progress, environment: Mapping[str, str])
     """
     work_tree = _find_work_tree(folder, environment)
     if work_tree is not None:
-        if tracked := _tracked(work_tree):
-            return LocalFiles(folder, _without_lock(tracked, progress), work_tree)
+        submodules: set[bytes] = set()
+        if tracked := _tracked(work_tree.git, os.fsencode(folder), submodules):
+            files = tuple(tracked[path] for path in sorted(tracked))
+            return LocalFiles(folder, _without_lock(files, progress), work_tree, frozenset(submodules))
         progress.note(f"git tracks nothing in {printable(str(folder))}: all of its files are taken")
     results: list[bytes] = []
     try:
@@ -152,16 +159,42 @@ def _is_bare(folder: Path) -> bool:
     return (folder / "HEAD").is_file() and (folder / "objects").is_dir() and (folder / "refs").is_dir()
 
 
-def _tracked(work_tree: WorkTree) -> tuple[Listed, ...]:
-    done = work_tree.git.run("ls-files", "--stage", "-z")
+def _tracked(git: Git, folder: bytes, submodules: set[bytes], inside: bytes = b"") -> dict[bytes, Listed]:
+    """Return the tracked files by their paths, with those of submodules that are checked out, whose paths go to `submodules`.
+
+    `inside` leads from the folder to a submodule's work tree, where `git` works.
+    """
+    done = git.run("ls-files", "--stage", "-z")
     if done.returncode:
-        raise TreeError(f"git cannot list its files: {done.tail}")
+        where = f" in {shown(inside)}" if inside else ""
+        raise TreeError(f"git cannot list its files{where}: {done.tail}")
     found: dict[bytes, Listed] = {}
     for line in filter(None, done.stdout.split(b"\0")):
-        head, _, path = line.partition(b"\t")
+        head, _, name = line.partition(b"\t")
         mode, object_id, _ = head.split()
-        found[path] = Listed(path, object_id.decode() if int(mode, 8) == SUBMODULE else "")
-    return tuple(found[path] for path in sorted(found))
+        path = inside + name
+        if int(mode, 8) != SUBMODULE:
+            found[path] = Listed(path)
+        elif inner := _checked_out(git, folder, submodules, path):
+            submodules.add(path)
+            found |= inner
+        else:
+            found[path] = Listed(path, object_id.decode())
+    return found
+
+
+def _checked_out(git: Git, folder: bytes, submodules: set[bytes], path: bytes) -> dict[bytes, Listed]:
+    """Return the files of a submodule, none where only its place is there."""
+    place = folder + b"/" + path
+    real = os.path.realpath(place) == place  # never a link to another repository
+    if not real or not os.path.lexists(place + b"/.git") or path.count(b"/") > _DEEPEST:
+        return {}
+    return _tracked(submodule_git(git, place), folder, submodules, path + b"/")
+
+
+def submodule_git(git: Git, place: bytes) -> Git:
+    """Return git in a submodule's work tree (host path), as careful as in the one around it."""
+    return replace(git, place=("-C", os.fsdecode(place)))
 
 
 def _all_files(base: bytes, results: list[bytes]) -> Iterator[Listed]:
