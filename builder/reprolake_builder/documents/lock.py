@@ -13,7 +13,7 @@ from reprolake_builder.documents.source import GitSource, PinnedSource
 
 PLATFORM: Final = "linux/amd64"
 """The only platform: where another one is asked for, that is an error."""
-LAYOUT = 2
+LAYOUT = 3
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
 
 # These end up in file names, URLs, command lines and the resolver's input.
@@ -185,7 +185,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     """
 
     version: Literal[1] = 1
-    layout: Literal[2] = 2
+    layout: Literal[3] = 3
     platform: Literal["linux/amd64"] = PLATFORM
     source: PinnedSource
     environment: EnvironmentSpec
