@@ -192,8 +192,8 @@ def _split(text: str) -> tuple[SplitResult, Forge | None] | None:
 
 def _elsewhere(parts: SplitResult, inside: list[str]) -> WebLink | None:
     """Return the page of a host that is not in the table, where its form leaves no doubt."""
-    if "-" in inside[2:]:
-        known = inside.index("-", 2)
+    if "-" in inside[1:]:
+        known = inside.index("-", 1)
         return _page(parts, "gitlab", inside[:known], "/".join(inside[known + 1 :]))
     if _GITEA_ANYWHERE.fullmatch("/".join(inside)):
         return _page(parts, "gitea", inside[:2], "/".join(inside[2:]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.providers.git_refs import Advertised, split
 from reprolake_builder.providers.links import parse_git_link
-from reprolake_builder.providers.web_links import FORGES, is_web_link, parse_web_link
+from reprolake_builder.providers.web_links import FORGES, is_web_link, login_in, parse_web_link
 
 ID = "aa71d2d3d33b2c41e25bb5932de9237cbd29eadc"
 HUB = "https://github.com/lab/crab"
@@ -74,6 +74,7 @@ PAGES = [  # address, repository, ref, rest
         "https://renkulab.io/gitlab/ada/crab.git", "", "main/x.ipynb",
     ),
     ("https://git.example.org/a/b/c/d/-/tree/main/x", "https://git.example.org/a/b/c/d.git", "", "main/x"),
+    ("http://127.0.0.1:8929/a/-/tree/main", "http://127.0.0.1:8929/a.git", "", "main"),
     ("http://127.0.0.1:8929/a/b/-/commit/aa71d2d", "http://127.0.0.1:8929/a/b.git", "aa71d2d", ""),
     ("https://git.example.org/a/b/blob/main/x.ipynb", "https://git.example.org/a/b", "", "main/x.ipynb"),
     # Bitbucket
@@ -208,6 +209,7 @@ WORDS = st.sampled_from(
 @example("https://github.com/\u2100/x/tree/main")
 def test_any_text(text):
     """Whatever the text, the answer is a page with an address that locks can hold, none, or an error of our own."""
+    assert login_in(text) in text
     try:
         page = parse_web_link(text)
     except ResolveError:
