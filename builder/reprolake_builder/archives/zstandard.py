@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
-
-from reprolake_builder.git_tree import TreeError
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 _LARGEST_WINDOW = 27  # bits: the most that the program `zstd` takes unasked
 
 
 class ZstdDecoder:
-    """Decompresses one stream, as the decompressors of bz2 and lzma do. Raises TreeError where none is installed."""
+    """Decompresses one stream, as the decompressors of bz2 and lzma do."""
 
     def __init__(self) -> None:
         zstd = _module()
@@ -45,11 +44,5 @@ class ZstdDecoder:
 def _module() -> Any:
     import importlib
 
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise TreeError(
-        "it is compressed by Zstandard, which this installation lacks: `pip install backports.zstd`"
-    )
+    newer = sys.version_info >= (3, 14)
+    return importlib.import_module("compression.zstd" if newer else "backports.zstd")
