@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from archive_server import ArchiveServer, archive_server
 from git_repositories import ENVIRONMENT, Repository, served
+from heritage import HOST as HERITAGE
 from record_server import Site, recorded, serving_records
 from source_tools import source_tools
 
@@ -39,10 +41,11 @@ class Told(Progress):
 
 @dataclass
 class World:
-    """A forge in the place of github.com, a site in the place of zenodo.org, and an empty store."""
+    """A forge in the place of github.com, a site in the place of zenodo.org, a double of Software Heritage, an empty store."""
 
     folder: Path
     site: Site
+    archive: ArchiveServer
     store: Store
     told: Told = field(default_factory=Told)
     moved: dict[str, str] = field(default_factory=dict)
@@ -54,7 +57,8 @@ class World:
     def tools(self) -> Tools:
         """Tools that reach both."""
         environment = {**ENVIRONMENT, "GIT_CONFIG_GLOBAL": str(self.folder / "gitconfig")}
-        return source_tools(self.store, self.told, environment, {self.site.host: self.site.url})
+        gateways = {self.site.host: self.site.url} | self.archive.gateways(HERITAGE)
+        return source_tools(self.store, self.told, environment, gateways)
 
     def publish(self, name: str, files: dict[str, bytes], swhid: str | None = None) -> dict:
         """Put a recorded answer on the site, with these files in place of its own; return the answer."""
@@ -84,9 +88,13 @@ def world_in(folder: Path) -> Iterator[World]:
     (folder / "forge").mkdir()
     moved: dict[str, str] = {}
     store = Store(folder / "store")
-    with serving_records(Site()) as site, served(folder / "forge", moved=moved) as address:
+    with (
+        serving_records(Site()) as site,
+        archive_server() as archive,
+        served(folder / "forge", moved=moved) as address,
+    ):
         (folder / "gitconfig").write_text(f'[url "{address}/"]\n\tinsteadOf = https://github.com/\n')
-        yield World(folder, site, store, moved=moved)
+        yield World(folder, site, archive, store, moved=moved)
     store.close()
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reprolake_builder.documents.source import PROVEN, FilesSource, GitSource, PinnedSource, RecordPin
+from reprolake_builder.documents.source import (
+    PROVEN,
+    FilesSource,
+    GitSource,
+    PinnedSource,
+    RecordPin,
+    TagState,
+)
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
@@ -15,8 +22,11 @@ from reprolake_builder.providers.invenio_record import Record, RecordFile
 from reprolake_builder.providers.record_archive import main_archive
 from reprolake_builder.providers.record_candidates import described
 from reprolake_builder.providers.record_commit import Chain, Evidence, heritage_of
+from reprolake_builder.providers.record_heritage import kept_by_heritage
 from reprolake_builder.providers.record_links import parse_record_link
+from reprolake_builder.providers.record_proof import Proof
 from reprolake_builder.providers.record_repository import Connected, connect
+from reprolake_builder.providers.swh import kept_there
 from reprolake_builder.tools import Tools
 
 COMPARED = 256 << 20  # bytes: a larger archive is fetched for a comparison only when a proof is required
@@ -61,7 +71,8 @@ def _resolve(found: Found, file: str, request: LinkRequest, chain: Chain, tools:
         return _files(found, file, request, chain, tools)
     most = _MOST if request.require_proof else COMPARED
     archive = main_archive(record, (candidate.link.url for candidate in described(record)), most, tools)
-    best = connect(Evidence(record, archive, heritage_of(record), chain), subdir, tools)
+    evidence = Evidence(record, archive, heritage_of(record), chain)
+    best, candidates = connect(evidence, subdir, tools)
     if best is not None:
         return _commit(best, found, request, chain, tools)
     if request.take == "repo":
@@ -69,13 +80,18 @@ def _resolve(found: Found, file: str, request: LinkRequest, chain: Chain, tools:
             f"no repository was found for {record.name}:\n" + _listed(chain),
             hint="--source archive takes the record's own files",
         )
+    if (kept := kept_by_heritage(evidence, candidates, tools)) is not None:
+        pin = _pin(found, chain, Proof(kept.state))
+        tools.progress.note(f"{record.name}: swh:1:dir:{kept.named.directory} of Software Heritage, {pin.words}")
+        return kept_there(kept.named, subdir, pin, request, tools)
     chain.say("no repository holds what was published: the record's own files are the source")
     return _files(found, file, request, chain, tools)
 
 
 def _commit(best: Connected, found: Found, request: LinkRequest, chain: Chain, tools: Tools) -> GitSource:
     facts, tag = best.tie.facts, best.tie
-    pin = _pin(found, chain, best)
+    state: TagState = "same" if not tag.named and best.is_proven else tag.tag_state
+    pin = _pin(found, chain, best.proof, state)
     if request.require_proof and pin.state not in PROVEN:
         raise ResolveError(
             f"nothing proves that {best.url} at {facts.commit} is what {found.record.name} published "
@@ -100,12 +116,8 @@ def _commit(best: Connected, found: Found, request: LinkRequest, chain: Chain, t
     )
 
 
-def _pin(found: Found, chain: Chain, best: Connected | None) -> RecordPin:
+def _pin(found: Found, chain: Chain, proof: Proof, tag: TagState = "") -> RecordPin:
     record = found.record
-    proof = best.proof if best is not None else None
-    tag = best.tie.tag_state if best is not None else ""
-    if best is not None and not best.tie.named and best.is_proven:
-        tag = "same"
     return RecordPin(
         site=record.site,
         id=record.id,
@@ -114,11 +126,11 @@ def _pin(found: Found, chain: Chain, best: Connected | None) -> RecordPin:
         version=record.version[:300],
         title=record.title[:1000],
         asked=found.asked[:300],
-        state=(proof.state if proof is not None else None) or "archive only",
+        state=proof.state or "archive only",
         tag=tag,
         chain=chain.lines,
-        differing=proof.differing if proof is not None else (),
-        differences=proof.differences if proof is not None else 0,
+        differing=proof.differing,
+        differences=proof.differences,
     )
 
 
@@ -132,7 +144,7 @@ def _files(found: Found, file: str, request: LinkRequest, chain: Chain, tools: T
         offers=tuple(Offer(item.key, item.url, size=item.size, md5=item.md5) for item in chosen),
         date=record.published,
         subdir=checked_subdir(request.subdir),
-        record=_pin(found, chain, None),
+        record=_pin(found, chain, Proof("archive only")),
     )
     return pin_files(offering, request.now, tools)
 

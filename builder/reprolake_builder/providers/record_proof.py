@@ -110,21 +110,21 @@ def prove(tie: Tie, evidence: Evidence, git: Git) -> Proof:
 
 def equals_heritage(swhid: Swhid, facts: CommitFacts, git: Git) -> str | None:
     """Return how a directory at Software Heritage is that of the commit ("" for plainly), None when it is not."""
-    if swhid.hash in _named(facts.tree, swhid.path):
+    if is_named(swhid, facts.tree):
         return ""
     try:
         archived = _archived(git, facts.commit)
     except TreeError:
         return None
-    return ", as git archives it" if swhid.hash in _named(archived.tree_hash, swhid.path) else None
+    return ", as git archives it" if is_named(swhid, archived.tree_hash) else None
 
 
-def _named(tree: str, path: str) -> tuple[str, str]:
-    """Return the ids of a tree, and of the one that holds nothing but that tree at `path`."""
+def is_named(swhid: Swhid, tree: str) -> bool:
+    """Whether a directory at Software Heritage is a tree, or holds nothing but that tree at its `path`."""
     inside = bytes.fromhex(tree)
-    for name in reversed(path.encode().split(b"/") if path else []):
+    for name in reversed(swhid.path.encode().split(b"/") if swhid.path else []):
         inside = folder_hash([(name, FOLDER, inside)])
-    return tree, inside.hex()
+    return swhid.hash in {tree, inside.hex()}
 
 
 def _archived(git: Git, commit: str) -> _Hashes:

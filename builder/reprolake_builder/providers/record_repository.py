@@ -10,7 +10,7 @@ from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.providers.git_cache import opened
 from reprolake_builder.providers.links import GitLink
 from reprolake_builder.providers.record_candidates import Candidate, described, mentioned, named_by_files
-from reprolake_builder.providers.record_commit import Evidence, Tie, find_commit, named_commit
+from reprolake_builder.providers.record_commit import Evidence, Tie, find_commit
 from reprolake_builder.providers.record_inside import beside_the_archive, inside_the_archive
 from reprolake_builder.providers.record_proof import Proof, prove
 from reprolake_builder.tools import Tools
@@ -46,8 +46,8 @@ class Connected:
         return self.rank < 2
 
 
-def connect(evidence: Evidence, subdir: str, tools: Tools) -> Connected | None:
-    """Return the repository that the record was published from, None when there is none to be had.
+def connect(evidence: Evidence, subdir: str, tools: Tools) -> tuple[Connected | None, tuple[Candidate, ...]]:
+    """Return the repository that the record was published from, None when there is none to be had, and all that were named.
 
     Raises ResolveError when a server fails that may work later.
     """
@@ -72,11 +72,9 @@ def connect(evidence: Evidence, subdir: str, tools: Tools) -> Connected | None:
         if best is not None and url != best.url:
             chain.say(f"not taken: {url} ({candidate.origin})")
     if best is None:
-        if commit := named_commit(evidence):
-            chain.say(f"Software Heritage may have the commit: swh:1:rev:{commit}")
         for url in mentioned(evidence.record):
             chain.say(f"the description mentions {url}, which is not taken: give that link when it is meant")
-    return best
+    return best, tuple(seen.values())
 
 
 def _steps(evidence: Evidence, tools: Tools) -> Iterator[tuple[Candidate, ...]]:

@@ -53,19 +53,26 @@ class HeritageProvider:
                 hint="leave --source away: the archive's own copy is as good, its files prove themselves",
             )
         chain.append(f"the files come from the archive, and prove themselves by swh:1:dir:{named.directory}")
-        moment = named.revision.moment if named.revision is not None else None
-        source = HeritageSource(
-            url=f"https://{SITE}/swh:1:dir:{named.directory}",
-            tree=named.directory,
-            date=moment or request.now,
-            date_is="commit" if moment else "now",
-            commit=named.revision.id if named.revision else None,
-            origin=named.origin,
-            subdir=subdir,
-            record=_pin(swhid, named, chain),
-        )
-        _remember(source, tools)
-        return source
+        return kept_there(named, subdir, _pin(swhid, named, chain), request, tools)
+
+
+def kept_there(
+    named: Named, subdir: str, record: RecordPin, request: LinkRequest, tools: Tools
+) -> HeritageSource:
+    """Return the folder that the archive keeps, as a source."""
+    moment = named.revision.moment if named.revision is not None else None
+    source = HeritageSource(
+        url=f"https://{SITE}/swh:1:dir:{named.directory}",
+        tree=named.directory,
+        date=moment or request.now,
+        date_is="commit" if moment else "now",
+        commit=named.revision.id if named.revision else None,
+        origin=named.origin,
+        subdir=subdir,
+        record=record,
+    )
+    _remember(source, tools)
+    return source
 
 
 def prove_heritage(source: HeritageSource, tools: Tools) -> None:
@@ -79,7 +86,8 @@ def prove_heritage(source: HeritageSource, tools: Tools) -> None:
         found = Walk(tools).follow(Swhid("rev", source.commit)).revision
     except ResolveError as error:
         raise FetchError(error.message, hint=error.hint, transient=error.transient) from error
-    if found is None or (found.directory, found.moment) != (source.tree, source.date):
+    moment = source.date if source.date_is == "commit" else None
+    if found is None or (found.directory, found.moment) != (source.tree, moment):
         raise FetchError(
             f"swh:1:rev:{source.commit} has another folder or date than the pinned {source.tree} of {source.date}",
             hint="the lock was changed by hand; make a new one with `reprolake lock`",

@@ -124,4 +124,6 @@ def _submodules(empty: list[bytes], writer: TreeWriter, source: HeritageSource, 
         row = ask(tools, f"{API}/directory/{source.tree}/{quote(path)}/", Row)
         if row is not None and row.type == "rev":
             writer.submodule(path, row.target)
-            tools.progress.warn(f"The submodule {shown(path)} stays empty: Software Heritage keeps it elsewhere")
+            tools.progress.warn(
+                f"The submodule {shown(path)} stays empty: Software Heritage keeps it elsewhere"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
@@ -54,6 +54,17 @@ class Walk:
                 named, revision=at.revision if is_root else None, anchored=None if is_root else at.revision
             )
         return replace(named, origin=swhid.origin, chain=tuple(self.chain))
+
+    def tagged(self, origin: str, tags: Iterable[str]) -> Named | None:
+        """Return what the first of the tags was that the latest visit to an origin found, None when it found none of them.
+
+        Raises ResolveError when there was no visit.
+        """
+        snapshot = self._visited(Swhid("ori", origin_hash(origin), origin))
+        for name in (f"refs/tags/{tag}" for tag in tags):
+            if (branch := self._branch(snapshot, name)) is not None:
+                return replace(self._target(name, branch, snapshot), origin=origin, chain=tuple(self.chain))
+        return None
 
     def _visited(self, swhid: Swhid) -> str:
         if not swhid.origin:
