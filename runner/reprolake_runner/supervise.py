@@ -169,6 +169,11 @@ class Supervisor:
         if verdict is not None:
             self._end(verdict.status, verdict.message, locate=verdict.status == "timed-out")
 
+    def _see_kills(self) -> None:
+        """End the run when anything in it was killed for want of memory, also when the cell went on without it."""
+        if (usage := self.meter.usage) is not None and usage.kills:
+            self._end("limit-exceeded", out_of_memory(self._watch.guarded.memory_bytes))
+
     def _signalled(self, number: int) -> None:
         self._end("stopped", f"ended from outside by {signal.Signals(number).name}", locate=True)
 
@@ -307,6 +312,7 @@ class Supervisor:
                 self._deadlines.pop("cell", None)
                 self._watchdog.heard()
                 use = self.meter.cell_ends() if event.state != "skipped" else None
+                self._see_kills()
                 taken = {"cpu_seconds": use.cpu_seconds, "peak_bytes": use.peak_bytes} if use else {}
                 log.write("cell-ended", **msgspec.structs.asdict(event), **taken)
                 self._step.advance()

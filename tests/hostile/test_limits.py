@@ -64,7 +64,9 @@ def test_memory_has_a_limit(run, way, source):
     done = in_time(run, "1", source, "2", limits=Limits(memory_bytes=300 * MIB))
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26)
     assert done.record.message == "the run needs more than 300 MiB of memory, in cell 2"
-    assert done.states == ["succeeded", "running", "pending"]
+    # a child may be killed just before its cell ends
+    assert done.states[0::2] == ["succeeded", "pending"]
+    assert done.states[1] in ({"running"} if source is HOG else {"running", "succeeded"})
     held = {one.name: one.held_by for one in done.record.limits}
     assert held["memory_bytes"].startswith("cgroup" if way == "groups" else "watchdog")
 
