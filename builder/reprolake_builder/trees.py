@@ -22,7 +22,9 @@ from reprolake_builder.errors import BuildError
 MTIME = 315532800  # 1980-01-01T00:00:00Z, a constant of the layout: a date of its own would keep layers from being shared
 _BLOCK = 512
 _WHITEOUT = b".wh."
-_PIECE = 1 << 16  # bytes: of larger buffers each is a new mapping, whose pages cost more than what is done with them
+_PIECE = (
+    1 << 16
+)  # bytes: of larger buffers each is a new mapping, whose pages cost more than what is done with them
 _OCTAL_SIZE_LIMIT = 8**11
 _NAME_LIMIT = 100
 

@@ -26,7 +26,9 @@ from pathlib import Path, PurePosixPath
 from reprolake_builder.errors import BuildError
 from reprolake_builder.image import PREFIX
 
-_PIECE = 1 << 16  # bytes: of larger buffers each is a new mapping, whose pages cost more than what is done with them
+_PIECE = (
+    1 << 16
+)  # bytes: of larger buffers each is a new mapping, whose pages cost more than what is done with them
 _UNPACKED_LIMIT = 64 << 30  # bytes: a wheel that unpacks to more is a bomb
 _MOST_FILES = 1_000_000
 _LARGEST_ENTRY_POINTS = 1 << 20  # bytes
