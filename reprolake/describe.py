@@ -146,11 +146,11 @@ def lock_lines(lock: EnvironmentLock) -> list[str]:
 
 
 def citation_lines(citation: Citation) -> list[str]:
-    """Return what a source says of itself, a fact a line."""
+    """Return what a source and its record say of themselves, a fact a line."""
     told = (
         ("title", citation.title),
         ("licence", citation.license or citation.license_text),
-        ("release", citation.version),
+        ("release", ", ".join(filter(None, (citation.version, citation.published)))),
         ("DOI", citation.doi),
         ("cite", citation.citation),
         ("keywords", ", ".join(citation.keywords)),

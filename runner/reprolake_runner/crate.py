@@ -176,6 +176,8 @@ def _source(contents: Contents) -> Entity:
         entity["description"] = citation.description
     if citation.keywords:
         entity["keywords"] = ", ".join(citation.keywords)
+    if citation.published:
+        entity["datePublished"] = citation.published
     if citation.citation:
         entity["citation"] = citation.citation
     if url := notes.get(_SOURCE):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from reprolake_builder.citations.words import author, doi, entries, first, named, spdx, text
+from reprolake_builder.citations.words import author, day, doi, entries, first, named, spdx, text
 from reprolake_builder.documents.citation import Author, Citation
 
 
@@ -27,6 +27,7 @@ def read_cff(told: Mapping[str, Any]) -> Citation:
         keywords=_keywords(told.get("keywords")),
         version=text(told.get("version")),
         doi=next(filter(None, dois), ""),
+        published=day(told.get("date-released")),
         citation=_work(told.get("preferred-citation"), "title", "year"),
         **_licence([text(one) for one in entries(told.get("license"))]),
     )
@@ -43,6 +44,7 @@ def read_codemeta(told: Mapping[str, Any]) -> Citation:
         keywords=_keywords(told.get("keywords")),
         version=text(told.get("version")) or text(told.get("softwareVersion")),
         doi=next(filter(None, (doi(named(one, "value", "@id", "url")) for one in places)), ""),
+        published=day(told.get("datePublished")),
         citation=_work(first(told.get("referencePublication")), "name", "datePublished"),
         **_licence(licences),
     )
@@ -58,8 +60,25 @@ def read_zenodo(told: Mapping[str, Any]) -> Citation:
         keywords=_keywords(told.get("keywords")),
         version=text(told.get("version")),
         doi=doi(told.get("doi")),
+        published=day(told.get("publication_date")),
         **_licence([named(one, "id") for one in entries(told.get("license"))]),
     )
+
+
+def read_record(metadata: Mapping[str, Any]) -> Citation:
+    """Return what a record's metadata says beside title, version and DOI.
+
+    It comes in Zenodo's shape, which a .zenodo.json has as well, or in InvenioRDM's own.
+    """
+    subjects = [one.get("subject") for one in entries(metadata.get("subjects")) if isinstance(one, dict)]
+    rights = [named(one, "id", "link") for one in entries(metadata.get("rights"))]
+    return read_zenodo({
+        "creators": [_plain_creator(one) for one in entries(metadata.get("creators"))],
+        "license": metadata.get("license", rights),
+        "keywords": metadata.get("keywords", subjects),
+        "description": metadata.get("description"),
+        "publication_date": metadata.get("publication_date"),
+    })  # fmt: skip
 
 
 def read_escape(told: Mapping[str, Any]) -> Citation:
@@ -115,6 +134,18 @@ def _zenodo_author(value: Any) -> Author | None:
     if not isinstance(value, dict):
         return author(text(value), "", "")
     return author(text(value.get("name")), value.get("orcid"), value.get("affiliation"))
+
+
+def _plain_creator(value: Any) -> Any:
+    """Return a creator in Zenodo's shape."""
+    person = value.get("person_or_org") if isinstance(value, dict) else None
+    if not isinstance(person, dict):
+        return value
+    return {
+        "name": person.get("name"),
+        "orcid": [named(one, "identifier") for one in entries(person.get("identifiers"))],
+        "affiliation": value.get("affiliations"),
+    }
 
 
 def _escape_author(value: Any) -> Author | None:

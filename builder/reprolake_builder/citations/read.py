@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,14 +19,18 @@ from reprolake_builder.yaml_nodes import parse_yaml, plain
 _LARGEST = 1 << 20  # characters of JSON
 _LARGEST_YAML = 1 << 18  # its parser is slow
 _MOST_AUTHORS = 500
-_ALONE = ("title", "description", "version", "doi", "citation")
+_ALONE = ("title", "description", "version", "doi", "published", "citation")
+_MADE_UP = re.compile(
+    r"[A-Za-z0-9-]{1,39}/[\w.-]{1,100}: .*", re.DOTALL
+)  # by Zenodo, for a release on GitHub
 _NOTED = ("title", "license", "doi")
 
 
 def read_citation(tree: SourceTree) -> Citation | None:
-    """Return what the files of a source say, None where there is none of them.
+    """Return what the files of a source and the record that it was found by say, None where nothing does.
 
-    The record that a source was found by has the last word.
+    The record is what is cited: its version, DOI and day of publication go before those of files, as do its title and authors unless
+    nobody wrote them; the files know better under which licence they are and what they are about.
     A folder of the source that was asked for speaks before the source's root. Each value is that of the first file that has
     it; ORCID iDs and affiliations of the same authors, and keywords, come from all.
     """
@@ -45,13 +50,26 @@ def read_citation(tree: SourceTree) -> Citation | None:
                 notes.append(text(error.message))
     notes += _disagreements(said)
     record = record_of(tree.source)
-    if record is not None:
-        said.append((f"record {record.id} of {record.site}", _of_record(record)))
-    return _joined(said, notes) if found or record is not None else None
+    if record is not None and (cited := _cited(record)) != (Citation(), Citation()):
+        found, name = True, f"record {record.id} of {record.site}"
+        said = [(name, cited[0]), *said, (name, cited[1])]
+    return _joined(said, notes) if found else None
 
 
-def _of_record(record: RecordPin) -> Citation:
-    return Citation(title=text(record.title), version=text(record.version), doi=doi(record.doi))
+def _cited(record: RecordPin) -> tuple[Citation, Citation]:
+    """Return what a record says that goes before the words of files, and what comes after them."""
+    told = record.citation or Citation()
+    first = Citation(version=text(record.version), doi=doi(record.doi), published=told.published)
+    last = Citation(
+        description=told.description,
+        license=told.license,
+        license_text=told.license_text,
+        keywords=told.keywords,
+    )
+    words = Citation(title=text(record.title), authors=told.authors)
+    if _MADE_UP.fullmatch(record.title):
+        return first, msgspec.structs.replace(last, title=words.title, authors=words.authors)
+    return msgspec.structs.replace(first, title=words.title, authors=words.authors), last
 
 
 def _parsed(tree: SourceTree, path: str) -> Mapping[str, Any] | None:
@@ -87,7 +105,7 @@ def _joined(said: Sequence[tuple[str, Citation]], notes: Sequence[str]) -> Citat
         license=licence.license,
         license_text=licence.license_text,
         keywords=tuple({word.casefold(): word for word in reversed(keywords)}.values())[::-1],
-        told_by=tuple(path for path, _ in said),
+        told_by=tuple(dict.fromkeys(path for path, _ in said)),
         notes=tuple(notes),
     )
 

@@ -23,6 +23,7 @@ _DOI = re.compile(r'10\.\d{4,9}/[^\s"<>\\]{1,400}')  # what documents take of a 
 _SPDX_PAGE = re.compile(
     r"https?://(?:www\.)?spdx\.org/licenses/([\w.+-]+?)(?:\.html|\.json)?/?", re.IGNORECASE
 )
+_DAY = re.compile(r"(\d{4}(?:-\d\d(?:-\d\d)?)?)(?:[T ].*)?", re.ASCII)
 _OTHER_NAMES = {
     "mit-license": "MIT",
     "mit license": "MIT",
@@ -92,6 +93,12 @@ def doi(value: Any) -> str:
     """Return a DOI without its resolver, "" for what is none."""
     found = parse_doi(_ZENODO.sub("", text(value)))
     return found if _DOI.fullmatch(found) else ""
+
+
+def day(value: Any) -> str:
+    """Return the day, month or year that a date or time begins with, "" for what is none."""
+    found = _DAY.fullmatch(text(value))
+    return found[1] if found else ""
 
 
 def spdx(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Citation: what the files of a source say of its authors, licence and title, for everybody who cites or reuses it."""
+"""Citation: what a source's files and record say of its authors, licence and title, for everybody who cites or reuses it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ DoiName = Annotated[
 ]
 
 
+Day = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:\d{4}(?:-\d{2}(?:-\d{2})?)?)?$(?!\n)",
+        description='a year, a month of it or a day, "" for none',
+    ),
+]
+
+
 class Author(Document, frozen=True, kw_only=True):
     """A person or an organisation; `name` as it is read aloud, given names first."""
 
@@ -33,10 +42,10 @@ class Author(Document, frozen=True, kw_only=True):
 
 
 class Citation(Document, frozen=True, kw_only=True):
-    """What the files named in `told_by` say together, the first of them believed first.
+    """What the files and the record named in `told_by` say together, the first of them believed first.
 
     `license` is an SPDX expression; a licence in other words stands in `license_text` instead. `citation` is what the
-    authors want to be cited, a paper mostly. `notes` tell where files disagree, and which could not be read.
+    authors want to be cited, a paper mostly, and `published` when the release was. `notes` tell where files disagree, and which could not be read.
     """
 
     title: Line = ""
@@ -47,6 +56,7 @@ class Citation(Document, frozen=True, kw_only=True):
     keywords: tuple[Line, ...] = ()
     version: Line = ""
     doi: DoiName = ""
+    published: Day = ""
     citation: Line = ""
     told_by: tuple[Line, ...] = ()
     notes: tuple[Line, ...] = ()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from reprolake_builder.documents.base import CommitId, Document, FolderInside, Moment, Sha256, Size, TreeHash
+from reprolake_builder.documents.citation import Citation
 
 Address = Annotated[
     str,
@@ -41,7 +42,8 @@ class RecordPin(Document, frozen=True, kw_only=True):
     `site` is the archive's host, `id` the record's own, a version's and never a concept's; `asked` the identifier in the link
     when it was another one (a concept, a paper's DOI). `chain` tells in order what was tried and what decided; `differing` are
     paths in which commit and archive differ, the first hundred of `differences`. (Equal all the same are files that git's own
-    attributes leave out of archives or fill in there, and contents that the commit points to in Git LFS.)
+    attributes leave out of archives or fill in there, and contents that the commit points to in Git LFS.) `citation` is what
+    else the record says of what it publishes.
     """
 
     site: str
@@ -56,6 +58,7 @@ class RecordPin(Document, frozen=True, kw_only=True):
     chain: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
     differences: int = 0
+    citation: Citation | None = None
 
     @property
     def words(self) -> str:

@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from reprolake_builder.citations.formats import read_record
+from reprolake_builder.documents.citation import Citation
 from reprolake_builder.process import printable
 
 _LONGEST = 1 << 16  # characters of one field
@@ -65,6 +67,7 @@ class Record:
     code_repository: str
     files: tuple[RecordFile, ...]
     swhid: str
+    citation: Citation
 
     @property
     def name(self) -> str:
@@ -103,6 +106,7 @@ def parse_record(data: bytes, site: str, base: str) -> Record | None:
         or _text(told, "custom_fields", "code:codeRepository"),
         files=_files(told.get("files"), f"{base}/api/records/{id_}"),
         swhid=_text(told, "swh", "swhid"),
+        citation=read_record(metadata),
     )
 
 

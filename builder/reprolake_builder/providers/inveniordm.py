@@ -82,7 +82,9 @@ def _resolve(found: Found, file: str, request: LinkRequest, chain: Chain, tools:
         )
     if (kept := kept_by_heritage(evidence, candidates, tools)) is not None:
         pin = _pin(found, chain, Proof(kept.state))
-        tools.progress.note(f"{record.name}: swh:1:dir:{kept.named.directory} of Software Heritage, {pin.words}")
+        tools.progress.note(
+            f"{record.name}: swh:1:dir:{kept.named.directory} of Software Heritage, {pin.words}"
+        )
         return kept_there(kept.named, subdir, pin, request, tools)
     chain.say("no repository holds what was published: the record's own files are the source")
     return _files(found, file, request, chain, tools)
@@ -131,6 +133,7 @@ def _pin(found: Found, chain: Chain, proof: Proof, tag: TagState = "") -> Record
         chain=chain.lines,
         differing=proof.differing,
         differences=proof.differences,
+        citation=record.citation,
     )
 
 

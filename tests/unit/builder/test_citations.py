@@ -14,7 +14,7 @@ from source_trees import Link, source_tree
 from reprolake_builder.citations.annotations import citation_annotations
 from reprolake_builder.citations.formats import READERS
 from reprolake_builder.citations.read import read_citation
-from reprolake_builder.citations.words import doi, orcid, text
+from reprolake_builder.citations.words import day, doi, orcid, text
 from reprolake_builder.documents.base import decode, encode
 from reprolake_builder.documents.citation import Author, Citation
 from reprolake_builder.documents.source import RecordPin
@@ -109,6 +109,7 @@ def test_a_citation_file(tmp_path):
         keywords=("gamma-ray astronomy", "spectra"),
         version="0.1.8",
         doi="10.5281/zenodo.4055175",
+        published="2023-05-01",
         citation="Spectra of the Crab, 2022, https://doi.org/10.1051/0004-6361/202141000",
         told_by=("CITATION.cff",),
     )
@@ -163,8 +164,8 @@ def test_a_folder_speaks_before_the_root(tmp_path):
     assert (found.title, found.license) == ("Part", "BSD-3-Clause")
 
 
-def test_a_record_has_the_last_word(tmp_path):
-    """What no file says is the record's: title, version and DOI; a record's title beside a file's is no disagreement."""
+def test_a_record_whose_title_was_made_up(tmp_path):
+    """Version and DOI are the record's, the title of a release on GitHub is a file's where one has it; that is no disagreement."""
     record = RecordPin(
         site="zenodo.org", id="7", doi="10.5281/zenodo.7", title="O/R: v1", version="v1", state="archive only"
     )
@@ -172,9 +173,51 @@ def test_a_record_has_the_last_word(tmp_path):
     source = msgspec.structs.replace(tree.source, record=record)
     found = read_citation(dataclasses.replace(tree, source=source))
     assert (found.title, found.version, found.doi, found.notes) == ("Part", "v1", "10.5281/zenodo.7", ())
-    assert found.told_by == ("CITATION.cff", "record 7 of zenodo.org")
+    assert found.told_by == ("record 7 of zenodo.org", "CITATION.cff")
     bare = dataclasses.replace(source_tree(tmp_path / "bare", {"a": ""}), source=source)
     assert read_citation(bare).title == "O/R: v1"
+
+
+def test_a_record_is_what_is_cited(tmp_path):
+    """Its title, authors and day go before those of files, which know the licence, the keywords and whose ORCID iD it is."""
+    record = RecordPin(
+        site="zenodo.org", id="7", doi="10.5281/zenodo.7", title="The Crab", version="2", state="archive only",
+        citation=Citation(
+            authors=(Author(name="Ada Lovelace"), Author(name="Late Comer")), license="CC-BY-4.0", keywords=("sky",),
+            description="What is new", published="2026-01-02",
+        ),
+    )  # fmt: skip
+    tree = source_tree(tmp_path, {"CITATION.cff": CFF}, from_git=True)
+    found = read_citation(
+        dataclasses.replace(tree, source=msgspec.structs.replace(tree.source, record=record))
+    )
+    assert (found.title, found.version, found.doi, found.published) == (
+        "The Crab", "2", "10.5281/zenodo.7", "2026-01-02",
+    )  # fmt: skip
+    assert found.authors == (Author(name="Ada Lovelace", orcid=ADA), Author(name="Late Comer"))
+    assert (found.license, found.description) == ("BSD-3-Clause", "Spectra of the Crab Nebula.")
+    assert found.keywords == ("gamma-ray astronomy", "spectra", "sky")
+    assert found.notes == ()
+
+
+def test_a_pin_that_tells_nothing_is_not_named(tmp_path):
+    """An identifier of Software Heritage proves files and cites nobody."""
+    record = RecordPin(site="archive.example.org", id="swh:1:rev:1", state="equal by SWH directory")
+    tree = source_tree(tmp_path, {"a": ""}, from_git=True)
+    assert (
+        read_citation(dataclasses.replace(tree, source=msgspec.structs.replace(tree.source, record=record)))
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("2024-05-01", "2024-05-01"), ("2024", "2024"), (2024, "2024"), ("2024-05-01T10:00:00Z", "2024-05-01"),
+     ("May 2024", ""), ("2024-5-1", ""), (None, ""), (["2024"], "")],
+)  # fmt: skip
+def test_days(value, told):
+    """A day, a month or a year is taken as it is written; other words are no date."""
+    assert day(value) == told
 
 
 @pytest.mark.parametrize(

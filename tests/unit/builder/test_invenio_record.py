@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from record_server import RECORDS, recorded
 
+from reprolake_builder.documents.citation import Author, Citation
 from reprolake_builder.providers.invenio_record import parse_files, parse_record
 
 ZENODO = "https://zenodo.org"
@@ -58,6 +59,36 @@ def test_the_shape_of_inveniordm():
     assert found.code_repository == "https://github.com/caltechlibrary/ames"
     assert (found.related[0].relation, found.related[0].kind) == ("issupplementto", "software")
     assert [file.key for file in found.files] == ["caltechlibrary/ames-v1.2.0.zip"]
+
+
+def test_whom_a_record_cites():
+    """Authors, licence, keywords and day are read from both shapes; text in markup becomes a line."""
+    found = record("15600127").citation
+    assert found == Citation(
+        authors=(Author(name="Jane Doe"),), description="Release.", published="2025-06-05"
+    )
+    metadata = {
+        "creators": [
+            {
+                "person_or_org": {
+                    "name": "Doe, Jane",
+                    "identifiers": [{"scheme": "orcid", "identifier": "0000-0002-1825-0097"}],
+                },
+                "affiliations": [{"name": "LAPP"}],
+            },
+            {"person_or_org": "nobody"},
+        ],
+        "rights": [{"id": "bsd-3-clause"}],
+        "subjects": [{"subject": "Crab"}, 5],
+        "publication_date": "2025-06",
+    }
+    data = json.dumps({"id": 5, "metadata": metadata}).encode()
+    assert parse_record(data, "zenodo.org", ZENODO).citation == Citation(
+        authors=(Author(name="Jane Doe", orcid="https://orcid.org/0000-0002-1825-0097", affiliation="LAPP"),),
+        license="BSD-3-Clause",
+        keywords=("Crab",),
+        published="2025-06",
+    )
 
 
 def test_the_shape_of_deposits():
