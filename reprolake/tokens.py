@@ -1,7 +1,8 @@
 """Tokens that the environment holds for well-known services: each for the hosts that it was made for, and for no other.
 
 Source: the variables of GitHub's and GitLab's own command lines and of GitLab's CI; GitHub's and GitLab's "Clone with a token";
-Zenodo's "Authentication".
+Zenodo's "Authentication"; figshare's API documentation, "Authentication"; the Dataverse guides, "API Tokens and Authentication",
+with the variables of Dataverse's client for R.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from reprolake_builder.site import Token
+
+_FIGSHARE = ("api.figshare.com", "figshare.com", "ndownloader.figshare.com")
 
 
 def tokens_of(environment: Mapping[str, str], gitlab_hosts: Iterable[str]) -> dict[str, Token]:
@@ -29,4 +32,9 @@ def tokens_of(environment: Mapping[str, str], gitlab_hosts: Iterable[str]) -> di
         found["github.com"] = Token("x-access-token", secret)
     if secret := first("ZENODO_TOKEN"):
         found["zenodo.org"] = Token("", secret)
+    if secret := first("FIGSHARE_TOKEN"):
+        found |= {host: Token("", secret, scheme="token ") for host in _FIGSHARE}
+    server = environment.get("DATAVERSE_SERVER", "").lower().rpartition("://")[2].partition("/")[0]
+    if server and (secret := first("DATAVERSE_KEY")):  # each installation has its own
+        found[server] = Token("", secret, header="X-Dataverse-key", scheme="")
     return found

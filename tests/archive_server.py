@@ -29,11 +29,15 @@ class Reply:
 
 @dataclass
 class ArchiveServer:
-    """Replies by question, like `GET api.example.org/v1/things?id=3`: each is given once, the last of them again and again."""
+    """Replies by question, like `GET api.example.org/v1/things?id=3`: each is given once, the last of them again and again.
+
+    `headers` are those that came with a question the last time.
+    """
 
     address: str = ""
     replies: dict[str, list[Reply]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    headers: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def tell(self, question: str, *answers: object) -> None:
         """Let a question be answered by replies, bytes, or values that are sent as JSON."""
@@ -56,6 +60,7 @@ def _handler(server: ArchiveServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             question = f"{self.command} {self.path[1:]}"
             server.asked.append(question)
+            server.headers[question] = dict(self.headers)
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             replies = server.replies.get(question) or server.replies.get(question.partition("?")[0])
             if not replies:

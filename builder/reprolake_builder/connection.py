@@ -38,8 +38,9 @@ _MOST_HOPS = 10
 _HARMLESS = {"Accept", "Content-Type", "Range", "If-Range"}
 _BUSY = {408, 425, 429, 502, 503, 504}
 _LOGIN_HINT = (
-    "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring; a token for GitHub, GitLab or "
-    "Zenodo in GITHUB_TOKEN, GITLAB_TOKEN or ZENODO_TOKEN (one that is out of date is refused like none)"
+    "a login for that host can stand in ~/.netrc, in the configured address, or in a keyring; a token for GitHub, GitLab, Zenodo "
+    "or Figshare in GITHUB_TOKEN, GITLAB_TOKEN, ZENODO_TOKEN or FIGSHARE_TOKEN, for a Dataverse in DATAVERSE_KEY with "
+    "DATAVERSE_SERVER (one that is out of date is refused like none)"
 )
 
 

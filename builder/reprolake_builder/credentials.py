@@ -10,13 +10,13 @@ import netrc
 import subprocess
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from reprolake_builder.process import run
-from reprolake_builder.site import Site
+from reprolake_builder.site import Site, Token
 
 if TYPE_CHECKING:
     import requests
@@ -26,13 +26,13 @@ _ASKING = 60  # seconds for a keyring that wants to be unlocked
 
 
 @dataclass(frozen=True, slots=True)
-class _Bearer:
-    """Puts a token into a request. Source: RFC 6750, section 2.1."""
+class _Alone:
+    """Puts a token into a request. Source: RFC 6750, section 2.1, for a bearer's."""
 
-    secret: str = field(repr=False)
+    token: Token
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self.secret}"
+        request.headers[self.token.header] = f"{self.token.scheme}{self.token.secret}"
         return request
 
 
@@ -44,7 +44,7 @@ class Credentials:
         self._known: dict[str, Login | None] = {}
         self._asking = threading.Lock()
 
-    def auth(self, url: str, place: str) -> Login | _Bearer | None:
+    def auth(self, url: str, place: str) -> Login | _Alone | None:
         """Return what `requests` is to send: a login for `place`, the address that is asked, or the token of the URL's host.
 
         The two differ behind a gateway, which stands for the host.
@@ -52,7 +52,7 @@ class Credentials:
         token = self._site.token_for(url, place)
         if token is None or self.find(place):
             return self.find(place)
-        return (token.user, token.secret) if token.user else _Bearer(token.secret)
+        return (token.user, token.secret) if token.user else _Alone(token)
 
     def find(self, url: str) -> Login | None:
         """Return user and password for a URL (one in the URL itself comes first), or None."""

@@ -13,10 +13,15 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token for one host. `user` is the name that the host wants to be sent with it; "" where it is sent as a bearer's."""
+    """A token for one host. `user` is the name that the host wants to be sent with it, as with a password.
+
+    Where that is "" the token is sent alone, in the field `header` after the word `scheme`, as a bearer's where nothing else is said.
+    """
 
     user: str
     secret: str = field(repr=False)
+    header: str = "Authorization"
+    scheme: str = "Bearer "
 
 
 @dataclass(frozen=True, slots=True)

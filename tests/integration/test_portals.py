@@ -65,7 +65,10 @@ def test_a_data_set_is_its_files_as_they_were_uploaded(server, tools, said, data
     assert (record.id, record.version, record.doi, record.asked) == (f"{PID} 2.0", "2.0", PID[4:], "")
     assert record.title == "North Carolina Vital Statistics -- Birth/Infant Deaths 1972"
     assert (f"{source.date:%Y-%m-%d}", source.date_is) == ("2015-04-20", "published")
-    assert said.warnings == ["Files that their authors keep closed are left out: secret.txt"]
+    assert said.warnings == [
+        "Files that their authors keep closed are left out: secret.txt "
+        "(with access of yours: DATAVERSE_KEY, and DATAVERSE_SERVER for this host)"
+    ]
     assert fetch(source, tools).paths == (b"data/subdir1/births.csv", b"fit.ipynb")
 
 

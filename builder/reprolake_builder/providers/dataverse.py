@@ -252,11 +252,14 @@ def _dataset_of(link: DataverseLink, file: str, tools: Tools, chain: list[str]) 
 
 
 def _kept(version: Version, server: str, tools: Tools) -> tuple[Offer, ...]:
+    """Return the version's files; those that their authors keep closed are asked for with a token only."""
     closed = [entry.label for entry in version.files if entry.restricted]
-    if closed:
-        tools.progress.warn(
-            f"Files that their authors keep closed are left out: {shortened(', '.join(closed))}"
-        )
+    if not closed or tools.site.token_for(server) is not None:
+        return tuple(_file(entry, server) for entry in version.files)
+    tools.progress.warn(
+        f"Files that their authors keep closed are left out: {shortened(', '.join(closed))} "
+        "(with access of yours: DATAVERSE_KEY, and DATAVERSE_SERVER for this host)"
+    )
     return tuple(_file(entry, server) for entry in version.files if not entry.restricted)
 
 

@@ -1,6 +1,7 @@
 """Figshare's articles: their links, and what the API says of one version.
 
-Source: figshare's API documentation, "View article details", "Public Article Version" and "List article files".
+Source: figshare's API documentation, "View article details", "Public Article Version", "List article files" and, of one's own
+account, "View Article" and "List Article Files".
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from reprolake_builder.tools import Tools
 
 SITE = "figshare.com"
 API = "https://api.figshare.com/v2/articles"
+_OWN = "https://api.figshare.com/v2/account/articles"
 PAGE_SIZE = 1000
 _DOI = re.compile(r"10\.6084/m9\.figshare\.(?:c\.)?(\d{1,18})(?:\.v(\d{1,9}))?", re.IGNORECASE)
 _PATH = re.compile(r"/(?:account/)?articles/(?:[a-z_]+/)?[^/]+/(\d{1,18})(?:/(\d{1,9}))?/?")
@@ -123,11 +125,9 @@ def find_article(link: FigshareLink, request: LinkRequest, tools: Tools) -> Depo
             hint="check the number at the end of the link; a draft that is not published has none",
         )
     named = f"figshare article {article.id}, version {article.version}"
+    place = f"{API}/{article.id}/versions/{article.version}"
     if article.is_confidential or article.is_embargoed:
-        why = shortened(article.embargo_reason or "") or "no reason is given"
-        raise ResolveError(
-            f"{named} is closed: {why}", hint="its authors can give access, or say until when it is"
-        )
+        article, place = _owned(article, named, tools), f"{_OWN}/{article.id}"
     doi = parse_doi(article.doi)
     chain: tuple[str, ...] = ()
     if not link.version:
@@ -141,7 +141,7 @@ def find_article(link: FigshareLink, request: LinkRequest, tools: Tools) -> Depo
         site=SITE,
         id=f"{article.id}.v{article.version}",
         page=f"https://{SITE}/articles/_/{article.id}/{article.version}",
-        files=_kept(_files(article, tools), named, tools),
+        files=_kept(_files(article, place, tools), named, tools),
         date=moment(article.published_date),
         date_is="published",
         doi=doi,
@@ -152,14 +152,24 @@ def find_article(link: FigshareLink, request: LinkRequest, tools: Tools) -> Depo
     )
 
 
-def _files(article: Article, tools: Tools) -> tuple[File, ...]:
-    """Return all files: the article itself tells the first ones only."""
+def _owned(article: Article, named: str, tools: Tools) -> Article:
+    """Return a closed article as those see it whose account it is in. Raises ResolveError when the token's is another."""
+    own = ask(tools, f"{_OWN}/{article.id}", Article) if tools.site.token_for(_OWN) is not None else None
+    if own is not None and (own.id, own.version) == (article.id, article.version):
+        return own
+    why = shortened(article.embargo_reason or "") or "no reason is given"
+    raise ResolveError(
+        f"{named} is closed: {why}",
+        hint="its authors can give access, or say until when it is; from its own account FIGSHARE_TOKEN opens it",
+    )
+
+
+def _files(article: Article, place: str, tools: Tools) -> tuple[File, ...]:
+    """Return all files: the article itself, at `place`, tells the first ones only."""
     found: list[File] = []
-    place = f"{API}/{article.id}/versions/{article.version}/files"
     while len(found) < MOST_ENTRIES:
-        page = ask(
-            tools, f"{place}?page={len(found) // PAGE_SIZE + 1}&page_size={PAGE_SIZE}", tuple[File, ...]
-        )
+        asked = f"{place}/files?page={len(found) // PAGE_SIZE + 1}&page_size={PAGE_SIZE}"
+        page = ask(tools, asked, tuple[File, ...])
         found += page or ()
         if page is None or len(page) < PAGE_SIZE:
             break

@@ -53,13 +53,15 @@ class Walk:
     """A way through the parts of a source.
 
     `ignored` are submodules, and .gitattributes files that put others into Git LFS, that are left as git itself has them;
-    `left` those of them that were met.
+    `left` those of them that were met; `entries` and `size` (bytes) what the parts so far hold together.
     """
 
     tools: Tools
     failure: type[ResolveError | FetchError]
     ignored: tuple[str, ...] = ()
     left: set[str] = field(default_factory=set)
+    entries: int = 0
+    size: int = 0
 
     def parts(self, link: GitLink, commit: str) -> Iterator[Part]:
         """Yield each part, a submodule after the part that has it. Raises `failure` when one cannot be had."""
@@ -112,12 +114,12 @@ class Walk:
         submodules: list[Row] = []
         speaking: list[bytes] = []
         pointers: dict[bytes, Pointer] = {}
-        total = 0
         with cache.git.converse("cat-file", "--batch") as pipes:
             blobs = Blobs(*pipes)
-            for count, row in enumerate(rows(cache.git, facts.tree)):
-                total += row.size
-                check_extent(count, total)
+            for row in rows(cache.git, facts.tree):
+                self.size += row.size
+                check_extent(self.entries, self.size)
+                self.entries += 1
                 if row.mode == SUBMODULE:
                     check_path(row.name)
                     if not self._is_left(place.path + row.name):
@@ -129,7 +131,8 @@ class Walk:
                 small = row.mode in FILES and row.size <= LONGEST and row.name.startswith(tuple(speaking))
                 if small and (pointer := parse_pointer(blobs.content(row))):
                     pointers[row.name] = pointer
-        check_extent(0, total + sum(pointer.size for pointer in pointers.values()))
+        self.size += sum(pointer.size for pointer in pointers.values())
+        check_extent(0, self.size)
         return Part(place.path, cache, facts, tuple(submodules), pointers)
 
     def _inner(self, part: Part, depth: int) -> list[_Place]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -9,7 +12,11 @@ from typing import IO
 from reprolake_builder.git_tree import PIECE, TreeError, shown
 from reprolake_builder.providers.git_command import Git
 
+_PATIENCE = (
+    300  # seconds that git may take to list a tree, all in all: with empty folders it can be busy for ever
+)
 _LISTING = 1 << 16  # bytes
+_LONGEST_LINE = 1 << 16  # bytes: no file system takes such a path
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +33,18 @@ def rows(git: Git, tree: str) -> Iterator[Row]:
     """Yield all that a tree holds, at any depth. Raises TreeError."""
     with git.converse("ls-tree", "-r", "-z", "--long", "--full-tree", tree) as (_, listing):
         rest = b""
-        while piece := listing.read(_LISTING):
+        waited = 0.0
+        while True:
+            asked = time.monotonic()
+            ready = select.select([listing], [], [], max(0.0, _PATIENCE - waited))[0]
+            waited += time.monotonic() - asked
+            if not ready:
+                raise TreeError("it takes too long to list")
+            if not (piece := os.read(listing.fileno(), _LISTING)):
+                break
             *lines, rest = (rest + piece).split(b"\0")
+            if len(rest) > _LONGEST_LINE:
+                raise TreeError(f"the name {shown(rest[:80])}... is too long for a file system")
             for line in lines:
                 head, _, name = line.partition(b"\t")
                 mode, _, object_id, size = head.split()

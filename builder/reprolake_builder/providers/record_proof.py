@@ -26,6 +26,7 @@ from reprolake_builder.git_tree import (
     SUBMODULE,
     TreeError,
     TreeHasher,
+    check_extent,
     folder_hash,
     shown,
 )
@@ -139,6 +140,7 @@ def _archived(git: Git, commit: str) -> _Hashes:
         for member in tar_members(stream, MOST_BYTES):
             path = member.path.rstrip(b"/")
             if member.kind == "folder":
+                check_extent(len(folders), 0)
                 folders.add(path)
             elif member.kind == "link":
                 found.symlink(path, member.target)
@@ -202,6 +204,7 @@ def _committed(git: Git, facts: CommitFacts) -> Files:
         head, _, path = line.partition(b"\t")
         mode, _, object_id = head.split()
         if int(mode, 8) != SUBMODULE:
+            check_extent(len(found), 0)
             found[path] = (FILE if mode == b"100664" else int(mode, 8), object_id.decode())
     return found
 

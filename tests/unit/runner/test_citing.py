@@ -44,8 +44,8 @@ def test_a_choice_of_licences_stays_an_expression(tmp_path):
     """No address stands for two licences; words that are no SPDX expression stay words."""
     graph = crate_of(tmp_path / "a", citation_annotations(Citation(license="MIT OR Apache-2.0")))
     assert graph["#source"]["license"] == "MIT OR Apache-2.0"
-    graph = crate_of(tmp_path / "b", citation_annotations(Citation(license_text="ask me")))
-    assert graph["#source"]["license"] == "ask me"
+    graph = crate_of(tmp_path / "b", citation_annotations(Citation(license_text="ask me", published="2026")))
+    assert (graph["#source"]["license"], graph["#source"]["datePublished"]) == ("ask me", "2026")
 
 
 def test_what_another_version_wrote_is_passed_over(tmp_path):
