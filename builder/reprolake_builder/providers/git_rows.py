@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 from reprolake_builder.git_tree import PIECE, TreeError, shown
 from reprolake_builder.providers.git_command import Git
@@ -29,19 +30,39 @@ class Row:
     size: int
 
 
+class Patient(io.RawIOBase):
+    """What git prints, as long as it does not take too long over it: what the reader takes is not counted.
+
+    Reading raises TreeError.
+    """
+
+    def __init__(self, printed: IO[bytes]) -> None:
+        super().__init__()
+        self._number = printed.fileno()
+        self._waited = 0.0
+
+    def readable(self) -> bool:
+        """Return True: that is what it is for."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill `buffer`, or a part of it, and return how many bytes that were."""
+        view = memoryview(cast("bytearray", buffer))
+        begun = time.monotonic()
+        if not select.select([self._number], [], [], max(0.0, _PATIENCE - self._waited))[0]:
+            raise TreeError("it takes git too long to list it")
+        self._waited += time.monotonic() - begun
+        piece = os.read(self._number, len(view))
+        view[: len(piece)] = piece
+        return len(piece)
+
+
 def rows(git: Git, tree: str) -> Iterator[Row]:
     """Yield all that a tree holds, at any depth. Raises TreeError."""
     with git.converse("ls-tree", "-r", "-z", "--long", "--full-tree", tree) as (_, listing):
         rest = b""
-        waited = 0.0
-        while True:
-            asked = time.monotonic()
-            ready = select.select([listing], [], [], max(0.0, _PATIENCE - waited))[0]
-            waited += time.monotonic() - asked
-            if not ready:
-                raise TreeError("it takes too long to list")
-            if not (piece := os.read(listing.fileno(), _LISTING)):
-                break
+        patient = Patient(listing)
+        while piece := patient.read(_LISTING):
             *lines, rest = (rest + piece).split(b"\0")
             if len(rest) > _LONGEST_LINE:
                 raise TreeError(f"the name {shown(rest[:80])}... is too long for a file system")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from reprolake_builder.git_tree import (
 )
 from reprolake_builder.providers.git_cache import CommitFacts
 from reprolake_builder.providers.git_command import Git
+from reprolake_builder.providers.git_rows import Patient
 from reprolake_builder.providers.record_archive import RecordArchive
 from reprolake_builder.providers.record_commit import Chain, Evidence, Tie
 from reprolake_builder.providers.swhid import Swhid
@@ -135,9 +137,9 @@ def _archived(git: Git, commit: str) -> _Hashes:
     """
     found = _Hashes()
     alone = Git(git.place, {**git.env, **_ALONE})
-    folders = set()
+    folders: set[bytes] = set()
     with alone.converse("archive", "--format=tar", commit) as (_, stream):
-        for member in tar_members(stream, MOST_BYTES):
+        for member in tar_members(io.BufferedReader(Patient(stream)), MOST_BYTES):
             path = member.path.rstrip(b"/")
             if member.kind == "folder":
                 check_extent(len(folders), 0)
@@ -199,7 +201,7 @@ def _committed(git: Git, facts: CommitFacts) -> Files:
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", facts.tree)
     if listed.returncode:
         raise TreeError(f"git cannot list the commit's files: {listed.tail}")
-    found = {}
+    found: Files = {}
     for line in filter(None, listed.stdout.split(b"\0")):
         head, _, path = line.partition(b"\t")
         mode, _, object_id = head.split()
