@@ -34,11 +34,11 @@ from reprolake_runner.driver.protocol import (
     Saved,
     Stop,
 )
-from reprolake_runner.meter import Meter
 from reprolake_runner.printed import Printed
 from reprolake_runner.record import Account, EventLog, Verdict, died
 from reprolake_runner.signals import ending_signals
-from reprolake_runner.watchdog import Guarded, Watchdog, out_of_memory
+from reprolake_runner.watchdog import Guarded, out_of_memory
+from reprolake_runner.watching import Watching
 from reprolake_runner.where import line_of_dump
 
 _CELL_GRACE = 15.0  # beyond the cell's own limit, which the driver sees to
@@ -48,8 +48,6 @@ _KERNEL_GRACE = (
 _DRIVER_GRACE = 20.0  # for a last save of a large notebook
 _TURNS = 64  # pieces read from one pipe before the others have their turn
 _PIECE = 1 << 16
-_LOOK = 0.1  # seconds between two looks at what the run takes
-_LOOK_SHARE = 20  # a look may take a twentieth of the time
 _LAST_WORD = 1.0  # seconds for the kernel to say where it is
 _ABORTED, _NO_MEMORY = 134, "OUT OF MEMORY"  # how the socket library ends a process
 _EVENTS = msgspec.json.Decoder(Event)
@@ -83,22 +81,18 @@ class Watch:
     execution_timeout: float | None
 
 
-class Supervisor:
+class Supervisor(Watching):
     """Brings one run to its end."""
 
     def __init__(self, watch: Watch, account: Account, log: EventLog, step: Step) -> None:
+        super().__init__(watch.kernel, watch.guarded, watch.begun, log)
         self._watch = watch
         self._account = account
-        self._log = log
         self._step = step
-        self._selector = selectors.DefaultSelector()
         self._begun = b""
         self._alive = {"kernel", "driver"}
         self._said = Printed(watch.kernel_pipe.descriptor, watch.kernel_pipe.log)
         self._complaints = Printed(watch.driver_pipe.descriptor, watch.driver_pipe.log)
-        self._watchdog = Watchdog(watch.kernel, watch.guarded)
-        self.meter = Meter(watch.kernel, watch.begun)
-        self._deadlines = {"look": 0.0}
         self.times: dict[str, float] = {}
         if watch.timeout is not None:
             self._deadlines["run"] = time.monotonic() + watch.timeout
@@ -130,16 +124,6 @@ class Supervisor:
             if (usage := self.meter.look()) is not None and usage.refused:
                 self._account.warnings.append("the limit on processes was reached: some could not be started")
 
-    def _turn(self) -> None:
-        now = time.monotonic()
-        nearest = min(self._deadlines.values(), default=None)
-        for key, _ in self._selector.select(None if nearest is None else max(0, nearest - now)):
-            key.data()
-        now = time.monotonic()
-        for name in [name for name, deadline in self._deadlines.items() if deadline <= now]:
-            if self._deadlines.pop(name, None) is not None:
-                self._time_up(name)
-
     def _time_up(self, what: str) -> None:
         match what:
             case "look":
@@ -157,17 +141,8 @@ class Supervisor:
                 self._log.write("driver-killed", reason="it did not end in time")
                 self._watch.driver.kill()
 
-    def _look(self) -> None:
-        """See what the run takes, and end it when that is too much."""
-        begun = time.monotonic()
-        usage = self.meter.look()
-        if self.meter.is_due and (sample := self.meter.sample()) is not None:
-            self._log.write("resources", **msgspec.structs.asdict(sample))
-        verdict = self._watchdog.look(usage)
-        now = time.monotonic()
-        self._deadlines["look"] = now + max(_LOOK, _LOOK_SHARE * (now - begun))
-        if verdict is not None:
-            self._end(verdict.status, verdict.message, locate=verdict.status == "timed-out")
+    def _exceeded(self, verdict: Verdict) -> None:
+        self._end(verdict.status, verdict.message, locate=verdict.status == "timed-out")
 
     def _see_kills(self) -> None:
         """End the run when anything in it was killed for want of memory, also when the cell went on without it."""
@@ -257,11 +232,6 @@ class Supervisor:
         except SandboxError as error:
             printed.read()
             raise SandboxError(f"{error.message}: {printed.last_words}", hint=error.hint) from error
-
-    def _read_printed(self, printed: Printed) -> None:
-        if not printed.read():
-            with contextlib.suppress(KeyError):
-                self._selector.unregister(printed.descriptor)
 
     # ------------------------------------------------------------------ what the driver tells
     def _read_events(self) -> None:

@@ -20,12 +20,16 @@ _IDLE = (
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """What is looked at: `folders` (host paths) that the run writes to, the first one on the disk that is to keep free room."""
+    """What is looked at: `folders` (host paths) that the run writes to, the first one on the disk that is to keep free room.
+
+    `program` is the word for what runs.
+    """
 
     folders: tuple[Path, ...]
     memory_bytes: int | None
     is_memory_watched: bool
     bounds: Bounds
+    program: str = "kernel"
 
 
 class Watchdog:
@@ -36,6 +40,7 @@ class Watchdog:
         self._memory = guarded.memory_bytes
         self._is_watched = guarded.is_memory_watched
         self._bounds = guarded.bounds
+        self._program = guarded.program
         self._folders: Sequence[Path] = guarded.folders
         self._disk = DiskUse(guarded.folders)
         self._since = time.monotonic()
@@ -91,7 +96,8 @@ class Watchdog:
             return None
         stopped = ": everything in it was stopped by a signal" if self._kernel.is_stopped() else ""
         return Verdict(
-            "timed-out", f"the kernel did nothing for {limit:g} s{stopped}; no message, no processor time"
+            "timed-out",
+            f"the {self._program} did nothing for {limit:g} s{stopped}; no message, no processor time",
         )
 
 

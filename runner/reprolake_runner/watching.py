@@ -1,0 +1,70 @@
+"""What all supervisors do: wait for descriptors, deadlines and signals, and look again and again at what a sandbox takes."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import time
+from abc import ABC, abstractmethod
+
+import msgspec
+
+from reprolake_builder.sandboxes.interface import Running
+from reprolake_runner.meter import Meter
+from reprolake_runner.printed import Printed
+from reprolake_runner.record import EventLog, Verdict
+from reprolake_runner.watchdog import Guarded, Watchdog
+
+_LOOK = 0.1  # seconds between two looks at what the run takes
+_LOOK_SHARE = 20  # a look may take a twentieth of the time
+
+
+class Watching(ABC):
+    """Watches one sandbox; `begun` (monotonic seconds) is when the run began.
+
+    What is registered with the selector is called when its descriptor is ready; deadlines are monotonic seconds by name.
+    """
+
+    def __init__(self, running: Running, guarded: Guarded, begun: float, log: EventLog) -> None:
+        self._log = log
+        self._selector = selectors.DefaultSelector()
+        self._watchdog = Watchdog(running, guarded)
+        self.meter = Meter(running, begun)
+        self._deadlines = {"look": 0.0}
+
+    @abstractmethod
+    def _time_up(self, what: str) -> None:
+        """Do what has to be done at the deadline of that name."""
+
+    @abstractmethod
+    def _exceeded(self, verdict: Verdict) -> None:
+        """End the run, which takes too much."""
+
+    def _turn(self) -> None:
+        """Wait until something happens, and see to it."""
+        now = time.monotonic()
+        nearest = min(self._deadlines.values(), default=None)
+        for key, _ in self._selector.select(None if nearest is None else max(0, nearest - now)):
+            key.data()
+        now = time.monotonic()
+        for name in [name for name, deadline in self._deadlines.items() if deadline <= now]:
+            if self._deadlines.pop(name, None) is not None:
+                self._time_up(name)
+
+    def _look(self) -> None:
+        """See what the run takes, and end it when that is too much."""
+        begun = time.monotonic()
+        usage = self.meter.look()
+        if self.meter.is_due and (sample := self.meter.sample()) is not None:
+            self._log.write("resources", **msgspec.structs.asdict(sample))
+        verdict = self._watchdog.look(usage)
+        now = time.monotonic()
+        self._deadlines["look"] = now + max(_LOOK, _LOOK_SHARE * (now - begun))
+        if verdict is not None:
+            self._exceeded(verdict)
+
+    def _read_printed(self, printed: Printed) -> None:
+        """Take what a process printed; listen no more when nothing will follow."""
+        if not printed.read():
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(printed.descriptor)
