@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
 from reprolake_builder.connection import ANYTHING, PIECE, Connection
 from reprolake_builder.documents.base import Document, Moment, Sha256, Size, content_hash
 from reprolake_builder.errors import FetchError
 from reprolake_builder.process import printable
-from reprolake_builder.progress import SILENT, Progress
+from reprolake_builder.progress import SILENT, Progress, Step
 from reprolake_builder.site import Site
 from reprolake_builder.store import Store
 
+T = TypeVar("T")
 _SIDE_BY_SIDE = 8
+_GUESTS = 4  # at once with an archive, which counts what one address asks of it
 _LARGE = 100_000_000  # bytes: whoever waits for so much is told before
 _MOST_BYTES = 1 << 40  # of a file of which nothing is told
 _ARRIVALS = "arrivals"
@@ -140,17 +145,8 @@ class Downloader:
             missing = [item for item, is_here in zip(items.values(), sound, strict=True) if not is_here]
         if not missing:
             return
-        with (
-            progress.step(label, sum(item.size for item in missing)) as step,
-            concurrent.futures.ThreadPoolExecutor(_SIDE_BY_SIDE) as pool,
-        ):
-            jobs = [pool.submit(self.fetch, item, store, step.advance) for item in missing]
-            try:
-                for job in concurrent.futures.as_completed(jobs):
-                    job.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with progress.step(label, sum(item.size for item in missing)) as step:
+            _side_by_side([partial(self.fetch, item, store) for item in missing], step, _SIDE_BY_SIDE)
 
     def fetch(self, item: Wanted, store: Store, advance: Callable[[int], object] | None = None) -> Path:
         """Bring one file into the store and return its host path. Raises FetchError naming every place that was tried."""
@@ -183,8 +179,32 @@ class Downloader:
 
         Raises FetchError when it is not what the offer says, and when there is no room for it.
         """
-        if (known := self.received(offer, store)) is not None:
-            return known
+        known = self.received(offer, store)
+        return known if known is not None else self._receive(offer, store, progress)
+
+    def receive_all(
+        self, offers: Sequence[Offer], store: Store, progress: Progress, label: str
+    ) -> tuple[Arrival, ...]:
+        """Return what each of the offered files is, as `receive` does, in their order; a few come side by side.
+
+        Raises FetchError: the first failure ends the call.
+        """
+        known = {offer: arrival for offer in offers if (arrival := self.received(offer, store)) is not None}
+        missing = [offer for offer in dict.fromkeys(offers) if offer not in known]
+        if len(missing) == 1:
+            known[missing[0]] = self._receive(missing[0], store, progress)
+        elif missing:
+            sizes = [offer.size for offer in missing if offer.size is not None]
+            make_room(sum(sizes), label, store, progress)
+            with progress.step(label, sum(sizes) if len(sizes) == len(missing) else None) as step:
+                work = [partial(self._receive_part, offer, store) for offer in missing]
+                known |= zip(missing, _side_by_side(work, step, _GUESTS), strict=True)
+        return tuple(known[offer] for offer in offers)
+
+    def _receive_part(self, offer: Offer, store: Store, advance: Callable[[int], object]) -> Arrival:
+        return self._receive(offer, store, _Within(advance))
+
+    def _receive(self, offer: Offer, store: Store, progress: Progress) -> Arrival:
         head, pieces = self._connection.opened(offer.url)
         if None not in {offer.size, head.length} and offer.size != head.length:
             raise FetchError(
@@ -205,6 +225,46 @@ class Downloader:
             yield from _local_pieces(Path(unquote(urlsplit(url).path)))
             return
         yield from self._connection.pieces(url, headers)
+
+
+class _Within(Progress):
+    """Reports what is done to a step that is under way already."""
+
+    def __init__(self, tell: Callable[[int], object]) -> None:
+        self._tell = tell
+
+    def advance(self, amount: int = 1) -> None:
+        """Report that `amount` more is done."""
+        self._tell(amount)
+
+    @contextlib.contextmanager
+    def step(self, label: str, total: int | None = None) -> Iterator[Step]:
+        """Yield the step that is under way."""
+        del label, total
+        yield self
+
+
+def _side_by_side(
+    work: Sequence[Callable[[Callable[[int], object]], T]], step: Step, most: int
+) -> tuple[T, ...]:
+    """Return what each piece of work gives, at most so many at a time; what is under way when one fails ends at its next report."""
+    ended = threading.Event()
+
+    def advance(amount: int) -> None:
+        if ended.is_set():
+            raise FetchError("another download failed")
+        step.advance(amount)
+
+    with concurrent.futures.ThreadPoolExecutor(most) as pool:
+        jobs = [pool.submit(one, advance) for one in work]
+        try:
+            for job in concurrent.futures.as_completed(jobs):
+                job.result()
+        except BaseException:
+            ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return tuple(job.result() for job in jobs)
 
 
 def make_room(size: int, what: str, store: Store, progress: Progress) -> None:

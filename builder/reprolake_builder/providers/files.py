@@ -59,18 +59,12 @@ def pin_files(offering: Offering, now: datetime, tools: Tools) -> FilesSource:
         )
     for offer in offering.offers:
         _pinned(offer, "0" * 64, 0)  # what cannot be pinned need not be fetched
-    missing = [
-        offer.size or 0 for offer in offering.offers if tools.downloader.received(offer, tools.store) is None
-    ]
-    if len(missing) > 1:
-        what = f"Fetching {len(missing)} files of {offering.url}"
-        make_room(sum(missing), what, tools.store, tools.progress)
-    files = []
-    dates = []
-    for offer in sorted(offering.offers, key=lambda offer: offer.name):
-        arrived = tools.downloader.receive(offer, tools.store, tools.progress)
-        dates += [arrived.modified] if arrived.modified is not None and arrived.modified <= now else []
-        files.append(_pinned(offer, arrived.sha256, arrived.size))
+    offers = sorted(offering.offers, key=lambda offer: offer.name)
+    arrived = tools.downloader.receive_all(
+        offers, tools.store, tools.progress, f"Fetching {len(offers)} files of {offering.url}"
+    )
+    files = [_pinned(offer, file.sha256, file.size) for offer, file in zip(offers, arrived, strict=True)]
+    dates = [file.modified for file in arrived if file.modified is not None and file.modified <= now]
     try:
         laid_out = _laid_out(tuple(files), tools, offering.subdir)
     except TreeError as error:
