@@ -43,6 +43,10 @@ SHOWN = 100
 _POINTER = re.compile(rb"version https://git-lfs[^\n]*\n(?:[^\n]*\n)*?oid sha256:([0-9a-f]{64})\nsize \d+\n")
 _LARGEST_POINTER = 1024
 _MOST_POINTERS = 2000
+# Whoever moves a tag can write attributes that keep from every comparison what was added since.
+_HIDDEN = (
+    "git's attributes alone explain what differs, and nothing but a tag names the commit: that proves nothing"
+)
 _ALONE = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -89,7 +93,7 @@ def prove(tie: Tie, evidence: Evidence, git: Git) -> Proof:
     if evidence.swhid is not None:
         if (how := equals_heritage(evidence.swhid, tie.facts, git)) is not None:
             chain.say(f"{evidence.swhid.core} is the directory of commit {tie.facts.commit}{how}")
-            return Proof("equal by SWH directory")
+            return _as_archived(tie, git, chain) if how else Proof("equal by SWH directory")
         chain.say(f"{evidence.swhid.core} is not computed from the tree of commit {tie.facts.commit}")
     if evidence.archive is None:
         chain.say("the record has no archive to compare the commit with")
@@ -101,7 +105,7 @@ def prove(tie: Tie, evidence: Evidence, git: Git) -> Proof:
         )
         return Proof(weak)
     try:
-        return _compare(evidence.archive, tie.facts, git, chain)
+        return _compare(evidence.archive, tie, git, chain)
     except AnswerError as error:
         if error.transient:
             raise
@@ -161,17 +165,33 @@ def _parents(paths: Iterable[bytes]) -> set[bytes]:
     return found
 
 
-def _compare(archive: RecordArchive, facts: CommitFacts, git: Git, chain: Chain) -> Proof:
+def _as_archived(tie: Tie, git: Git, chain: Chain) -> Proof:
+    """Return what is known of a commit of which Software Heritage has what git archives."""
+    try:
+        differing = _differing(_archived(git, tie.facts.commit).files, _committed(git, tie.facts))
+    except TreeError as error:
+        chain.say(f"the commit cannot be compared with what git archives of it: {error}")
+        return Proof("commit named by archive" if tie.named else "tag only")
+    names = tuple(shown(path) for path in sorted(differing)[:SHOWN])
+    if differing and not tie.named:
+        chain.say(_HIDDEN)
+        return Proof("nearly equal to archive", names, len(differing))
+    return Proof("equal by SWH directory", names, len(differing))
+
+
+def _compare(archive: RecordArchive, tie: Tie, git: Git, chain: Chain) -> Proof:
     """Return what the archive's files say of the commit. Raises FetchError, and TreeError for archives that hold no tree."""
-    taken = _Hashes()
+    facts, taken = tie.facts, _Hashes()
     told = unpack(archive.fetched(), archive.file.key, taken)
     published, committed = taken.files, _committed(git, facts)
     differing = _differing(published, committed)
     modes = {path for path in differing if _is_mode_only(published.get(path), committed.get(path))}
     explained = set(modes)
+    hidden: set[bytes] = set()
     if differing - explained:
         archived = _archived(git, facts.commit).files
-        explained |= {path for path in differing if published.get(path) == archived.get(path)}
+        hidden = {path for path in differing - modes if published.get(path) == archived.get(path)}
+        explained |= hidden
         explained |= _in_lfs(differing - explained, taken, committed, git)
     left = sorted(differing - explained)
     key, total = archive.file.key, max(len(published | committed), 1)
@@ -191,6 +211,9 @@ def _compare(archive: RecordArchive, facts: CommitFacts, git: Git, chain: Chain)
     names = tuple(shown(path) for path in sorted(differing)[:SHOWN])
     if left:
         chain.say(f"{key} equals commit {facts.commit} but for {len(left)} of {total} files")
+        return Proof("nearly equal to archive", names, len(differing))
+    if hidden and not tie.named:
+        chain.say(_HIDDEN)
         return Proof("nearly equal to archive", names, len(differing))
     chain.say(f"{key} equals commit {facts.commit}: {total} files compared")
     return Proof("equal to archive", names, len(differing))
