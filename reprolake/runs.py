@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from reprolake_runner.documents.run import Parameter, RunSpec
 from reprolake_runner.errors import BasketError
 from reprolake_runner.execute import RunPlan, execute
 from reprolake_runner.imports import repository_modules, undeclared_imports
-from reprolake_runner.notebook import Notebook, read_notebook
-from reprolake_runner.stage_in import StagedInputs, stage_in
+from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
+from reprolake_runner.stage_in import StagedInputs, stage_in, stage_parameters
 from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
 from reprolake_runner.staged import StagedResult, new_run_id
+from reprolake_runner.supervise import Told
 
 _BASKET_LIMIT = 16 << 20  # bytes
 
@@ -36,6 +37,8 @@ class RunRequest:
     """What the user asked for beside the link. `basket` and `stage` are host paths.
 
     `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
+    `injects` says whether the paths of the notebook and of the executed one are parameters. `kernel`, `language` and `cwd` are
+    the RunSpec's; `told` is given what cells print.
     """
 
     notebook: str
@@ -46,15 +49,23 @@ class RunRequest:
     limits: Mapping[str, str]
     allow_weaker: bool = False
     strict_shell: bool = False
+    injects: tuple[bool, bool] = (False, False)
+    kernel: str = ""
+    language: str = ""
+    cwd: str = ""
+    start_timeout: float = 60
+    report_mode: bool = False
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A notebook and what it will be given."""
+    """A notebook, what it will be given, and its working folder relative to the repository's root ("": its own)."""
 
     notebook: Notebook
     binding: Binding
     undeclared: tuple[str, ...]
+    cwd: str
 
 
 class PlannedInput(Document, frozen=True, kw_only=True):
@@ -102,15 +113,22 @@ class RunResult(Document, frozen=True, kw_only=True):
 
 def prepare(request: RunRequest, obtained: Obtained, session: Session) -> Prepared:
     """Return the notebook with its parameters bound. Raises NotebookError and BasketError."""
-    subdir = obtained.lock.source.subdir
-    path = f"{subdir}/{request.notebook}" if subdir else request.notebook
-    notebook = read_notebook(obtained.tree.folder, path)
+    path = _within(obtained, request.notebook)
+    notebook = read_notebook(obtained.tree.folder, path, request.kernel, request.language)
+    cwd = _within(obtained, request.cwd) if request.cwd else ""
+    check_cwd(obtained.tree.folder, cwd)
     basket = _basket(request.basket) if request.basket is not None else None
-    binding = bind(notebook, basket, request.values)
+    inject_input, inject_output = request.injects
+    values = replace(
+        request.values,
+        input_path=path if inject_input else "",
+        output_path=path.rpartition("/")[2] if inject_output else "",
+    )
+    binding = bind(notebook, basket, values)
     provided = provided_modules(obtained.lock, session.tools.store)
     provided |= repository_modules(obtained.tree.folder, path)
     missing = tuple(item.module for item in undeclared_imports(notebook, provided))
-    return Prepared(notebook, binding, missing)
+    return Prepared(notebook, binding, missing, cwd)
 
 
 def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
@@ -181,6 +199,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
             limits=limits.limits,
             bounds=with_room(limits.bounds, scratch, request.stage),
             progress=tools.progress,
+            told=request.told,
         )
         execution = execute(image, tools.store, plan)
         outcome = Outcome(
@@ -199,7 +218,14 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
 
 def _stage_in(prepared: Prepared, folder: Path, session: Session) -> StagedInputs:
     binding = prepared.binding
-    return stage_in(binding.basket, binding.needed, folder, session.tools.progress)
+    staged = stage_in(binding.basket, binding.needed, folder, session.tools.progress)
+    return stage_parameters(staged, binding.parameters)
+
+
+def _within(obtained: Obtained, path: str) -> str:
+    """Return a path relative to the repository's root, given relative to the folder that environment and notebooks are in."""
+    subdir = obtained.lock.source.subdir
+    return f"{subdir}/{path}" if subdir else path
 
 
 def _spec(
@@ -213,7 +239,12 @@ def _spec(
         inputs=staged.inputs,
         timeout=limits.timeout,
         execution_timeout=limits.execution_timeout,
+        start_timeout=request.start_timeout,
+        kernel=request.kernel,
+        language=request.language,
+        cwd=prepared.cwd,
         strict_shell=request.strict_shell,
+        report_mode=request.report_mode,
     )
 
 

@@ -40,6 +40,10 @@ class Terminal(Progress):
         self._tty = sys.stderr.isatty()
         self._said: set[str] = set()
 
+    def draw_no_bars(self) -> None:
+        """Show a line for each step from now on, as where no terminal is."""
+        self._tty = False
+
     @contextmanager
     def step(self, label: str, total: int | None = None) -> Iterator[Step]:
         """Show a bar on a terminal, a line elsewhere."""

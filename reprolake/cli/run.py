@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
+from reprolake.cli.papermill_options import outputs_told, papermill_options
 from reprolake.cli.run_options import chosen_notebook, run_options, run_request
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 @click.command(name="run")
 @link_options
 @run_options
+@papermill_options
 @lock_options
 @output_options
 @with_session
@@ -43,7 +45,10 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))
     obtained = obtain_lock(asked, session, pinned=pinned.source)
     session.tools.progress.note(f"environment: {obtained.origin}")
-    staged = run_notebook(request, obtained, session)
+    with outputs_told(rest, session) as taker:
+        staged = run_notebook(
+            replace(request, told=taker, report_mode=rest["report_mode"]), obtained, session
+        )
     record = staged.record
     result = RunResult(
         run=record.id,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import keyword
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from reprolake.cli.common import as_usage_error, stacked
 if TYPE_CHECKING:
     from reprolake.runs import RunRequest
 
+_NAME = re.compile(r"[\w.]+")  # more is known once the notebook's language is
 _FILE = click.Path(path_type=Path)
 
 
@@ -57,7 +58,7 @@ def _check_names(
     ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, str], ...]
 ) -> tuple[tuple[str, str], ...]:
     for name, text in value:
-        if not name.isidentifier() or keyword.iskeyword(name):
+        if not _NAME.fullmatch(name):
             option = param.opts[0]
             right = " ".join(name.split("=", 1)) if "=" in name else f"bins {text}"
             raise click.BadParameter(
@@ -84,6 +85,7 @@ run_options = stacked(
     click.option(
         "-p",
         "--parameter",
+        "--parameters",
         "values",
         nargs=2,
         metavar="NAME VALUE",
@@ -94,6 +96,7 @@ run_options = stacked(
     click.option(
         "-r",
         "--raw",
+        "--parameters_raw",
         nargs=2,
         metavar="NAME TEXT",
         multiple=True,
@@ -103,13 +106,57 @@ run_options = stacked(
     click.option(
         "-f",
         "--parameter-file",
+        "--parameters_file",
         "files",
         metavar="FILE",
         multiple=True,
         type=_FILE,
         help="Set the parameters of a YAML or JSON file.",
     ),
-    click.option("-y", "--yaml", metavar="YAML", multiple=True, help="Set the parameters of a YAML text."),
+    click.option(
+        "-y",
+        "--yaml",
+        "--parameters_yaml",
+        metavar="YAML",
+        multiple=True,
+        help="Set the parameters of a YAML text.",
+    ),
+    click.option(
+        "-b",
+        "--base64",
+        "--parameters_base64",
+        metavar="TEXT",
+        multiple=True,
+        help="Set the parameters of a YAML text in base64.",
+    ),
+    click.option(
+        "--inject-input-path", is_flag=True, help="Set PAPERMILL_INPUT_PATH to the notebook's path."
+    ),
+    click.option(
+        "--inject-output-path",
+        is_flag=True,
+        help="Set PAPERMILL_OUTPUT_PATH to the executed notebook's name.",
+    ),
+    click.option("--inject-paths", is_flag=True, help="Set both."),
+    click.option("-k", "--kernel", metavar="NAME", default="", help="Run it by this kernel of the image."),
+    click.option(
+        "-l", "--language", metavar="NAME", default="", help="Take it for a notebook in this language."
+    ),
+    click.option(
+        "--cwd",
+        metavar="DIR",
+        default="",
+        help="Run it in this folder of the repository. [the notebook's own]",
+    ),
+    click.option(
+        "--start-timeout",
+        "--start_timeout",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60,
+        show_default=True,
+        help="How long the kernel may take to answer.",
+    ),
     click.option(
         "--stage",
         metavar="DIR",
@@ -173,11 +220,28 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         raw=rest.pop("raw"),
         files=files,
         yaml=rest.pop("yaml"),
+        base64=rest.pop("base64"),
         maps=rest.pop("maps"),
     )
-    names = ("notebook", "basket", "stage", "allow_weaker", "strict_shell")
+    both = rest.pop("inject_paths")
+    injects = (rest.pop("inject_input_path") or both, rest.pop("inject_output_path") or both)
+    names = (
+        "notebook",
+        "basket",
+        "stage",
+        "allow_weaker",
+        "strict_shell",
+        "kernel",
+        "language",
+        "cwd",
+        "start_timeout",
+    )
     asked = {limit.setting: rest.pop(limit.setting) for limit in LIMITS if limit.flag}
     limits = {name: amount for name, amount in asked.items() if amount is not None}
     return RunRequest(
-        values=values, lifetime=lifetime, limits=limits, **{name: rest.pop(name) for name in names}
+        values=values,
+        lifetime=lifetime,
+        limits=limits,
+        injects=injects,
+        **{name: rest.pop(name) for name in names},
     )

@@ -1,12 +1,12 @@
 """Notebook + Basket + options → ParameterSet: strict and pure, the same whenever the same is given.
 
-Later wins: `-f` files, `-y` texts, `-p`, `-r`; a parameter is either mapped or given, never both.
+Later wins, as in papermill: paths, `-b`, `-f` files, `-y` texts, `-p`, `-r`; a parameter is either mapped or given, never both.
 """
 
 from __future__ import annotations
 
+import base64
 import difflib
-import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,10 +16,13 @@ from reprolake_runner.documents.basket import Basket, BasketItem
 from reprolake_runner.documents.run import Parameter, ParameterSet, cell_name
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.imports import assigned_in
+from reprolake_runner.languages import language_of
 from reprolake_runner.mapping import Mapped, map_items
 from reprolake_runner.notebook import HOW_TO_TAG, Notebook
 from reprolake_runner.placement import place
 from reprolake_runner.typing_values import fitted, from_text, yaml_values
+
+INPUT_PATH, OUTPUT_PATH = "PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,17 @@ class BindOptions:
     """What the user gave for the parameters, as typed.
 
     `values` (-p) and `raw` (-r) are pairs of name and text; `files` (-f) pairs of a name for messages and the file's
-    content; `yaml` (-y) texts; `maps` (--map) texts like "irf=*irf*".
+    content; `yaml` (-y) texts; `base64` (-b) such texts in base64; `maps` (--map) texts like "irf=*irf*". `input_path` and
+    `output_path` (--inject-paths) are given under papermill's names, "" for not at all.
     """
 
     values: tuple[tuple[str, str], ...] = ()
     raw: tuple[tuple[str, str], ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
     yaml: tuple[str, ...] = ()
+    base64: tuple[str, ...] = ()
+    input_path: str = ""
+    output_path: str = ""
     maps: tuple[str, ...] = ()
 
 
@@ -109,9 +116,15 @@ def _given(
     notebook: Notebook, declared: Mapping[str, DeclaredParameter], options: BindOptions
 ) -> dict[str, Parameter]:
     """Return the parameters given by value; what comes later wins."""
-    found: dict[str, Parameter] = {}
+    paths = {INPUT_PATH: options.input_path, OUTPUT_PATH: options.output_path}
+    found = {
+        name: Parameter(name=name, value=value, origin="--inject-paths")
+        for name, value in paths.items()
+        if value
+    }
     # The record names files without their folders: those are this host's business.
-    texts = [(f"-f {name}", f"-f {name.rpartition('/')[2]}", data) for name, data in options.files]
+    texts = [("-b", "-b", _decoded(text)) for text in options.base64]
+    texts += [(f"-f {name}", f"-f {name.rpartition('/')[2]}", data) for name, data in options.files]
     texts += [("-y", "-y", text.encode()) for text in options.yaml]
     for where, origin, data in texts:
         for name, value in yaml_values(data, where).items():
@@ -126,16 +139,27 @@ def _given(
     return found
 
 
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise NotebookError(f"-b: no base64 text: {error}") from error
+
+
 def _known(
     notebook: Notebook, declared: Mapping[str, DeclaredParameter], name: str, origin: str
 ) -> DeclaredParameter:
-    """Return what the notebook declares under that name; without a parameters cell any identifier will do."""
+    """Return what the notebook declares under that name; any name of its language will do where we do not know of them."""
     if name in declared:
         return declared[name]
     shown = printable(name)
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise NotebookError(f"{origin}: {shown!r} is no name of a Python variable")
-    if notebook.parameters_cell is None:
+    language = language_of(notebook.language)
+    if language is not None:
+        try:
+            language.check_name(name)
+        except NotebookError as error:
+            raise NotebookError(f"{origin}: {error.message}", hint=error.hint) from error
+    if notebook.parameters_cell is None or notebook.language != "python":
         return DeclaredParameter(name=name, kind="", line=0)
     near = difflib.get_close_matches(name, declared, 1)
     there = ", ".join(declared) or "none"
@@ -148,12 +172,13 @@ def _known(
 
 def _notices(notebook: Notebook, found: Mapping[str, Parameter]) -> tuple[str, ...]:
     """Return what the user should know about parameters of a notebook that declares none."""
-    if notebook.parameters_cell is not None or not found:
+    names = found.keys() - {INPUT_PATH, OUTPUT_PATH}  # which no notebook declares
+    if notebook.parameters_cell is not None or not names:
         return ()
     notices = [
-        f"{notebook.path} has no cell tagged parameters: {', '.join(sorted(found))} will be set in a new first cell; {HOW_TO_TAG}"
+        f"{notebook.path} has no cell tagged parameters: {', '.join(sorted(names))} will be set in a new first cell; {HOW_TO_TAG}"
     ]
-    for name, cell in assigned_in(notebook, found).items():
+    for name, cell in assigned_in(notebook, names).items():
         notices.append(
             f"{cell_name(cell)} of {notebook.path} assigns {name} itself, so the value given for it has no effect there; "
             'tag that cell "parameters"'

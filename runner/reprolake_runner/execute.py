@@ -32,10 +32,12 @@ from reprolake_runner.bounds import Bounds, held_limits
 from reprolake_runner.documents.run import Resources, RunRecord, RunSpec
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.kernelspec import choose
-from reprolake_runner.notebook import Notebook, read_notebook
+from reprolake_runner.languages import language_of
+from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
+from reprolake_runner.placement import PARAMETERS_VARIABLE
 from reprolake_runner.processes import RunFolder, Start, start
 from reprolake_runner.record import Account, EventLog, Verdict
-from reprolake_runner.supervise import Supervisor
+from reprolake_runner.supervise import Supervisor, Told
 
 _PACKAGES = ("reprolake", "nbclient", "nbformat", "jupyter-client", "pyzmq")
 
@@ -46,6 +48,7 @@ class RunPlan:
 
     `folder` is an empty host folder that only the caller can enter; everything the run leaves lies below it. `inputs`
     (host folder) appears read-only at /data. `env` is added to the image's environment. `id` names the run.
+    `told` is given what cells print, as it comes.
     """
 
     spec: RunSpec
@@ -56,6 +59,7 @@ class RunPlan:
     limits: Limits = field(default_factory=Limits)
     bounds: Bounds = field(default_factory=Bounds)
     progress: Progress = SILENT
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,8 @@ def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None =
     sandbox = sandbox or Bubblewrap()
     trees = _trees(image, store)
     repository = _repository(image, trees)
-    notebook = read_notebook(repository, plan.spec.notebook)
+    notebook = read_notebook(repository, plan.spec.notebook, plan.spec.kernel, plan.spec.language)
+    check_cwd(repository, plan.spec.cwd)
     if notebook.sha256 != plan.spec.notebook_sha256:
         raise NotebookError(
             f"{plan.spec.notebook} in the image has the SHA-256 {notebook.sha256}, the run was made for another",
@@ -106,7 +111,7 @@ def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None =
     limits = _with_disk(plan.limits, plan.bounds)
     times = {"timeout": plan.spec.timeout, "execution_timeout": plan.spec.execution_timeout}
     held = held_limits(limits, plan.bounds, times, sandbox)
-    kernel = choose(trees, notebook.kernel, notebook.language)
+    kernel = choose(trees, notebook.kernel, "" if plan.spec.kernel else notebook.language)
     if kernel.name != notebook.kernel.lower():
         plan.progress.note(
             f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
@@ -121,7 +126,12 @@ def execute(image: Image, store: Store, plan: RunPlan, sandbox: Sandbox | None =
         inputs=plan.inputs,
         limits=limits,
         bounds=plan.bounds,
+        told=plan.told,
     )
+    if plan.spec.parameters.parameters and language_of(plan.spec.language or kernel.language) is None:
+        plan.progress.warn(
+            f"parameters are not set in a notebook in {kernel.language}: it has to read the JSON file that {PARAMETERS_VARIABLE} names"
+        )
     given.run.make()
     events = EventLog(given.run.events)
     try:

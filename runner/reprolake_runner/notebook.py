@@ -21,6 +21,7 @@ import msgspec
 from reprolake_builder.process import printable
 from reprolake_runner.declared import DeclaredParameter, declared_parameters
 from reprolake_runner.errors import NotebookError
+from reprolake_runner.languages import LANGUAGES, language_of
 
 MAX_BYTES = 64 << 20
 TAG = "parameters"
@@ -31,7 +32,7 @@ HOW_TO_TAG = (
 _MAX_LISTED = 20
 _MAX_VISITED = 20_000
 _KERNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
-_PYTHON = {"python", "python3", "ipython", "ipython3"}
+_LANGUAGE = re.compile(r"[\w.+# -]{1,100}")
 
 
 class _Cell(msgspec.Struct):
@@ -80,7 +81,7 @@ class Notebook:
 
     `path` is relative to the repository's root; `sha256` that of the file; `kernel` and `language` as it declares them,
     "python3" and "python" when it does not; `cells` their number. `parameters_cell` is the index of the cell tagged
-    `parameters`, None when there is none.
+    `parameters`, None when there is none; what it declares is known of Python notebooks only.
     """
 
     path: str
@@ -93,9 +94,10 @@ class Notebook:
     parameters: tuple[DeclaredParameter, ...]
 
 
-def read_notebook(repository: Path, path: str) -> Notebook:
+def read_notebook(repository: Path, path: str, kernel: str = "", language: str = "") -> Notebook:
     """Return the notebook at `path` below `repository` (host folder that nobody writes to meanwhile).
 
+    `kernel` and `language` stand in for what it says itself.
     Raises NotebookError when it is missing, leads out of the repository, or is no notebook that can be run.
     """
     data = notebook_bytes(repository, path)
@@ -116,7 +118,7 @@ def read_notebook(repository: Path, path: str) -> Notebook:
     tagged = next(
         (n for n, cell in enumerate(file.cells) if cell.cell_type == "code" and TAG in cell.tags), None
     )
-    kernel, language = _kernel(file.metadata, shown)
+    kernel, language = _kernel(file.metadata, shown, kernel, language)
     return Notebook(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -125,23 +127,32 @@ def read_notebook(repository: Path, path: str) -> Notebook:
         cells=len(file.cells),
         code=tuple(CodeCell(n, cell.text) for n, cell in enumerate(file.cells) if cell.cell_type == "code"),
         parameters_cell=tagged,
-        parameters=() if tagged is None else declared_parameters(file.cells[tagged].text, shown, tagged),
+        parameters=declared_parameters(file.cells[tagged].text, shown, tagged)
+        if tagged is not None and language == "python"
+        else (),
     )
 
 
-def _kernel(metadata: _Metadata, shown: str) -> tuple[str, str]:
-    kernel = metadata.kernelspec.get("name", "python3")
-    language = metadata.language_info.get("name") or metadata.kernelspec.get("language") or "python"
+def _kernel(metadata: _Metadata, shown: str, kernel: Any, language: Any) -> tuple[str, str]:
+    kernel = kernel or metadata.kernelspec.get("name", "python3")
+    stated = metadata.language_info.get("name") or metadata.kernelspec.get("language")
+    language = language or stated or "python"
     if not isinstance(kernel, str) or not _KERNEL_NAME.fullmatch(kernel) or kernel.strip(".") == "":
         raise NotebookError(
             printable(f"{shown} names the kernel {str(kernel)[:80]!r}, which is no name of a kernel"),
             hint="choose a kernel in Jupyter and save the notebook",
         )
-    if not isinstance(language, str) or language.lower() not in _PYTHON:
+    if not isinstance(language, str) or not _LANGUAGE.fullmatch(language):
         raise NotebookError(
-            printable(f"{shown} is written in {str(language)[:80]!r}; this version runs Python notebooks")
+            printable(f"{shown} is written in {str(language)[:80]!r}, which is no name of a language"),
+            hint="choose a kernel in Jupyter and save the notebook",
         )
-    return kernel, "python"
+    return kernel, _folded(language)
+
+
+def _folded(language: str) -> str:
+    """Return one name for what is one language."""
+    return "python" if language_of(language) is LANGUAGES["python"] else language
 
 
 def notebook_bytes(repository: Path, path: str) -> bytes:
@@ -175,6 +186,19 @@ def notebook_bytes(repository: Path, path: str) -> bytes:
         ) from error
     except OSError as error:
         raise NotebookError(f"{shown} cannot be read: {error.strerror}") from error
+
+
+def check_cwd(repository: Path, path: str) -> None:
+    """Raise NotebookError unless `path` is a folder of the repository itself, relative to its root."""
+    root = os.path.realpath(repository)
+    real = os.path.realpath(os.path.join(root, path)) if "\0" not in path else ""
+    if path.startswith("/") or ".." in path.split("/") or not os.path.isdir(real):
+        raise NotebookError(
+            printable(f"{path!r} is no folder of the repository"),
+            hint="the working folder is one of the repository, relative to its root, like analysis/data",
+        )
+    if os.path.commonpath([root, real]) != root:
+        raise NotebookError(printable(f"{path} is a link that leads out of the repository"))
 
 
 def _instead(repository: Path, path: str) -> str:

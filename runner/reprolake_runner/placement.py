@@ -15,6 +15,8 @@ DATA = "/data"
 INPUTS = "/data/in"
 BASKET_FILE = "/data/basket.json"
 BASKET_VARIABLE = "REPROLAKE_BASKET"
+PARAMETERS_FILE = "/data/parameters.json"
+PARAMETERS_VARIABLE = "REPROLAKE_PARAMETERS"
 
 _LONGEST = 120  # bytes: leaves room for a suffix below the 255 of common file systems
 _RESERVED = '/\\<>:"|?*'

@@ -25,7 +25,7 @@ from reprolake_runner.errors import NotebookError
 from reprolake_runner.kernelspec import Kernel, command
 from reprolake_runner.notebook import notebook_bytes
 from reprolake_runner.placement import DATA
-from reprolake_runner.supervise import Pipe, Watch
+from reprolake_runner.supervise import Pipe, Told, Watch
 from reprolake_runner.watchdog import Guarded
 
 OUTPUT = "/out"
@@ -91,7 +91,10 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the processes start from: `trees` and `repository` are host folders of the store, `env` is added to the kernel's."""
+    """What the processes start from: `trees` and `repository` are host folders of the store, `env` is added to the kernel's.
+
+    `told` is given what cells print, as it comes.
+    """
 
     spec: RunSpec
     run: RunFolder
@@ -102,6 +105,7 @@ class Start:
     inputs: Path | None
     limits: Limits
     bounds: Bounds = field(default_factory=Bounds)
+    told: Told | None = None
 
     @property
     def view(self) -> CopyOnWrite:
@@ -142,6 +146,7 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
         tells_lines=given.kernel.language.lower() == "python",
         timeout=given.spec.timeout,
         execution_timeout=given.spec.execution_timeout,
+        told=given.told,
     )
 
 
@@ -158,7 +163,7 @@ def _guarded(given: Start, sandbox: Sandbox) -> Guarded:
 
 def kernel_spec(given: Start) -> SandboxSpec:
     """Return the kernel's sandbox: the image, the repository as a copy-on-write view, inputs to read and a folder to write."""
-    folder = f"{REPOSITORY}/{given.spec.notebook}".rpartition("/")[0]
+    folder = f"{REPOSITORY}/{given.spec.cwd or given.spec.notebook.rpartition('/')[0]}".rstrip("/")
     started = command(given.kernel, f"{_SOCKETS}/{_CONNECTION}", folder)
     binds = [Bind(given.run.sockets, _SOCKETS, writable=True), Bind(given.run.output, OUTPUT, writable=True)]
     if given.inputs is not None:
@@ -184,9 +189,12 @@ def _driver_plan(given: Start, key: str) -> DriverPlan:
         notebook=f"{FOLDER}/notebook.ipynb",
         executed=f"{FOLDER}/{given.run.executed.name}",
         parameters=given.spec.parameters.parameters,
-        language=given.kernel.language,
+        language=given.spec.language or given.kernel.language,
+        start_timeout=given.spec.start_timeout,
         execution_timeout=given.spec.execution_timeout,
         strict_shell=given.spec.strict_shell,
+        report_mode=given.spec.report_mode,
+        tells_outputs=given.told is not None,
         limits=given.bounds.messages,
     )
 

@@ -2,6 +2,7 @@
 
     in/<name>      the items' files, verified while they are copied
     basket.json    the basket as the notebook may see it: sandbox paths, no host paths, no credentials
+    parameters.json  the parameters as one object
 
 The files are copies: a link to the user's own file would let a mistake of ours reach it.
 """
@@ -12,7 +13,7 @@ import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,9 +24,16 @@ from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress, Step
 from reprolake_runner.basket_item import did
 from reprolake_runner.documents.basket import Basket, BasketItem
-from reprolake_runner.documents.run import StagedInput
+from reprolake_runner.documents.run import ParameterSet, StagedInput
 from reprolake_runner.errors import StageInError
-from reprolake_runner.placement import BASKET_FILE, BASKET_VARIABLE, DATA, INPUTS
+from reprolake_runner.placement import (
+    BASKET_FILE,
+    BASKET_VARIABLE,
+    DATA,
+    INPUTS,
+    PARAMETERS_FILE,
+    PARAMETERS_VARIABLE,
+)
 from reprolake_runner.transports import TRANSPORTS
 from reprolake_runner.transports.interface import Transport
 
@@ -79,6 +87,20 @@ def stage_in(basket: Basket, needed: frozenset[str], folder: Path, progress: Pro
             )
         )
     return StagedInputs(folder, tuple(staged), normalised, {BASKET_VARIABLE: BASKET_FILE})
+
+
+def stage_parameters(staged: StagedInputs, parameters: ParameterSet) -> StagedInputs:
+    """Return the inputs with the parameters beside them as one JSON object, for languages that we do not write.
+
+    Raises StageInError.
+    """
+    place = staged.folder / PARAMETERS_FILE.rpartition("/")[2]
+    try:
+        place.write_bytes(msgspec.json.format(msgspec.json.encode(parameters.values), indent=2) + b"\n")
+        place.chmod(0o644)
+    except OSError as error:
+        raise StageInError(f"the parameters could not be written to {place}: {error.strerror}") from error
+    return replace(staged, env={**staged.env, PARAMETERS_VARIABLE: PARAMETERS_FILE})
 
 
 def _transport(item: BasketItem) -> Transport | None:

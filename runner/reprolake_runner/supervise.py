@@ -9,6 +9,7 @@ import select
 import selectors
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from reprolake_runner.driver.protocol import (
     KernelEnded,
     KernelReady,
     Notice,
+    Said,
     Saved,
     Stop,
 )
@@ -53,6 +55,9 @@ _ABORTED, _NO_MEMORY = 134, "OUT OF MEMORY"  # how the socket library ends a pro
 _EVENTS = msgspec.json.Decoder(Event)
 
 
+Told = Callable[[Said], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Pipe:
     """The reading end of what a process prints, and the file (host path) in which at most so much of it is kept."""
@@ -65,7 +70,7 @@ class Pipe:
 class Watch:
     """Two running sandboxes and the descriptors of their pipes; times in seconds, None is unlimited.
 
-    `begun` (monotonic seconds) is when the run began. `tells_lines` says that the kernel prints where it is when it is aborted.
+    `begun` (monotonic seconds) is when the run began. `told` is given what cells print. `tells_lines` says that the kernel prints where it is when it is aborted.
     """
 
     kernel: Running
@@ -79,6 +84,7 @@ class Watch:
     tells_lines: bool
     timeout: float | None
     execution_timeout: float | None
+    told: Told | None = None
 
 
 class Supervisor(Watching):
@@ -287,6 +293,10 @@ class Supervisor(Watching):
                 log.write("cell-ended", **msgspec.structs.asdict(event), **taken)
                 self._step.advance()
                 return account.end(event, use)
+            case Said():
+                self._watchdog.heard()
+                if self._watch.told is not None:
+                    self._watch.told(event)
             case Heard():
                 self._watchdog.heard()
             case CellsDone():

@@ -7,7 +7,7 @@
 | bool | true, false, True, False |
 | str | the text as it is ("007" stays "007") |
 | list, dict, or a default of None | JSON or a Python literal |
-| anything else, or not declared | JSON for numbers, true, false, null, lists and objects; other text is a string |
+| anything else, or not declared | JSON for numbers, true, false, null, lists and objects; True, False, None; other text is a string |
 
 A parameter that may be None also takes "None" and "null"; `-r` gives the bare text where that is meant.
 """
@@ -57,6 +57,7 @@ def _value(parameter: DeclaredParameter, text: str) -> Any:
             return _guessed(text, literals=parameter.nullable)
 
 
+_PYTHON_WORDS: dict[str, bool | None] = {"True": True, "False": False, "None": None}
 _BOOL = re.compile("[Tt]rue|[Ff]alse")
 
 
@@ -78,6 +79,8 @@ def _json_or_literal(text: str) -> Any:
 
 def _guessed(text: str, *, literals: bool) -> Any:
     """Return the number, bool, None, list or dict that `text` is, else the text itself."""
+    if text in _PYTHON_WORDS:
+        return _PYTHON_WORDS[text]
     try:
         value = _json_or_literal(text) if literals else parse(text)
     except ValueError:

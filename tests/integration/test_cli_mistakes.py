@@ -42,7 +42,7 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("plan", PLAIN, NOTEBOOK, "--map", "irf"), 2, "NAME=GLOB"),
         (("run", PLAIN, NOTEBOOK, "--map", "=*.fits"), 2, "NAME=GLOB"),
         (("plan", PLAIN, NOTEBOOK, "-p", "bins=20", "--basket", "b.json"), 2, "as in: -p bins 20"),
-        (("plan", PLAIN, NOTEBOOK, "-r", "import", "x"), 2, "'import' is no name of a parameter"),
+        (("plan", PLAIN, NOTEBOOK, "-r", "import", "x"), 21, "'import' cannot be the name of a parameter"),
         (("build", PLAIN, "-o", "image.tar"), 2, "outputs are oci:DIR"),
         (("build", PLAIN, "-o", "oci:x", "--name", "Lab X"), 2, "as in `lab/crab-lightcurve:1.0`"),
         (("rnu", PLAIN, NOTEBOOK), 2, "Did you mean 'run'?"),

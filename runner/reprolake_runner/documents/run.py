@@ -42,7 +42,9 @@ class RunSpec(Document, frozen=True, kw_only=True):
     """Everything that decides a run; its content hash is the run's key.
 
     `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
-    `strict_shell` says that a shell line that fails fails its cell.
+    `kernel` and `language` stand in for what the notebook says, "" for neither; `cwd` is the working folder relative to the
+    repository's root, "" for the notebook's own. `strict_shell` says that a shell line that fails fails its cell;
+    `report_mode` that the executed notebook hides its code.
     """
 
     version: Literal[1] = 1
@@ -53,7 +55,12 @@ class RunSpec(Document, frozen=True, kw_only=True):
     inputs: tuple[StagedInput, ...] = ()
     timeout: float | None = None
     execution_timeout: float | None = None
+    start_timeout: float = 60
+    kernel: str = ""
+    language: str = ""
+    cwd: str = ""
     strict_shell: bool = False
+    report_mode: bool = False
 
 
 Status = Literal["succeeded", "failed", "timed-out", "kernel-died", "limit-exceeded", "stopped", "broken"]

@@ -16,7 +16,7 @@ from reprolake_runner.driver.channels import Channel, Channels, Message, TooMuch
 from reprolake_runner.driver.inject import tags
 from reprolake_runner.driver.notebook_file import NotebookFile, mark
 from reprolake_runner.driver.notices import Notices
-from reprolake_runner.driver.outputs import Outputs, digest
+from reprolake_runner.driver.outputs import Outputs, digest, said
 from reprolake_runner.driver.protocol import (
     CellEnded,
     CellStarted,
@@ -197,6 +197,7 @@ class Cells:
                 if channel == "shell" and message["msg_type"] == "execute_reply":
                     reply = message["content"]
                 elif channel == "iopub" and not self._shell.take(message):
+                    self._pass_on(message)
                     idle = self._outputs.apply(message, cell, index) or idle
             now = time.monotonic()
             if reply is not None and not idle and now - heard > _SILENCE:
@@ -218,7 +219,13 @@ class Cells:
             for channel, message in self._messages(_TICK):
                 is_ours = channel == "iopub" and message["parent_header"].get("msg_id") == sent
                 if is_ours and not self._shell.take(message):
+                    self._pass_on(message)
                     idle = self._outputs.apply(message, cell, index) or idle
+
+    def _pass_on(self, message: Message) -> None:
+        if self._plan.tells_outputs:
+            for piece in said(message):
+                self._tell(piece)
 
     def _messages(self, seconds: float) -> Iterator[tuple[Channel, Message]]:
         """Wait for messages and yield them; raise StoppedError when the supervisor or the kernel's death wants an end."""

@@ -20,7 +20,7 @@ from reprolake_builder.errors import ReprolakeError
 from reprolake_builder.process import printable
 from reprolake_runner.driver.cells import Cells, SilentError, StoppedError, TimeUpError
 from reprolake_runner.driver.channels import TooMuchError
-from reprolake_runner.driver.inject import inject
+from reprolake_runner.driver.inject import hide_code, inject
 from reprolake_runner.driver.notebook_file import NotebookFile
 from reprolake_runner.driver.notices import Notices
 from reprolake_runner.driver.protocol import CellsDone, DriverPlan, Event, Failed, Saved
@@ -58,6 +58,8 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
             cell["outputs"] = []
             cell["execution_count"] = None
     inject(file.notebook, plan.parameters, plan.language)
+    if plan.report_mode:
+        hide_code(file.notebook)
     file.begin(plan.name, plan.parameters)
     cells = Cells(plan, file, notices, _tell)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nbclient import NotebookClient
@@ -14,7 +14,10 @@ from nbformat.notebooknode import NotebookNode
 
 from reprolake_builder.process import printable
 from reprolake_runner.driver.channels import Channels, Message
+from reprolake_runner.driver.protocol import Said
 from reprolake_runner.driver.repair import Repair
+
+_PIECE = 50_000  # characters: as JSON, well below what a line may have
 
 
 class _Sender:
@@ -102,6 +105,22 @@ class Outputs:
         """Keep the state of the widgets in the notebook's metadata, unless the kernel made nonsense of it."""
         with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
             self._client.set_widgets_metadata()
+
+
+def said(message: Message) -> Iterator[Said]:
+    """Yield what a message has to be read: the pieces of a stream, or what a result shows as text."""
+    content, kind = message["content"], message["msg_type"]
+    data = content.get("data")
+    if kind == "stream" and content.get("name") in {"stdout", "stderr"}:
+        name, text = content["name"], content.get("text")
+    elif kind in {"display_data", "execute_result"} and isinstance(data, dict):
+        name, text = "shown", data.get("text/plain")
+    else:
+        return
+    if isinstance(text, str):
+        whole = text.encode("utf-8", "replace").decode()  # no half surrogate pairs
+        for start in range(0, len(whole), _PIECE):
+            yield Said(kind=name, text=whole[start : start + _PIECE])
 
 
 def digest(outputs: list[Any]) -> str:

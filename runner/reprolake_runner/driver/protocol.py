@@ -37,7 +37,8 @@ class DriverLimits(Document, frozen=True, kw_only=True):
 class DriverPlan(Document, frozen=True, kw_only=True):
     """The driver's first line: what to run. Paths are the driver's own; times in seconds, None is unlimited.
 
-    `name` is the notebook's path in the repository. `strict_shell` has a shell line that fails fail its cell.
+    `name` is the notebook's path in the repository. `strict_shell` has a shell line that fails fail its cell, `report_mode`
+    hides code; with `tells_outputs` what cells print and show as text is told as it comes.
     """
 
     connection: Connection
@@ -49,6 +50,8 @@ class DriverPlan(Document, frozen=True, kw_only=True):
     start_timeout: float = 60
     execution_timeout: float | None = None
     strict_shell: bool = False
+    report_mode: bool = False
+    tells_outputs: bool = False
     written_by: str = "reprolake"
     limits: DriverLimits = DriverLimits()
 
@@ -98,6 +101,13 @@ class CellEnded(Document, frozen=True, kw_only=True, tag="cell-ended", tag_field
     outputs: Sha256
 
 
+class Said(Document, frozen=True, kw_only=True, tag="said", tag_field="event"):
+    """A piece of what a cell printed, or showed as text."""
+
+    kind: Literal["stdout", "stderr", "shown"]
+    text: str
+
+
 class Heard(Document, frozen=True, kw_only=True, tag="heard", tag_field="event"):
     """The kernel said something; told now and then."""
 
@@ -119,6 +129,6 @@ class Failed(Document, frozen=True, kw_only=True, tag="failed", tag_field="event
     message: str
 
 
-Event = KernelReady | CellStarted | CellEnded | Heard | CellsDone | Saved | Failed
+Event = KernelReady | CellStarted | CellEnded | Said | Heard | CellsDone | Saved | Failed
 
 Json = dict[str, Any]

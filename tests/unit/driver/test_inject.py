@@ -3,67 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 
 import nbformat.v4
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from reprolake_runner.documents.run import Parameter
-from reprolake_runner.driver.inject import assignments, inject, literal
-from reprolake_runner.errors import NotebookError
-
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-@given(VALUES)
-def test_a_literal_is_its_value(value):
-    """Python reads back from the text exactly the value, with its types."""
-    read = eval(literal(value), {"__builtins__": {"float": float}})
-    assert read == value
-    assert json.dumps(read) == json.dumps(value)
-
-
-@given(st.text(st.characters()))
-def test_a_string_is_never_code(text):
-    """Any string, quotes and control characters and half surrogates included, stays one line and one constant."""
-    found = literal(text)
-    assert "\n" not in found
-    assert eval(found, {"__builtins__": {}}) == text
-
-
-def test_floats_that_json_lacks():
-    """NaN and infinities are spelled so that Python has them."""
-    assert math.isnan(eval(literal(math.nan)))
-    assert eval(literal([math.inf, -math.inf])) == [math.inf, -math.inf]
-
-
-@pytest.mark.parametrize("value", [10**5000, -(10**5000)], ids=["positive", "negative"])
-def test_huge_integers(value):
-    """Numbers beyond Python's limit for decimal digits are written in another base."""
-    assert eval(literal(value)) == value
-
-
-def test_bottomless_nesting_is_refused():
-    """What Python's parser could not read is an error here."""
-    value: list[object] = []
-    for _ in range(200):
-        value = [value]
-    with pytest.raises(NotebookError, match="nested deeper"):
-        literal(value)
-
-
-@pytest.mark.parametrize("name", ["x=1; import os; y", "class", "", "a b", "a\nb", "1a"])
-def test_names_must_be_names(name):
-    """A name that is none of Python's is refused, not written down."""
-    with pytest.raises(NotebookError, match="cannot be the name"):
-        assignments([Parameter(name=name, value=1, origin="-p")])
+from reprolake_runner.driver.inject import hide_code, inject
 
 
 def notebook(*cells, minor=5):
@@ -133,7 +77,29 @@ def test_ids_are_unique_and_only_where_the_format_has_them():
     assert taken.cells[0].id == "injected-parameters-2"
 
 
-def test_other_languages_are_refused():
-    """Python text is not written into a notebook of another language."""
-    with pytest.raises(NotebookError, match="notebook in R"):
-        inject(notebook(("1",)), GIVEN, "R")
+def test_each_language_gets_its_own_text():
+    """The cell is written in the language of the kernel that runs it."""
+    found = notebook(("print(1)",))
+    inject(found, GIVEN, "R")
+    assert found.cells[0].source == '# Parameters\nbins = 20\npath = "a\\"b"'
+    inject(found, GIVEN, "bash")
+    assert found.cells[0].source == "# Parameters\nbins=20\npath='a\"b'"
+
+
+def test_other_languages_are_left_alone():
+    """Into a notebook of a language that we do not write nothing is put: its parameters lie in a file."""
+    found = notebook(("1",))
+    inject(found, GIVEN, "scala")
+    assert [cell.source for cell in found.cells] == ["1"]
+
+
+def test_report_mode_hides_code_and_keeps_other_metadata():
+    """Every code cell's source is marked as hidden, whatever its metadata held before."""
+    found = notebook(("1",), ("2",))
+    found.cells[0].metadata["jupyter"] = {"outputs_hidden": False}
+    found.cells[1].metadata["jupyter"] = "nonsense"
+    hide_code(found)
+    assert [cell.metadata.jupyter for cell in found.cells] == [
+        {"outputs_hidden": False, "source_hidden": True},
+        {"source_hidden": True},
+    ]

@@ -192,7 +192,7 @@ def test_an_unknown_name_is_refused_with_the_nearest():
 @pytest.mark.parametrize("name", ["x=1; import os; y", "class", "a b", "", "1a"])
 def test_a_name_that_is_no_variable_is_refused(name):
     """Names go into code that is run: only identifiers pass, also where any name would do."""
-    assert "is no name of a Python variable" in refused(
+    assert "cannot be the name of a parameter" in refused(
         NotebookError, notebook(tagged=False), values=((name, "1"),)
     )
 

@@ -205,7 +205,7 @@ def test_a_pipe_is_no_notebook(tmp_path):
         ({"cells": [{"cell_type": "heading", "metadata": {}, "source": ""}]}, "$.cells[0].cell_type"),
         ({"metadata": {"kernelspec": {"name": "../x"}}}, "names the kernel '../x'"),
         ({"metadata": {"kernelspec": {"name": ".."}}}, "names the kernel '..'"),
-        ({"metadata": {"language_info": {"name": "R"}}}, "written in 'R'"),
+        ({"metadata": {"language_info": {"name": "R\n"}}}, "which is no name of a language"),
     ],
 )
 def test_an_unusable_notebook_is_refused_with_what_is_wrong(tmp_path, changes, said):
