@@ -13,15 +13,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from reprolake_builder.credentials import Credentials, same_origin, without_login
 from reprolake_builder.errors import AnswerError, FetchError
+from reprolake_builder.inward import is_inside, is_only_here, leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
-from reprolake_builder.site import Site
+from reprolake_builder.site import Site, is_private
 
 if TYPE_CHECKING:
     import requests
@@ -33,6 +35,9 @@ _RETRIES = 3  # of a connection that cannot be made
 _ATTEMPTS = 5  # of an answer or a transfer
 _LONGEST_WAIT = 120.0  # seconds
 _TOLD_WAIT = 3.0  # seconds: shorter ones are nobody's business
+_SLOW = 120  # seconds in which a server has to send a little at least
+_LEAST = 120_000  # bytes: that little
+_LONGEST_NUMBER = 18  # digits
 _ENOUGH = 1 << 20  # bytes: whoever gave so many since the line broke may break it again
 _MOST_HOPS = 10
 _HARMLESS = {"Accept", "Content-Type", "Range", "If-Range"}
@@ -62,7 +67,7 @@ class Head:
         tag = answer.headers.get("ETag", "")
         # A weak tag says that two states are as good as each other, not that their bytes are the same.
         mark = tag if tag and not tag.startswith("W/") else stamp
-        return Head(int(told) if told.isascii() and told.isdigit() else None, _moment(stamp), mark)
+        return Head(_number(told), _moment(stamp), mark)
 
     def may_be(self, other: Head) -> bool:
         """Whether the other head can be that of the same state of the file."""
@@ -153,7 +158,7 @@ class Connection:
                     if answer.status_code == 206:
                         _check_range(answer, url, done)
                         skip = 0
-                    for piece in _body(answer, url):
+                    for piece in body_of(answer, url):
                         kept = piece[skip:]
                         skip = max(0, skip - len(piece))
                         done += len(kept)
@@ -195,7 +200,7 @@ class Connection:
                     timeout=_TIMEOUT,
                     headers=dict(headers),
                     data=asked.body if method == "POST" else None,
-                    auth=None if "Authorization" in headers else self._credentials.auth(url, at),
+                    auth=self._auth(url, at, first) if "Authorization" not in headers else None,
                     proxies=None if is_direct(place, self._site.no_proxy) else dict(self._site.proxies),
                     verify=self._site.ca_bundle or None,
                     allow_redirects=False,
@@ -205,6 +210,7 @@ class Connection:
                         return
                     url = _next(url, answer.headers["Location"])
                     method = method if answer.status_code in {307, 308} else "GET"
+                    self._refuse_inward(first, url, place)
                     if not same_origin(url, first):
                         headers = {name: headers[name] for name in headers if name in _HARMLESS}
             except (
@@ -218,6 +224,28 @@ class Connection:
             if not url.startswith(("https://", "http://")):
                 raise FetchError(f"{place} leads on to {printable(url[:200])}, which is no web address")
         raise FetchError(f"{url} leads on and on: more than {_MOST_HOPS} times")
+
+    def _auth(self, url: str, at: str, first: str) -> Any:
+        """Return the login for an address; one that somebody else named is sent none in the clear."""
+        open_to_all = not same_origin(url, first) and not is_private(at)
+        return None if open_to_all else self._credentials.auth(url, at)
+
+    def _refuse_inward(self, first: str, url: str, place: str) -> None:
+        """Return when a redirect may be followed. Raises FetchError for one from outside into here."""
+        host = urlsplit(url).hostname or ""
+        looked_up = is_direct(url, self._site.no_proxy) or urlsplit(url).scheme not in self._site.proxies
+        named_here = (
+            looked_up
+            and not same_origin(url, first)
+            and not {host.lower(), (urlsplit(first).hostname or "").lower()} & self._site.gateways.keys()
+            and not is_inside(urlsplit(first).hostname or "")
+            and is_only_here(host)
+        )
+        if named_here or leads_inward(first, url, self._site.gateways):
+            raise FetchError(
+                f"{place} leads on to {printable(url[:200])}, which is an address of this host or its network",
+                hint="what is public must not lead in here; give that address itself when it is meant",
+            )
 
     def _through_gateway(self, url: str) -> str:
         gateway = self._site.gateways.get((urlsplit(url).hostname or "").lower())
@@ -233,6 +261,7 @@ class Connection:
             session = requests.Session()
             session.headers["User-Agent"] = _agent()
             session.headers["Accept-Encoding"] = "identity"
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # they know no ports
             session.trust_env = False  # the site says all; variables would win over it
             retry = Retry(_RETRIES, backoff_factor=0.5, status=0, raise_on_status=False)
             session.mount("https://", HTTPAdapter(max_retries=retry))
@@ -276,9 +305,13 @@ def _wait(answer: requests.Response) -> float:
     if (moment := _moment(after)) is not None:
         return max(0.0, moment.timestamp() - time.time())
     reset = answer.headers.get("X-RateLimit-Reset", "")  # in seconds since 1970
-    if answer.status_code == 429 and reset.isascii() and reset.isdigit():
-        return max(0.0, int(reset) - time.time())
-    return 0.0
+    told = _number(reset) if answer.status_code == 429 else None
+    return max(0.0, told - time.time()) if told is not None else 0.0
+
+
+def _number(digits: str) -> int | None:
+    """Return a number of a header field, None for anything else."""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_NUMBER else None
 
 
 def _moment(text: str) -> datetime | None:
@@ -306,15 +339,31 @@ def _check_range(answer: requests.Response, url: str, first: int) -> None:
         raise FetchError(f"{url} gives another part than the one that was asked for")
 
 
-def _body(answer: requests.Response, url: str) -> Iterator[bytes]:
-    """Return the body as it is sent: a server's word that it is compressed is believed of files only that are."""
+def body_of(answer: requests.Response, url: str) -> Iterator[bytes]:
+    """Yield the body as it is sent: a server's word that it is compressed is believed of files only that are.
+
+    Raises FetchError, also for a server that sends next to nothing.
+    """
+    import requests
+    from urllib3.exceptions import HTTPError
+
     encoding = answer.headers.get("Content-Encoding", "identity")
-    if encoding in {"gzip", "x-gzip"} and urlsplit(url).path.endswith((".gz", ".tgz")):
-        answer.raw.headers.pop("Content-Encoding", None)
-    elif encoding != "identity":
+    if encoding != "identity" and not (
+        encoding in {"gzip", "x-gzip"} and urlsplit(url).path.endswith((".gz", ".tgz"))
+    ):
         # Not asked for, and a little of it could be unpacked to very much.
         raise FetchError(f"{without_login(url)} is sent compressed, which was not asked for")
-    return iter(answer.iter_content(PIECE))
+    begun, seen = time.monotonic(), 0
+    try:
+        while piece := answer.raw.read1(PIECE, decode_content=False):
+            yield piece
+            seen += len(piece)
+            if time.monotonic() - begun > _SLOW:
+                if seen < _LEAST:
+                    raise FetchError(f"{without_login(url)} is sent too slowly", transient=True)
+                begun, seen = time.monotonic(), 0
+    except HTTPError as error:
+        raise requests.ConnectionError(error) from error
 
 
 def is_direct(url: str, no_proxy: Sequence[str]) -> bool:

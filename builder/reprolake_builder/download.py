@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
-from reprolake_builder.connection import ANYTHING, PIECE, Connection
+from reprolake_builder.connection import ANYTHING, PIECE, Connection, body_of
 from reprolake_builder.documents.base import Document, Moment, Sha256, Size, content_hash
 from reprolake_builder.errors import FetchError
 from reprolake_builder.process import printable
@@ -104,7 +104,7 @@ class Downloader:
         whole = bytearray()
         asked = {"Accept": accept, **headers}
         with self._connection.answer(url, asked, method="POST", body=body) as answer:
-            for piece in answer.iter_content(PIECE):
+            for piece in body_of(answer, url):
                 whole += piece
                 if len(whole) > limit:
                     raise FetchError(f"{url} is larger than {limit >> 20} MiB, which such an answer never is")
@@ -123,7 +123,7 @@ class Downloader:
             ):
                 raise FetchError(f"{url} is not given in parts")
             found = bytearray()
-            for piece in answer.iter_content(min(length, PIECE)):
+            for piece in body_of(answer, url):
                 found += piece
                 if len(found) > length:
                     raise FetchError(f"{url} gives more than the part that was asked for")

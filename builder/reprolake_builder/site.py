@@ -61,12 +61,12 @@ class Site:
         with contextlib.suppress(ValueError):  # a port that is no number
             parts = urlsplit(url)
             host = (parts.hostname or "").lower()
-            if _is_private(place or url):
+            if is_private(place or url):
                 return self.tokens.get(f"{host}:{parts.port}" if parts.port else host)
         return None
 
 
-def _is_private(url: str) -> bool:
+def is_private(url: str) -> bool:
     """Whether what is sent to a URL is read by nobody on the way."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
