@@ -31,6 +31,7 @@ from reprolake_builder.tools import Tools
 LOCAL = LocalProvider()
 ADDRESS = AddressProvider()
 GIT = GitProvider()
+MERCURIAL = MercurialProvider()
 ARCHIVES: tuple[Provider, ...] = (
     HeritageProvider(),
     FigshareProvider(),
@@ -45,7 +46,7 @@ PROVIDERS: tuple[Provider, ...] = (
     *ARCHIVES,
     DoiProvider(ARCHIVES),
     ADDRESS,
-    MercurialProvider(),
+    MERCURIAL,
     CkanProvider(),
     GIT,
 )
@@ -90,6 +91,8 @@ def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
     if not LOCAL.recognises(link) and (page := parse_web_link(link)):
         if request.sha256:
             raise _no_file(link)
+        if MERCURIAL.recognises(link) and (changeset := MERCURIAL.resolve(request, tools)) is not None:
+            return Resolved(changeset, MERCURIAL.notebook_in(link))  # Heptapod's pages are GitLab's
         return resolve_page(page, request, tools)
     for provider in PROVIDERS:
         if provider.recognises(link) and not (provider is GIT and _PAGE_OF_ARCHIVE.fullmatch(link)):
@@ -97,6 +100,8 @@ def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
                 raise _no_file(link)
             source = provider.resolve(request, tools)
             if source is not None:
+                if isinstance(provider, HeritageProvider | MercurialProvider):
+                    return Resolved(source, provider.notebook_in(link))
                 return Resolved(source)
     raise _not_understood(link)
 

@@ -11,20 +11,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import msgspec
 import pytest
 from deposits import Said
-from git_repositories import Repository, command_lines
+from git_repositories import Repository, command_lines, served
 from hg_repositories import HgRepository, served_hg
 from source_tools import source_tools
 
 from reprolake_builder.documents.source import MercurialSource
 from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.fetch import fetch
+from reprolake_builder.providers import mercurial
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.mercurial import MercurialProvider, parse_hg_link
-from reprolake_builder.resolve import resolve
+from reprolake_builder.resolve import resolve, resolve_link
 from reprolake_builder.store import Store
 
 pytestmark = pytest.mark.engine("hg")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HEPTAPOD = "https://foss.heptapod.net/lab/crab"
 
 
 @pytest.fixture
@@ -240,12 +242,46 @@ def test_a_login_stands_in_no_command_line_and_no_error(tools):
             "",
         ),
         ("https://hg.mozilla.org/lab/crab/file/tip/a/b", "https://hg.mozilla.org/lab/crab", "", "a/b"),
-        ("https://hg.mozilla.org/lab/crab/file/v1/fit.ipynb", "https://hg.mozilla.org/lab/crab", "v1", ""),
+        ("https://hg.mozilla.org/lab/crab/file/v1/fit.ipynb#l1", "https://hg.mozilla.org/lab/crab", "v1", ""),
         ("https://hg.mozilla.org/lab/crab/archive/v1.tar.gz", "https://hg.mozilla.org/lab/crab", "v1", ""),
+        (f"{HEPTAPOD}/-/blob/branch/stable/a/fit.ipynb?ref_type=heads", HEPTAPOD, "stable", ""),
+        (f"{HEPTAPOD}/-/blob/branch/default/setup.py", HEPTAPOD, "", ""),
+        (f"{HEPTAPOD}/-/tree/topic/default/new-fit/docs", HEPTAPOD, "new-fit", "docs"),
+        (f"{HEPTAPOD}/-/tree/v1", HEPTAPOD, "v1", ""),
+        (f"{HEPTAPOD}/-/commit/{'a' * 40}", HEPTAPOD, "a" * 40, ""),
+        (f"hg+{HEPTAPOD}/-/tags/v1", HEPTAPOD, "v1", ""),
+        ("hg+https://a.example/lab/file/v1/x", "https://a.example/lab/file/v1/x", "", ""),
     ],
 )
 def test_links_to_mercurial(link, url, ref, subdir):
-    """The scheme says that hg is meant, or the host does, whose pages are understood."""
+    """The scheme says that hg is meant, or the host does, whose pages are understood, as are Heptapod's."""
     assert MercurialProvider().recognises(link)
     found = parse_hg_link(link)
     assert (found.url, found.ref, found.subdir) == (url, ref, subdir)
+
+
+@pytest.mark.parametrize(
+    ("link", "notebook"),
+    [
+        ("https://hg.mozilla.org/lab/crab/file/tip/a/fit.ipynb", "a/fit.ipynb"),
+        ("https://hg.mozilla.org/lab/crab/file/tip/a", ""),
+        (f"{HEPTAPOD}/-/blob/branch/default/a/fit%20it.ipynb", "a/fit it.ipynb"),
+        (HEPTAPOD, ""),
+    ],
+)
+def test_notebooks_in_links_to_mercurial(link, notebook):
+    """The page of a notebook names it."""
+    assert MercurialProvider().notebook_in(link) == notebook
+
+
+def test_a_page_of_heptapod_is_mercurials_or_gits(repository, tools, tmp_path, monkeypatch):
+    """A host that has both kinds is asked as hg first; what is no repository of hg's is one of git's."""
+    monkeypatch.setattr(mercurial, "_HOSTS", {"127.0.0.1", "localhost"})
+    with served_hg(repository.folder) as address:
+        found = resolve_link(LinkRequest(f"{address}/-/blob/branch/default/fit.ipynb", NOW), tools)
+    assert (found.source.url, found.source.node, found.notebook) == (address, repository.node(), "fit.ipynb")
+    git = Repository(tmp_path / "git" / "lab" / "crab.git")
+    commit = git.commit(fit__ipynb="{}")
+    with served(tmp_path / "git") as forge:
+        found = resolve_link(LinkRequest(f"{forge}/lab/crab/-/blob/main/fit.ipynb", NOW), tools)
+    assert (found.source.commit, found.notebook) == (commit, "fit.ipynb")

@@ -20,7 +20,7 @@ from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.swh_objects import Release, Revision
 from reprolake_builder.providers.swh_vault import Patience, write_heritage
 from reprolake_builder.providers.swhid import origin_hash
-from reprolake_builder.resolve import resolve
+from reprolake_builder.resolve import resolve, resolve_link
 from reprolake_builder.store import Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -100,6 +100,18 @@ def test_a_revision_whose_origin_is_gone_comes_out_of_the_vault(server, tools, r
     assert (root / "run.sh").stat().st_mode & 0o100
     assert (root / "link").readlink().name == "a.txt"
     assert (root / "lib" / "other").is_dir()
+
+
+def test_the_notebook_that_a_link_shows(server, tools, repository, commit, origin):
+    """A path to a notebook, and a file's identifier with the commit that it is in, name the commit and the notebook."""
+    keep_commit(server, repository, commit)
+    blob = repository.git("rev-parse", f"{commit}:fit.ipynb")
+    anchored = f"swh:1:cnt:{blob};origin={origin};anchor=swh:1:rev:{commit};path=/fit.ipynb"
+    for link in (f"swh:1:rev:{commit};origin={origin};path=/fit.ipynb", anchored):
+        found = resolve_link(asked(link), tools)
+        assert (found.source.commit, found.source.subdir, found.notebook) == (commit, "", "fit.ipynb")
+    with pytest.raises(ResolveError, match="is not in the folder sub"):
+        resolve_link(asked(anchored, subdir="sub"), tools)
 
 
 def test_a_sub_folder_that_the_copy_has_not_is_an_error(server, tools, repository, commit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -23,9 +24,22 @@ _NODE = re.compile(r"[0-9a-f]{40}")
 _PREFIX = re.compile(r"hg(?:\+|::)")
 _HOSTS = {"foss.heptapod.net", "repo.mercurial-scm.org"}
 _WEB_PAGE = re.compile(
-    r"(.+?)/(?:rev|changeset|shortlog|summary|archive)/([^/]+?)(?:\.zip|\.tar\.gz|\.tar\.bz2)?/?"
+    r"(?P<url>.+?)/(?:rev|changeset|shortlog|summary|archive)/(?P<ref>[^/]+?)(?:\.zip|\.tar\.gz|\.tar\.bz2)?/?"
 )
-_FILE_PAGE = re.compile(r"(.+?)/(?:file|raw-file)/([^/]+)(?:/(.*))?")
+_FILE_PAGE = re.compile(r"(?P<url>.+?)/(?:file|raw-file)/(?P<ref>[^/]+)(?:/(?P<path>.*))?")
+_HEPTAPOD_PAGE = re.compile(
+    r"(?P<url>.+?)/-/(?P<kind>tree|blob|raw|blame|commits?|tags)/(?:branch/|topic/[^/]+/)?(?P<ref>[^/]+)(?:/(?P<path>.*))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What a page of hgweb or Heptapod shows; "" for what it does not name."""
+
+    url: str
+    ref: str
+    folder: str
+    notebook: str
 
 
 class MercurialProvider:
@@ -34,6 +48,11 @@ class MercurialProvider:
     def recognises(self, link: str) -> bool:
         """Whether the link says that it is Mercurial's, or its host does."""
         return bool(_PREFIX.match(link)) or _is_known(link)
+
+    def notebook_in(self, link: str) -> str:
+        """Return the notebook that a page shows, by its path in the repository, "" for none."""
+        page = _read_page(link)
+        return page.notebook if page else ""
 
     def resolve(self, request: LinkRequest, tools: Tools) -> MercurialSource | None:
         """Return the changeset that the link's ref names. Raises ResolveError.
@@ -131,21 +150,14 @@ def _seen_key(source: MercurialSource) -> str:
 
 
 def parse_hg_link(text: str, ref: str = "", subdir: str = "") -> GitLink:
-    """Return the repository, ref and sub-folder of a link; git's grammar serves, and hgweb's pages at known hosts.
+    """Return the repository, ref and sub-folder of a link; git's grammar serves, hgweb's pages at known hosts, and Heptapod's.
 
     Raises ResolveError, also for another transport than http(s): hg would run what a local repository configures, or ssh.
     """
-    plain = _PREFIX.sub("", text, count=1)
-    if plain == text:
-        address = plain.partition("?")[0]
-        if page := _WEB_PAGE.fullmatch(address):
-            return parse_git_link(page[1], _named(page[2], ref), subdir)
-        if page := _FILE_PAGE.fullmatch(address):
-            inside = unquote(page[3] or "").strip("/")
-            inside = "" if inside.endswith(".ipynb") else checked_subdir(inside)
-            inside = one_answer("sub-folder", inside, checked_subdir(subdir), "--subdir")
-            return parse_git_link(page[1], _named(page[2], ref), inside)
-    link = parse_git_link(plain, ref, subdir)
+    if (page := _read_page(text)) is not None:
+        ref = one_answer("ref", page.ref, ref, "--ref")
+        subdir = one_answer("sub-folder", page.folder, checked_subdir(subdir), "--subdir")
+    link = parse_git_link(page.url if page else _PREFIX.sub("", text, count=1), ref, subdir)
     if not link.url.startswith(("https://", "http://")):
         raise ResolveError(
             "a Mercurial repository is taken over https only",
@@ -154,10 +166,24 @@ def parse_hg_link(text: str, ref: str = "", subdir: str = "") -> GitLink:
     return link
 
 
-def _named(in_page: str, option: str) -> str:
-    """Return the ref that a page shows, or the option's; what a page shows of the newest is no name."""
-    named = unquote(in_page)
-    return one_answer("ref", "" if named in {"tip", "default"} else named, option, "--ref")
+def _read_page(text: str) -> _Page | None:
+    """Return what a page shows, None for another address; after hg+ only one that cannot be a repository's is a page."""
+    plain = _PREFIX.sub("", text, count=1)
+    address = plain.partition("#")[0].partition("?")[0]
+    found = _HEPTAPOD_PAGE.fullmatch(address)
+    if found is None and plain == text:
+        found = _WEB_PAGE.fullmatch(address) or _FILE_PAGE.fullmatch(address)
+    if found is None:
+        return None
+    told = found.groupdict()
+    ref, path = unquote(told["ref"]), checked_subdir(unquote(told.get("path") or "").strip("/"))
+    is_file = path.endswith(".ipynb") or told.get("kind") in {"blob", "raw", "blame"}
+    return _Page(
+        told["url"],
+        "" if ref in {"tip", "default"} else ref,  # what a page shows of the newest is no name
+        folder="" if is_file else path,
+        notebook=path if path.endswith(".ipynb") else "",
+    )
 
 
 def _is_known(link: str) -> bool:
@@ -166,8 +192,4 @@ def _is_known(link: str) -> bool:
         host = (parts.hostname or "").lower()
     except ValueError:
         return False
-    return (
-        parts.scheme in {"https", "http"}
-        and (host in _HOSTS or host.startswith("hg."))
-        and "/-/" not in parts.path
-    )
+    return parts.scheme in {"https", "http"} and (host in _HOSTS or host.startswith("hg."))

@@ -33,6 +33,11 @@ class HeritageProvider:
         """Whether the link is one of Software Heritage."""
         return is_heritage_link(link)
 
+    def notebook_in(self, link: str) -> str:
+        """Return the notebook that a link shows, by its path in the folder, "" for none. Raises ResolveError."""
+        inside = parse_heritage_link(link).inside
+        return inside if inside.endswith(".ipynb") else ""
+
     def resolve(self, request: LinkRequest, tools: Tools) -> GitSource | HeritageSource:
         """Return the commit at its origin, else the folder that the archive keeps. Raises ResolveError."""
         swhid = parse_heritage_link(request.link)
@@ -43,7 +48,8 @@ class HeritageProvider:
             )
         name = one_answer("ref", swhid.branch, request.ref, "--ref")
         named = Walk(tools, name, request.locked).follow(swhid)
-        subdir = _subdir(swhid, request, tools)
+        inside = "" if swhid.inside.endswith(".ipynb") else swhid.inside
+        subdir = one_answer("sub-folder", inside, checked_subdir(request.subdir), "--subdir")
         chain, wanted = list(named.chain), request.take != "archive"
         if wanted and (found := _from_git(swhid, named, subdir, chain, tools)) is not None:
             return msgspec.structs.replace(found, record=_pin(swhid, named, chain))
@@ -93,14 +99,6 @@ def prove_heritage(source: HeritageSource, tools: Tools) -> None:
             hint="the lock was changed by hand; make a new one with `reprolake lock`",
         )
     _remember(source, tools)
-
-
-def _subdir(swhid: Swhid, request: LinkRequest, tools: Tools) -> str:
-    inside, given = swhid.inside, checked_subdir(request.subdir)
-    if inside.endswith(".ipynb"):
-        tools.progress.note(f"The link shows the notebook {printable(inside)}")
-        inside = ""
-    return one_answer("sub-folder", inside, given, "--subdir")
 
 
 def _from_git(swhid: Swhid, named: Named, subdir: str, chain: list[str], tools: Tools) -> GitSource | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from reprolake_builder.errors import ResolveError
@@ -66,11 +66,19 @@ def is_heritage_link(text: str) -> bool:
 def parse_heritage_link(text: str) -> Swhid:
     """Return what an identifier or a page's address stands for.
 
-    Raises ResolveError for anything else, for single files, and for identifiers with qualifiers that are not understood.
+    A single notebook stands for the folder or commit that it is in, when that is named. Raises ResolveError for anything else, for
+    other single files, and for identifiers with qualifiers that are not understood.
     """
     if not text.isprintable():
         raise ResolveError("a link holds no control characters")
     found = _parse_core(text) if text.startswith("swh:") else _parse_address(text)
+    if found.kind == "cnt" and found.path.endswith(".ipynb") and found.anchor[6:9] in {"dir", "rev", "rel"}:
+        found = replace(
+            found,
+            kind=found.anchor[6:9],
+            hash=found.anchor[10:],
+            anchor=found.anchor if found.anchor[6:9] == "dir" else "",
+        )
     if found.kind == "cnt":
         raise ResolveError(
             f"{found.core} is a single file, and a notebook needs the files beside it",
