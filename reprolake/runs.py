@@ -20,10 +20,11 @@ from reprolake_runner.basket import read_basket
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
 from reprolake_runner.documents.basket import Basket
 from reprolake_runner.documents.run import Parameter, RunSpec
-from reprolake_runner.errors import BasketError
+from reprolake_runner.errors import BasketError, StageOutError
 from reprolake_runner.execute import RunPlan, execute
 from reprolake_runner.imports import repository_modules, undeclared_imports
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
+from reprolake_runner.prepare import prepared_notebook
 from reprolake_runner.stage_in import StagedInputs, stage_in, stage_parameters
 from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
 from reprolake_runner.staged import StagedResult, new_run_id
@@ -100,6 +101,13 @@ class Plan(Document, frozen=True, kw_only=True):
     notices: tuple[str, ...]
 
 
+class PreparedNotebook(Document, frozen=True, kw_only=True):
+    """What `reprolake run --prepare-only --json` prints; `notebook` is a host path."""
+
+    notebook: str
+    parameters: tuple[Parameter, ...]
+
+
 class RunResult(Document, frozen=True, kw_only=True):
     """What `reprolake run --json` prints; `result` is the staged result's host path."""
 
@@ -167,6 +175,24 @@ def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
         undeclared=prepared.undeclared,
         notices=binding.notices,
     )
+
+
+def prepare_only(request: RunRequest, obtained: Obtained, session: Session) -> PreparedNotebook:
+    """Return where the notebook lies as a run would execute it, in a new folder; nothing is built, copied or executed."""
+    prepared = prepare(request, obtained, session)
+    refuse_unfilled(prepared.binding)
+    for notice in prepared.binding.notices:
+        session.tools.progress.note(notice)
+    given = prepared.binding.parameters
+    data = prepared_notebook(obtained.tree.folder, prepared.notebook, given, report_mode=request.report_mode)
+    check_folder(request.stage)
+    place = request.stage / f"prepared-{new_run_id()}" / prepared.notebook.path.rpartition("/")[2]
+    try:
+        place.parent.mkdir(mode=0o700)
+        place.write_bytes(data)
+    except OSError as error:
+        raise StageOutError(f"{place} cannot be written: {error.strerror}") from error
+    return PreparedNotebook(notebook=str(place), parameters=given.parameters)
 
 
 def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> StagedResult:

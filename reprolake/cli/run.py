@@ -35,7 +35,7 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
       reprolake run crab.lock lightcurve.ipynb --basket basket.json --map irf='*irf*' --stage /data/results
     """
     from reprolake.pipeline import obtain_lock, pin
-    from reprolake.runs import RunResult, run_notebook
+    from reprolake.runs import RunResult, prepare_only, run_notebook
     from reprolake.terminal import style
     from reprolake_builder.process import printable
 
@@ -45,10 +45,13 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))
     obtained = obtain_lock(asked, session, pinned=pinned.source)
     session.tools.progress.note(f"environment: {obtained.origin}")
+    request = replace(request, report_mode=rest["report_mode"])
+    if rest["prepare_only"]:
+        made = prepare_only(request, obtained, session)
+        show(session, made, as_json=as_json, text=f"notebook {made.notebook}")
+        return
     with outputs_told(rest, session) as taker:
-        staged = run_notebook(
-            replace(request, told=taker, report_mode=rest["report_mode"]), obtained, session
-        )
+        staged = run_notebook(replace(request, told=taker), obtained, session)
     record = staged.record
     result = RunResult(
         run=record.id,

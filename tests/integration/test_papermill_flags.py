@@ -108,6 +108,22 @@ def test_log_output_shows_lines_and_no_control_characters(run, repository):
     assert "\x07" not in done.stderr
 
 
+def test_a_notebook_can_be_prepared_without_being_run(reprolake, repository, tmp_path):
+    """--prepare-only writes the notebook with its parameters to a new folder each time, builds nothing and runs nothing."""
+    store = tmp_path / "store"
+    for _ in range(2):
+        done = reprolake(
+            "run", repository, "a.ipynb", "--prepare-only", "-p", "n", "5", "--stage", tmp_path / "st", "--json",
+            REPROLAKE_STORE=str(store),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        made = json.loads(Path(json.loads(done.stdout)["notebook"]).read_text())
+        assert made["cells"][1]["source"] == ["# Parameters\n", "n = 5"]
+        assert not any(one["outputs"] for one in made["cells"])
+    assert len(list((tmp_path / "st").iterdir())) == 2
+    assert not list((store / "documents" / "images-by-id").glob("*"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

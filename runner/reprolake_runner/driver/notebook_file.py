@@ -14,8 +14,8 @@ from nbformat.notebooknode import NotebookNode
 
 from reprolake_runner.documents.run import Parameter
 
-_read: Callable[[str], NotebookNode] = nbformat.v4.reads  # without the schema: that was looked at before
-_write: Callable[[NotebookNode], str] = nbformat.v4.writes
+parse: Callable[[str], NotebookNode] = nbformat.v4.reads  # without the schema: that was looked at before
+render: Callable[[NotebookNode], str] = nbformat.v4.writes
 _EVERY = 3.0
 _SHARE = 20  # a save may take a twentieth of the time
 
@@ -24,7 +24,7 @@ class NotebookFile:
     """Reads a notebook, keeps papermill's metadata in it, and saves it below `path`."""
 
     def __init__(self, source: Path, path: Path, written_by: str) -> None:
-        self.notebook: NotebookNode = _read(source.read_text("utf-8", "replace"))
+        self.notebook: NotebookNode = parse(source.read_text("utf-8", "replace"))
         self._path = path
         self._written_by = written_by
         self._next = 0.0
@@ -69,7 +69,7 @@ class NotebookFile:
         """Write the notebook in one step and return the SHA-256 of the file."""
         begun = time.monotonic()
         # half a surrogate pair in an output becomes the JSON escape that it came as
-        data = _write(self.notebook).encode("utf-8", "backslashreplace") + b"\n"
+        data = render(self.notebook).encode("utf-8", "backslashreplace") + b"\n"
         partial = self._path.with_suffix(".partial")
         with partial.open("wb") as stream:
             stream.write(data)
