@@ -229,7 +229,7 @@ def read_lock(path: Path) -> EnvironmentLock:
         except msgspec.ValidationError:
             _refuse_other_platform(path, data)
             raise
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LockError(
             f"{path} is no lock that this version reads: {error}",
             hint="a lock is what `reprolake lock LINK -o FILE` writes; make it again with this version",

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SHORT = re.compile(r"(?:[^@/:]+@)?(\[[^\]/]+\]|[^/:@]+):")
 NONE: Mapping[str, str] = {}
 
@@ -48,7 +49,7 @@ def is_only_here(host: str) -> bool:
 
 
 def _host(url: str) -> str:
-    if "://" in url:
+    if _SCHEME.match(url):
         with contextlib.suppress(ValueError):
             return (urlsplit(url).hostname or "").lower()
         return ""

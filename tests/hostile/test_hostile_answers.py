@@ -169,4 +169,5 @@ def test_what_is_inside(host, inside):
 def test_git_forms_are_understood():
     """HOST:PATH is an address too."""
     assert leads_inward("git@github.com:a/b.git", "git@127.0.0.1:a/b.git")
+    assert leads_inward("git@github.com:a/b.git", "git@127.0.0.1:a://b.git")
     assert not leads_inward("git@192.168.0.2:a/b.git", "git@127.0.0.1:a/b.git")

@@ -209,3 +209,19 @@ def test_a_wheel_under_another_name_is_refused(tmp_path):
     make_packages((wheel,), PYTHON, base, tools)
     with pytest.raises(BuildError, match=r"is numpy, and it holds demo-1\.0\.dist-info"):
         make_packages((msgspec.structs.replace(wheel, name="numpy"),), PYTHON, base, tools)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"built": ' + b'[{"built_requirements": ' * 100_000,
+        b'{"x": ' + b"[" * 100_000,
+        b'{"as_of_is": "\xff"}',
+    ],
+)
+def test_a_lock_that_is_nested_without_end_is_none(tmp_path, data):
+    """What no reader of JSON gets to the end of, and what is no text, is an error of our own."""
+    path = tmp_path / "reprolake.lock"
+    path.write_bytes(data)
+    with pytest.raises(LockError, match="no lock that this version reads"):
+        read_lock(path)

@@ -143,7 +143,15 @@ def test_what_a_server_says_is_not_believed(repository, lfs, store, tmp_path, hr
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"[]", b'{"objects": [{"oid": 1}]}', b'{"objects": []}', b'{"objects": [], "transfer": "ssh"}'],
+    [
+        b"",
+        b"[]",
+        b'{"x": ' + b"[" * 1_000_000,
+        b'{"objects": [{"oid": "\xff"}]}',
+        b'{"objects": [{"oid": 1}]}',
+        b'{"objects": []}',
+        b'{"objects": [], "transfer": "ssh"}',
+    ],
 )
 def test_answers_that_are_none(repository, lfs, store, tmp_path, answer):
     """A server that answers otherwise than the specification says gives an error of our own."""

@@ -15,6 +15,7 @@ from reprolake_builder.documents.source import Address, FilesSource, RecordPin
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.git_tree import TreeError, check_path
+from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import Offering, pin_files
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir
@@ -99,6 +100,11 @@ def pin_deposit(deposit: Deposit, request: LinkRequest, tools: Tools) -> FilesSo
             f"{named} offers no files", hint="look at its page: they may be closed, or lie elsewhere"
         )
     for file in deposit.files:
+        if leads_inward(deposit.page, file.url, tools.site.gateways):
+            raise ResolveError(
+                f"the file {printable(file.name)!r} of {named} lies at {printable(file.url)}, an address of this host or its network",
+                hint="what is public must not lead in here; give that address itself when it is meant",
+            )
         _check_file(file, named)
     offering = Offering(
         url=deposit.page,

@@ -11,6 +11,7 @@ import msgspec
 
 from reprolake_builder.documents.source import FilesSource, GitSource, HeritageSource, PinnedSource
 from reprolake_builder.errors import ResolveError
+from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.providers.answers import ask
 from reprolake_builder.providers.dois import parse_doi
@@ -96,6 +97,7 @@ class DoiProvider:
 
 
 def _address(name: str, resolver: str, tools: Tools) -> str:
+    """Return the address that the resolver has for a name. Raises ResolveError for none, and for one that nobody outside can mean."""
     found = ask(tools, f"{resolver}/{quote(name, safe='/')}?type=URL", HandleAnswer)
     values = [item.data.value for item in found.values if item.type == "URL"] if found else []
     address = next((value for value in values if isinstance(value, str) and value.isprintable()), "")
@@ -103,6 +105,11 @@ def _address(name: str, resolver: str, tools: Tools) -> str:
         raise ResolveError(
             f"{name} is not registered, or leads nowhere",
             hint="check its digits; letters of either case are one",
+        )
+    if leads_inward(resolver, address, tools.site.gateways):
+        raise ResolveError(
+            f"{name} leads to {printable(address)}, an address of this host or its network",
+            hint="give that address itself when it is meant",
         )
     return address
 

@@ -19,6 +19,7 @@ from reprolake_builder.download import Wanted, make_room
 from reprolake_builder.errors import AnswerError, FetchError
 from reprolake_builder.git_pointers import Pointer
 from reprolake_builder.git_tree import shown
+from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git_command import Git
 from reprolake_builder.providers.git_parts import Part
@@ -31,6 +32,11 @@ _AT_ONCE = (
 )
 _LARGEST_ANSWER = 16 << 20  # bytes
 _SSH = re.compile(r"(?:ssh://)?(?:[^@/:]+@)?([^@/:]+)(?::\d+(?=/)|:(?!\d+/))?/?(.+)")
+# What says whom a request is for and where it ends is not for a stranger to say. Source: RFC 9110, 7.2 and 7.6.
+_OF_THE_LINE = re.compile(
+    r"host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|keep-alive|cookie|proxy-.*",
+    re.IGNORECASE,
+)
 _HINT = "to go on with the pointers in place of the files: --ignore .gitattributes"
 
 
@@ -122,7 +128,7 @@ class _Server:
                 self.headers = login
                 answer = self._post(body)
             return msgspec.json.decode(answer, type=_Answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise FetchError(
                 f"{self.endpoint} answers otherwise than a server of Git LFS: {error}", hint=_HINT
             ) from error
@@ -156,13 +162,16 @@ class _Server:
                     f"{path} is kept in Git LFS, and {self.endpoint} does not give it{why}", hint=_HINT
                 )
             schemes = {"https", "http"} if self.endpoint.startswith("http:") else {"https"}
-            if not _is_web(download.href, schemes):
+            inward = leads_inward(self.endpoint, download.href, self.tools.site.gateways)
+            if inward or not _is_web(download.href, schemes):
                 raise FetchError(
                     f"{path} is kept in Git LFS, and {self.endpoint} gives it at {printable(download.href[:200])}, "
                     "which is not followed",
                     hint=_HINT,
                 )
-            headers = dict(download.header)
+            headers = {
+                name: value for name, value in download.header.items() if not _OF_THE_LINE.fullmatch(name)
+            }
             if same_origin(download.href, self.endpoint):
                 headers = {**self.headers, **headers}
             yield Wanted(path, (download.href,), oid, item.pointer.size, tuple(headers.items()))
@@ -190,7 +199,7 @@ def _endpoint(part: Part) -> str:
         told = git.run("config", "--no-includes", "--blob", f"{tree}:.lfsconfig", "--get", "lfs.url")
         if url := told.stdout.decode("utf-8", "replace").strip():
             schemes = {"https"} if part.cache.link.url.startswith("https:") else {"https", "http"}
-            if not _is_web(url, schemes):
+            if leads_inward(part.cache.link.url, url) or not _is_web(url, schemes):
                 raise FetchError(
                     f"the .lfsconfig of {part.cache.link.url} names the server {printable(url[:200])!r}, which is not followed",
                     hint=_HINT,

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.git_tree import shown
+from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git_command import Git
 from reprolake_builder.providers.links import GitLink, parse_git_link
@@ -63,6 +64,11 @@ def submodule_links(parent: GitLink, path: bytes, url: str) -> tuple[GitLink, ..
         raise ResolveError(
             f"the submodule {shown(path)} of {parent.url} is a folder of this host, {printable(url)!r}, which a repository "
             "from elsewhere must not name"
+        )
+    if leads_inward(parent.url, link.url):
+        raise ResolveError(
+            f"the submodule {shown(path)} of {parent.url} is at {printable(url)!r}, an address of this host or its network, "
+            "which a repository from elsewhere must not name"
         )
     if not link.login and _server(link.url) == _server(parent.url):
         link = GitLink(link.url, login=parent.login)

@@ -59,6 +59,10 @@ def parse_git_link(text: str, ref: str = "", subdir: str = "") -> GitLink:
         userinfo = ""
         path, ref_in_link = _split_ref(found[3])
         user = found[1] + "@" if found[1] else ""
+        if "://" in path:
+            raise ResolveError(
+                "a path in a link like HOST:PATH holds no ://, which git would take for a protocol"
+            )
         if "@" in path:
             raise ResolveError("a path with an @ needs the form ssh://USER@HOST/PATH, with %40 in its place")
         url = f"{user}{found[2]}:{path}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reprolake_builder.errors import FetchError, ResolveError
+from reprolake_builder.inward import leads_inward
 from reprolake_builder.providers.git_cache import opened
 from reprolake_builder.providers.links import GitLink
 from reprolake_builder.providers.record_candidates import Candidate, described, mentioned, named_by_files
@@ -58,6 +59,9 @@ def connect(evidence: Evidence, subdir: str, tools: Tools) -> tuple[Connected | 
         for candidate in step:
             url = candidate.link.url
             if url in seen:
+                continue
+            if leads_inward(evidence.record.page, url, tools.site.gateways):
+                chain.say(f"not taken: {url}, an address of this host or its network ({candidate.origin})")
                 continue
             seen[url] = candidate
             if best is not None and best.is_proven:

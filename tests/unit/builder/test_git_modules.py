@@ -50,6 +50,7 @@ def test_where_submodules_come_from(parent, url, expected):
 )
 @example(HTTPS, "../../../../../etc")
 @example("git@h.org:a/b", "../../../etc/passwd")
+@example("git@h.org:a/b", "./://0")
 def test_any_url(parent, url):
     """Whatever is written there, what is followed is a link of a known protocol, and none is a folder of this host."""
     try:
@@ -61,3 +62,13 @@ def test_any_url(parent, url):
         assert not link.url.startswith(("file:", "/", "-"))
         assert "://" not in link.url or link.url.partition("://")[0] in SCHEMES
         assert not link.login or link.url.split("/", 3)[:3] == parent.split("/", 3)[:3] or "@" in url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/a", "ssh://10.0.0.1/a", "git@localhost:a/b", "http://[fe80::1]/a"]
+)
+def test_submodules_do_not_lead_into_this_network(url):
+    """A repository from outside names no address of this host or its network; one of this network may."""
+    with pytest.raises(ResolveError, match="of this host or its network"):
+        submodule_links(GitLink(HTTPS), b"lib", url)
+    assert submodule_links(GitLink("https://192.168.0.2/a/b"), b"lib", url)

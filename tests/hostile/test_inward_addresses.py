@@ -1,0 +1,70 @@
+"""What archives and servers of Git LFS name, when they are public and it is not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from git_repositories import Repository
+from source_tools import source_tools
+
+from reprolake_builder.download import Offer
+from reprolake_builder.errors import FetchError, ResolveError
+from reprolake_builder.git_pointers import Pointer
+from reprolake_builder.providers import git_lfs
+from reprolake_builder.providers.deposits import Deposit, pin_deposit
+from reprolake_builder.providers.git_command import git_in
+from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.store import Store
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+INSIDE = "http://169.254.169.254/latest/meta-data"
+ENDPOINT = "http://git.example.org/a/b.git/info/lfs"
+OID = "a" * 64
+
+
+@pytest.fixture
+def tools(tmp_path):
+    store = Store(tmp_path / "store")
+    yield source_tools(store)
+    store.close()
+
+
+def test_a_record_offers_no_files_of_this_network(tools):
+    """A data set of a public portal whose file lies at an internal address is refused before it is asked for."""
+    deposit = Deposit(
+        "data.example.org", "x", "https://data.example.org/x", (Offer("x", INSIDE),), NOW, "published"
+    )
+    with pytest.raises(ResolveError, match="of this host or its network"):
+        pin_deposit(deposit, LinkRequest(link="", now=NOW), tools)
+
+
+@pytest.fixture
+def server(tools, tmp_path):
+    git = git_in(Repository(tmp_path / "r").folder, {"PATH": "/usr/bin:/bin"})
+    return git_lfs._Server(ENDPOINT, git, tools, {"Authorization": "Basic mine"})
+
+
+def wanted(server, href, header):
+    """Return what a batch answer with one object makes us fetch."""
+    download = git_lfs._Download(href, header)
+    answer = git_lfs._Answer([git_lfs._Object(OID, git_lfs._Actions(download))])
+    return list(server._wanted({OID: git_lfs._Missing(Pointer(OID, 1), b"x")}, answer))
+
+
+def test_a_server_of_lfs_gives_no_address_of_this_network(server):
+    """What a public server keeps does not lie in here."""
+    with pytest.raises(FetchError, match="not followed"):
+        wanted(server, INSIDE, {})
+
+
+def test_a_server_of_lfs_does_not_say_whom_a_request_is_for(server):
+    """Of the header fields that it wants to be sent, those of the connection are left out, and the login is for its own server."""
+    header = {
+        "Host": "inside.example.org",
+        "transfer-encoding": "chunked",
+        "Proxy-Authorization": "x",
+        "X-Token": "t",
+    }
+    (found,) = wanted(server, "http://o.example.org/x", header)
+    assert found.headers == (("X-Token", "t"),)
