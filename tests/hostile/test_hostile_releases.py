@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from released import world_in, zipball
 
-from reprolake_builder.errors import ResolveError
+from reprolake_builder.errors import ReprolakeError, ResolveError
 
 DOI = "10.5281/zenodo.15600127"
 NAME = "EmilieMauduit/PALANTIR"
@@ -73,3 +73,28 @@ def test_what_the_published_commit_left_out_is_listed(world):
     world.publish("15600127", {KEY: zipball(repository, NAME)}, f"swh:1:dir:{tree}")
     pin = world.resolve(DOI, require_proof=True).record
     assert (pin.state, pin.differing, pin.differences) == ("equal by SWH directory", ("ci.yml",), 1)
+
+
+def encrypted(content):
+    """The same zip, all entries of which say that they are encrypted."""
+    return content.replace(b"PK\x03\x04\x14\0\0\0", b"PK\x03\x04\x14\0\1\0").replace(
+        b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14\0\1\0"
+    )
+
+
+def damaged(content):
+    """The same zip, whose entries are said to be compressed by LZMA and are not."""
+    return content.replace(b"PK\x03\x04\x14\0\0\0\0\0", b"PK\x03\x04\x14\0\0\0\x0e\0").replace(
+        b"PK\x01\x02\x14\x03\x14\0\0\0\0\0", b"PK\x01\x02\x14\x03\x14\0\0\0\x0e\0"
+    )
+
+
+@pytest.mark.parametrize("spoil", [encrypted, damaged])
+def test_describing_files_that_cannot_be_read_tell_nothing(world, spoil):
+    """A record whose archive is encrypted, or says so, names no repository by what is in it, and ends in no traceback."""
+    content = spoil(plain_zip({"CITATION.cff": f"repository-code: https://github.com/{NAME}\n" * 9}))
+    record = world.publish("15600127", {"code.zip": content})
+    record["metadata"]["related_identifiers"] = []
+    record["metadata"]["title"] = "Code"
+    with pytest.raises(ReprolakeError):
+        world.resolve(DOI)

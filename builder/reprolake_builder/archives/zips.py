@@ -53,6 +53,11 @@ def zip_comment_commit(tail: bytes) -> str:
     return comment.decode() if _COMMIT.fullmatch(comment) else ""
 
 
+def is_readable(item: zipfile.ZipInfo) -> bool:
+    """Whether an entry is neither encrypted nor compressed by a method that is not read."""
+    return not item.flag_bits & _ENCRYPTED and item.compress_type in _METHODS
+
+
 def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> Member:
     path = _name(item)
     mode = item.external_attr >> 16

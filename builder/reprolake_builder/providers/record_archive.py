@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reprolake_builder.archives.formats import is_archive
 from reprolake_builder.archives.tars import pax_comment
-from reprolake_builder.archives.zips import TAIL, zip_comment_commit
+from reprolake_builder.archives.zips import TAIL, is_readable, zip_comment_commit
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import FetchError
 from reprolake_builder.git_tree import TreeError
@@ -129,7 +129,8 @@ def _at_the_top(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     found: dict[str, zipfile.ZipInfo] = {}
     for item in archive.infolist():
         *folders, name = item.filename.split("/")
-        if name in _DESCRIBING and len(folders) <= 1 and 0 < item.file_size <= _LARGEST_MEMBER:
+        small = 0 < item.file_size <= _LARGEST_MEMBER
+        if name in _DESCRIBING and len(folders) <= 1 and small and is_readable(item):
             known = found.get(name)
             if known is None or known.filename.count("/") > len(folders):
                 found[name] = item
