@@ -22,6 +22,7 @@ from reprolake_builder.image import CITATION, Image
 from reprolake_builder.process import printable
 from reprolake_runner.citing import citation_of
 from reprolake_runner.collect import open_plain
+from reprolake_runner.documents.run import CommandSpec, RunSpec
 from reprolake_runner.staged import CheckedResult, read_result
 
 _SHORTEST_ID = 6
@@ -191,15 +192,13 @@ def _result(checked: CheckedResult) -> Found:
     lines = [
         f"run         {record.id}",
         f"status      {record.status} (exit code {record.exit_code}): {record.message}",
-        f"notebook    {record.spec.notebook}",
+        f"{'command' if isinstance(record.spec, CommandSpec) else 'notebook':<12}{record.spec.name}",
         f"image       {record.spec.image}",
         f"time        {date(record.started)} to {date(record.ended)}",
         f"expires     {date(manifest.expires) if manifest.expires else 'never'}",
     ]
-    lines += [
-        f"parameter   {item.name} = {item.value!r} ({item.origin})"
-        for item in record.spec.parameters.parameters
-    ]
+    parameters = record.spec.parameters.parameters if isinstance(record.spec, RunSpec) else ()
+    lines += [f"parameter   {item.name} = {item.value!r} ({item.origin})" for item in parameters]
     lines += [f"input       {item.path}  {item.size} bytes" for item in record.spec.inputs]
     lines += [f"file        {file.path}  {file.size} bytes" for file in manifest.files]
     lines += [f"warning     {text}" for text in record.warnings]

@@ -15,7 +15,8 @@ from reprolake_builder.sandboxes.interface import Limits
 from reprolake_builder.store import Store
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import Parameter, ParameterSet, RunSpec
-from reprolake_runner.execute import Execution, RunPlan, execute
+from reprolake_runner.execute import execute
+from reprolake_runner.plan import Execution, RunPlan
 from reprolake_runner.staged import new_run_id
 
 

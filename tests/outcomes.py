@@ -127,7 +127,7 @@ def outcome(
         notebook=folder / "executed.ipynb",
         output=folder / "output",
         upper=folder / "upper",
-        log=folder / "log",
+        printed={"log.txt": folder / "log"},
         events=folder / "events",
         basket=folder / "basket",
         annotations=citation_annotations(CITED)

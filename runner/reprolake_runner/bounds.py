@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.sandboxes.interface import Held, Limits, Sandbox
@@ -28,6 +28,13 @@ class Bounds:
     free_bytes: int = 512 << 20
     messages: DriverLimits = field(default_factory=DriverLimits)
     weaker: bool = False
+
+
+def with_disk(limits: Limits, bounds: Bounds) -> Limits:
+    """Return the limits with no file allowed to be larger than all that may be written."""
+    if bounds.disk_bytes is None:
+        return limits
+    return replace(limits, file_bytes=min(limits.file_bytes, bounds.disk_bytes))
 
 
 def held_limits(

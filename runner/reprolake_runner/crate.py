@@ -7,15 +7,17 @@ Neither host paths nor credentials get in: only the run record's values and the 
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 from urllib.parse import quote
 
 from reprolake_runner.citing import citation_of, citing_entities, citing_fields
-from reprolake_runner.contents import Contents, Kept
-from reprolake_runner.documents.run import Parameter, StagedInput
+from reprolake_runner.contents import Contents, Kept, Role
+from reprolake_runner.documents.run import CommandSpec, Parameter, RunRecord, RunSpec, StagedInput
 
+_PROCESS_CRATE = "https://w3id.org/ro/wfrun/process/0.5"
 _PROFILES = {
-    "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
+    _PROCESS_CRATE: ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
 }
@@ -26,6 +28,13 @@ _COMPUTATIONAL_WORKFLOW = "https://bioschemas.org/profiles/ComputationalWorkflow
 _SOURCE = "org.opencontainers.image.source"
 _REVISION = "org.opencontainers.image.revision"
 _LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#jupyter"
+_JUPYTER = {
+    "@id": _LANGUAGE,
+    "@type": "ComputerLanguage",
+    "name": "Jupyter Notebook",
+    "url": {"@id": "https://jupyter.org/"},
+    "identifier": {"@id": "https://jupyter.org/"},
+}
 _TYPES: dict[type, str] = {bool: "Boolean", int: "Integer", float: "Float", str: "Text"}
 
 Entity = dict[str, Any]
@@ -33,34 +42,33 @@ Entity = dict[str, Any]
 
 def crate(contents: Contents) -> bytes:
     """Return the text of ro-crate-metadata.json, ending in a newline."""
-    record = contents.record
-    (notebook,) = contents.of("source")
-    parameters = [entity for one in record.spec.parameters.parameters for entity in _parameter(one)]
-    inputs = [_input(one) for one in record.spec.inputs]
-    files = [_file(kept) for kept in contents.files if kept is not notebook]
+    spec = contents.record.spec
+    given = spec.parameters.parameters if isinstance(spec, RunSpec) else ()
+    parameters = [entity for one in given for entity in _parameter(one)]
+    program = _command(spec) if isinstance(spec, CommandSpec) else _workflow(contents, parameters)
+    inputs = [_input(one) for one in spec.inputs]
+    files = [_file(kept) for kept in contents.files if kept.role != "source"]
+    is_command = isinstance(spec, CommandSpec)
     graph = [
         {
             "@id": "ro-crate-metadata.json",
             "@type": "CreativeWork",
             "about": {"@id": "./"},
-            "conformsTo": [{"@id": "https://w3id.org/ro/crate/1.1"}, {"@id": _WORKFLOW_CRATE}],
+            "conformsTo": [
+                {"@id": "https://w3id.org/ro/crate/1.1"},
+                *([] if is_command else [{"@id": _WORKFLOW_CRATE}]),
+            ],
         },
-        _root(contents, notebook, [*files, *inputs]),
+        _root(contents, program, [*files, *inputs]),
         *(
-            {"@id": uri, "@type": "CreativeWork", "name": name, "version": version}
-            for uri, (name, version) in _PROFILES.items()
+            {"@id": uri, "@type": "CreativeWork", "name": _PROFILES[uri][0], "version": _PROFILES[uri][1]}
+            for uri in _profiles(contents)
         ),
-        _workflow(contents, notebook, parameters),
-        {
-            "@id": _LANGUAGE,
-            "@type": "ComputerLanguage",
-            "name": "Jupyter Notebook",
-            "url": {"@id": "https://jupyter.org/"},
-            "identifier": {"@id": "https://jupyter.org/"},
-        },
+        program,
+        *([] if is_command else [_JUPYTER]),
         _source(contents),
         _image(contents),
-        _action(contents, notebook, parameters, inputs),
+        _action(contents, program, parameters, inputs),
         *citing_entities(citation_of(contents.annotations)),
         *parameters,
         *inputs,
@@ -69,20 +77,27 @@ def crate(contents: Contents) -> bytes:
     return json.dumps({"@context": _CONTEXT, "@graph": graph}, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def _root(contents: Contents, notebook: Kept, parts: list[Entity]) -> Entity:
+def _profiles(contents: Contents) -> tuple[str, ...]:
+    """Return what the crate conforms to: a command is no workflow."""
+    return (_PROCESS_CRATE,) if isinstance(contents.record.spec, CommandSpec) else tuple(_PROFILES)
+
+
+def _root(contents: Contents, program: Entity, parts: list[Entity]) -> Entity:
     record = contents.record
     root: Entity = {
         "@id": "./",
         "@type": "Dataset",
-        "name": f"Run of {record.spec.notebook}: {record.status}",
+        "name": f"Run of {record.spec.name}: {record.status}",
         "description": record.message,
         "datePublished": record.ended.isoformat(timespec="milliseconds"),
         "license": "No licence was stated for these results; ask the person who shared them",
-        "conformsTo": [{"@id": uri} for uri in _PROFILES],
-        "mainEntity": {"@id": _uri(notebook.path)},
+        "conformsTo": [{"@id": uri} for uri in _profiles(contents)],
         "mentions": {"@id": _run(contents)},
-        "hasPart": [{"@id": _uri(notebook.path)}, *({"@id": one["@id"]} for one in parts if _is_data(one))],
+        "hasPart": [{"@id": one["@id"]} for one in parts if _is_data(one)],
     }
+    if isinstance(record.spec, RunSpec):
+        root["mainEntity"] = {"@id": program["@id"]}
+        root["hasPart"] = [{"@id": program["@id"]}, *root["hasPart"]]
     if contents.expires is not None:
         root["expires"] = contents.expires.isoformat()
     return root
@@ -92,14 +107,25 @@ def _is_data(entity: Entity) -> bool:
     return bool(entity["@type"] == "File")
 
 
-def _workflow(contents: Contents, notebook: Kept, parameters: list[Entity]) -> Entity:
+def _command(spec: CommandSpec) -> Entity:
+    """Return the program that ran; with which arguments is said of the action."""
+    return {
+        "@id": "#program",
+        "@type": "SoftwareApplication",
+        "name": spec.argv[0],
+        "isPartOf": {"@id": "#image"},
+    }
+
+
+def _workflow(contents: Contents, parameters: list[Entity]) -> Entity:
     record = contents.record
     notes = contents.annotations
+    (notebook,) = contents.of("source")
     workflow: Entity = {
         "@id": _uri(notebook.path),
         "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"],
         "conformsTo": {"@id": _COMPUTATIONAL_WORKFLOW},
-        "name": record.spec.notebook,
+        "name": record.spec.name,
         "encodingFormat": notebook.media_type,
         "contentSize": str(notebook.size),
         "sha256": notebook.sha256,
@@ -207,18 +233,20 @@ def _image(contents: Contents) -> Entity:
     }
 
 
-def _action(contents: Contents, notebook: Kept, parameters: list[Entity], inputs: list[Entity]) -> Entity:
+def _action(contents: Contents, program: Entity, parameters: list[Entity], inputs: list[Entity]) -> Entity:
     record = contents.record
     succeeded = record.status == "succeeded"
     values = [one for one in parameters if one["@type"] == "PropertyValue"]
     baskets = [_file(kept) for kept in contents.of("basket")]
-    results = contents.of("executed", "output", "created", "changed", "figure")
+    roles: tuple[Role, ...] = ("executed", "output", "created", "changed", "figure")
+    # a command's own words are what it was run for, as a notebook's are in the executed one
+    results = contents.of(*roles, *(("log",) if isinstance(record.spec, CommandSpec) else ()))
     action: Entity = {
         "@id": _run(contents),
         "@type": "CreateAction",
-        "name": f"Run {record.id} of {record.spec.notebook}",
-        "description": record.message,
-        "instrument": {"@id": _uri(notebook.path)},
+        "name": f"Run {record.id} of {record.spec.name}",
+        "description": _told(record),
+        "instrument": {"@id": program["@id"]},
         "object": [{"@id": one["@id"]} for one in (*values, *inputs, *baskets)],
         "result": [{"@id": _uri(kept.path)} for kept in results],
         "startTime": record.started.isoformat(timespec="milliseconds"),
@@ -230,6 +258,13 @@ def _action(contents: Contents, notebook: Kept, parameters: list[Entity], inputs
     if not succeeded:
         action["error"] = record.message
     return action
+
+
+def _told(record: RunRecord) -> str:
+    """Return what is to be said of the run: its message, and of a command all its words."""
+    if isinstance(record.spec, CommandSpec):
+        return f"{shlex.join(record.spec.argv)}: {record.message}"
+    return record.message
 
 
 def _run(contents: Contents) -> str:

@@ -15,21 +15,19 @@ from pathlib import Path
 
 import msgspec
 
-from reprolake_builder.image import HOME, REPOSITORY, USER
-from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, Sandbox, SandboxSpec
+from reprolake_builder.image import REPOSITORY
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, Limits, Sandbox, SandboxSpec
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.driver.protocol import Connection, DriverPlan
 from reprolake_runner.driver_root import FOLDER, driver_spec
 from reprolake_runner.errors import NotebookError
+from reprolake_runner.inside import Places, Program, inside
 from reprolake_runner.kernelspec import Kernel, command
 from reprolake_runner.notebook import notebook_bytes
-from reprolake_runner.placement import DATA
 from reprolake_runner.supervise import Pipe, Told, Watch
-from reprolake_runner.watchdog import Guarded
+from reprolake_runner.watchdog import guarded
 
-OUTPUT = "/out"
-OUTPUT_VARIABLE = "REPROLAKE_OUTPUT"
 _SOCKETS = "/run/kernel"
 _CONNECTION = "connection.json"
 _PLAN_BYTES = 1 << 20
@@ -141,7 +139,9 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
         events=events,
         kernel_pipe=Pipe(kernel_log, run.log),
         driver_pipe=Pipe(driver_log, run.driver_log),
-        guarded=_guarded(given, sandbox),
+        guarded=guarded(
+            (given.run.output, given.view.written, given.run.driver), given.limits, given.bounds, sandbox
+        ),
         begun=begun,
         tells_lines=given.kernel.language.lower() == "python",
         timeout=given.spec.timeout,
@@ -150,36 +150,17 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
     )
 
 
-def _guarded(given: Start, sandbox: Sandbox) -> Guarded:
-    """Return what is to be watched: memory only where the sandbox does not hold its limit, but the limit is named all the same."""
-    held = sandbox.holds(given.limits).get("memory_bytes")
-    return Guarded(
-        folders=(given.run.output, given.view.written, given.run.driver),
-        memory_bytes=given.limits.memory_bytes,
-        is_memory_watched=held is not None and held.watched,
-        bounds=given.bounds,
-    )
-
-
 def kernel_spec(given: Start) -> SandboxSpec:
     """Return the kernel's sandbox: the image, the repository as a copy-on-write view, inputs to read and a folder to write."""
     folder = f"{REPOSITORY}/{given.spec.cwd or given.spec.notebook.rpartition('/')[0]}".rstrip("/")
     started = command(given.kernel, f"{_SOCKETS}/{_CONNECTION}", folder)
-    binds = [Bind(given.run.sockets, _SOCKETS, writable=True), Bind(given.run.output, OUTPUT, writable=True)]
-    if given.inputs is not None:
-        binds.append(Bind(given.inputs, DATA))
-    return SandboxSpec(
-        root=ImageRoot(given.trees),
+    program = Program(
         argv=started.argv,
-        env={**given.env, **given.kernel.env, "HOME": HOME, OUTPUT_VARIABLE: OUTPUT},
+        env={**given.env, **given.kernel.env},
         cwd=started.cwd,
-        binds=tuple(binds),
-        copy_on_write=given.view,
-        uid=USER[0],
-        gid=USER[1],
-        home=HOME,
-        limits=given.limits,
+        binds=(Bind(given.run.sockets, _SOCKETS, writable=True),),
     )
+    return inside(Places(given.trees, given.view, given.run.output, given.inputs), program, given.limits)
 
 
 def _driver_plan(given: Start, key: str) -> DriverPlan:

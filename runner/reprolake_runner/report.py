@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from reprolake_builder.process import printable
 from reprolake_runner.contents import Contents, Kept
-from reprolake_runner.documents.run import RunRecord
+from reprolake_runner.documents.run import CommandSpec, RunRecord
 from reprolake_runner.figures import Failure
 from reprolake_runner.page_style import STYLE
 from reprolake_runner.plot import plot
@@ -52,7 +52,7 @@ _MAX_SHOWN = 20_000
 def report(contents: Contents, pictures: frozenset[str]) -> bytes:
     """Return the page as HTML; `pictures` are the paths of output files whose bytes were seen to be PNG or JPEG."""
     record = contents.record
-    title = f"{record.spec.notebook}: {_STATUS[record.status]}"
+    title = f"{record.spec.name}: {_STATUS[record.status]}"
     parts = [
         _head(title),
         _summary(contents),
@@ -85,9 +85,8 @@ def _head(title: str) -> str:
 def _summary(contents: Contents) -> str:
     record = contents.record
     good = "good" if record.status == "succeeded" else "bad"
-    done = sum(cell.state in {"succeeded", "allowed-failure"} for cell in record.cells)
     facts = [
-        ("Cells run", f"{done} of {len(record.cells)}"),
+        _done(record),
         ("Took", _seconds((record.ended - record.started).total_seconds())),
         ("Finished", f"{record.ended:%Y-%m-%d %H:%M:%S} UTC"),
         ("Kept until", f"{contents.expires:%Y-%m-%d %H:%M} UTC" if contents.expires else "not limited"),
@@ -96,9 +95,17 @@ def _summary(contents: Contents) -> str:
     link = f"<p>{_link(executed[0], 'Executed notebook')}</p>" if executed else ""
     listed = "".join(f"<div><dt>{_e(name)}</dt><dd>{_e(value)}</dd></div>" for name, value in facts)
     return (
-        f'<header class="{good}"><p class="status">{_STATUS[record.status]}</p><h1>{_e(record.spec.notebook)}</h1>'
+        f'<header class="{good}"><p class="status">{_STATUS[record.status]}</p><h1>{_e(record.spec.name)}</h1>'
         f'<p class="message">{_e(record.message)}</p><dl class="facts">{listed}</dl>{link}</header>'
     )
+
+
+def _done(record: RunRecord) -> tuple[str, str]:
+    """Return how much was done, for the summary."""
+    if isinstance(record.spec, CommandSpec):
+        return "Exit status", "none" if record.exit_status is None else str(record.exit_status)
+    done = sum(cell.state in {"succeeded", "allowed-failure"} for cell in record.cells)
+    return "Cells run", f"{done} of {len(record.cells)}"
 
 
 def _failure(failure: Failure) -> str:
@@ -120,7 +127,11 @@ def _notes(contents: Contents) -> str:
 
 
 def _parameters(contents: Contents) -> str:
-    parameters = contents.record.spec.parameters.parameters
+    spec = contents.record.spec
+    if isinstance(spec, CommandSpec):
+        words = [(_code(str(number)), _code(word)) for number, word in enumerate(spec.argv)]
+        return _table("Command", ("", "Argument"), words[:_MAX_ROWS])
+    parameters = spec.parameters.parameters
     rows = [(_code(one.name), _code(_json(one.value)), _e(one.origin)) for one in parameters]
     if not rows:
         return "<section><h2>Parameters</h2><p>None were given: the notebook's own values were used.</p></section>"
@@ -145,7 +156,7 @@ def _figures(contents: Contents, pictures: frozenset[str]) -> str:
 
 
 def _resources(record: RunRecord) -> str:
-    """Show what the run took, cell by cell."""
+    """Show what the run took; of a notebook cell by cell."""
     rows = [
         (
             _e(cell.name),
@@ -157,13 +168,14 @@ def _resources(record: RunRecord) -> str:
         for cell in record.cells[:_MAX_ROWS]
     ]
     taken = record.resources
-    if not rows or taken is None:
+    if taken is None:
         return ""
     total = f"{_seconds(taken.cpu_seconds)} of processor time, {size(taken.peak_bytes)} of memory at the most"
     table = _table("", ("Cell", "State", "Took", "Processors", "Memory"), rows)
+    cells = f"<details><summary>Cells</summary>{table}</details>" if rows else ""
     drawing = plot(record)
     drawn = f'<figure class="plot">{drawing}</figure>' if drawing else ""
-    return f"<section><h2>Resources</h2><p>{total}.</p>{drawn}<details><summary>Cells</summary>{table}</details></section>"
+    return f"<section><h2>Resources</h2><p>{total}.</p>{drawn}{cells}</section>"
 
 
 def _inputs(contents: Contents) -> str:

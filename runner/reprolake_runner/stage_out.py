@@ -1,11 +1,12 @@
 """Outcome of a run → StagedResult: whole or absent, described for machines and for people.
 
-    <notebook>.ipynb            the executed notebook
-    source/<notebook>.ipynb     the notebook as it is in the repository
+    <notebook>.ipynb            the executed notebook; none of a command
+    source/<notebook>.ipynb     the notebook as it is in the repository; none of a command
     outputs/                    what was written to REPROLAKE_OUTPUT
     outputs/repository/         what was created or changed in the repository
     figures/                    images that cells showed
-    log.txt events.jsonl run.json basket.json
+    log.txt                     what the kernel's process printed; of a command stdout.txt and stderr.txt, or terminal.txt
+    events.jsonl run.json basket.json
     index.html ro-crate-metadata.json manifest.json
 
 It is built beside its place and renamed, the manifest last. Only its owner can enter it; `chmod` shares it.
@@ -32,7 +33,7 @@ from reprolake_builder.documents.base import file_sha256, pretty
 from reprolake_runner.collect import Collector, Limits, copy_plain, open_plain
 from reprolake_runner.contents import Contents, Kept, Role
 from reprolake_runner.crate import crate
-from reprolake_runner.documents.run import Manifest, RunRecord, StagedFile
+from reprolake_runner.documents.run import Manifest, RunRecord, RunSpec, StagedFile
 from reprolake_runner.errors import StageOutError
 from reprolake_runner.figures import Shown, extract
 from reprolake_runner.notebook import notebook_bytes
@@ -50,8 +51,8 @@ class Outcome:
     """What a run left on this host (host paths; None where there is nothing).
 
     `repository` is the image's own copy, which nobody writes to; `upper` the overlay folder with what the run changed in it;
-    `output` the folder that the notebook knew as REPROLAKE_OUTPUT; `basket` the normalised basket. Whatever the notebook
-    or its driver could write to is taken for hostile. `annotations` are the image's.
+    `output` the folder that the notebook knew as REPROLAKE_OUTPUT; `basket` the normalised basket, `printed` what processes
+    printed, by its name in the result. Whatever the notebook or its driver could write to is taken for hostile. `annotations` are the image's.
     """
 
     record: RunRecord
@@ -59,7 +60,7 @@ class Outcome:
     notebook: Path | None = None
     output: Path | None = None
     upper: Path | None = None
-    log: Path | None = None
+    printed: Mapping[str, Path] = field(default_factory=dict)
     events: Path | None = None
     basket: Path | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -119,7 +120,7 @@ def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
         RECORD,
         CRATE,
         PAGE,
-        "log.txt",
+        *outcome.printed,
         "events.jsonl",
         "basket.json",
         "source",
@@ -127,12 +128,13 @@ def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
         "figures",
     ):
         names.unique(fixed)
-    files = [_source(partial, outcome)]
+    spec = record.spec
+    files = [_source(partial, outcome, spec)] if isinstance(spec, RunSpec) else []
     lost: list[str] = []
-    executed = names.unique(record.spec.notebook.rpartition("/")[2])
+    executed = names.unique(spec.notebook.rpartition("/")[2]) if isinstance(spec, RunSpec) else ""
     single: tuple[tuple[Path | None, str, Role], ...] = (
         (outcome.notebook, executed, "executed"),
-        (outcome.log, "log.txt", "log"),
+        *((path, name, "log") for name, path in outcome.printed.items()),
         (outcome.events, "events.jsonl", "events"),
         (outcome.basket, "basket.json", "basket"),
     )
@@ -153,9 +155,8 @@ def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
     return Contents(record, tuple(files), shown, outcome.annotations, expires)
 
 
-def _source(partial: Path, outcome: Outcome) -> Kept:
+def _source(partial: Path, outcome: Outcome, spec: RunSpec) -> Kept:
     """Keep the notebook as the repository has it; it is what the record names by its hash."""
-    spec = outcome.record.spec
     data = notebook_bytes(outcome.repository, spec.notebook)
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != spec.notebook_sha256:
@@ -197,7 +198,7 @@ def _settled(record: RunRecord, warnings: tuple[str, ...], *, exceeded: bool) ->
         record,
         status="limit-exceeded",
         exit_code=LIMIT_EXIT_CODE,
-        message="every cell ran, but the outputs exceed what may be kept; some of them are missing here",
+        message="everything ran, but the outputs exceed what may be kept; some of them are missing here",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprolake_builder.sandboxes.interface import Running, Usage
+from reprolake_builder.sandboxes.interface import Limits, Running, Sandbox, Usage
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.disk import DiskUse, UncountableError, lacks_room
 from reprolake_runner.record import Verdict
@@ -29,7 +29,16 @@ class Guarded:
     memory_bytes: int | None
     is_memory_watched: bool
     bounds: Bounds
-    program: str = "kernel"
+    program: str
+
+
+def guarded(
+    folders: tuple[Path, ...], limits: Limits, bounds: Bounds, sandbox: Sandbox, program: str = "kernel"
+) -> Guarded:
+    """Return what is to be watched: memory only where the sandbox does not hold its limit, but the limit is named all the same."""
+    held = sandbox.holds(limits).get("memory_bytes")
+    is_watched = held is not None and held.watched
+    return Guarded(folders, limits.memory_bytes, is_watched, bounds, program)
 
 
 class Watchdog:

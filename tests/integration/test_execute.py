@@ -218,7 +218,7 @@ def test_files_of_the_repository_do_not_break_the_kernel(run):
         ("types.py", "random.py", "code.py", "ipykernel.py"), "raise RuntimeError('imported')"
     )
     done = run("import mine; print(mine.VALUE)", files={**bad, "mine.py": "VALUE = 7"})
-    assert done.record.status == "succeeded", done.execution.log.read_text()
+    assert done.record.status == "succeeded", done.execution.printed["log.txt"].read_text()
     assert done.text(0) == "7\n"
 
 
@@ -237,8 +237,8 @@ def test_the_log_of_the_kernel_is_kept_with_a_limit(run):
         "import os, time\nos.write(1, b'first words\\n'); time.sleep(0.5)\nfor _ in range(200): os.write(2, b'x' * 100_000)"
     )
     assert done.record.status == "succeeded"
-    assert done.execution.log.read_bytes().startswith(b"first words\n")
-    assert done.execution.log.stat().st_size <= 16 << 20
+    assert done.execution.printed["log.txt"].read_bytes().startswith(b"first words\n")
+    assert done.execution.printed["log.txt"].stat().st_size <= 16 << 20
 
 
 def test_the_event_log_tells_the_run_in_order(run):

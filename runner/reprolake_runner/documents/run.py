@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime
 from typing import Any, Literal
 
 from reprolake_builder.documents.base import Digest, Document, Sha256
+
+_NAME = 200  # characters
 
 
 class Parameter(Document, frozen=True, kw_only=True):
@@ -38,8 +41,8 @@ class StagedInput(Document, frozen=True, kw_only=True):
     sha256: Sha256
 
 
-class RunSpec(Document, frozen=True, kw_only=True):
-    """Everything that decides a run; its content hash is the run's key.
+class RunSpec(Document, frozen=True, kw_only=True, tag="notebook", tag_field="kind"):
+    """Everything that decides the run of a notebook; its content hash is the run's key.
 
     `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
     `kernel` and `language` stand in for what the notebook says, "" for neither; `cwd` is the working folder relative to the
@@ -61,6 +64,33 @@ class RunSpec(Document, frozen=True, kw_only=True):
     cwd: str = ""
     strict_shell: bool = False
     report_mode: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call that which runs."""
+        return self.notebook
+
+
+class CommandSpec(Document, frozen=True, kw_only=True, tag="command", tag_field="kind"):
+    """Everything that decides the run of a command; its content hash is the run's key.
+
+    `cwd` is the working folder relative to the repository's root, "" for the root itself. `timeout` in seconds; None is
+    unlimited. A command with a `terminal` is a person's, who may have typed anything.
+    """
+
+    version: Literal[1] = 1
+    image: Digest
+    argv: tuple[str, ...]
+    inputs: tuple[StagedInput, ...] = ()
+    timeout: float | None = None
+    cwd: str = ""
+    terminal: bool = False
+
+    @property
+    def name(self) -> str:
+        """The command as one would type it, cut when it is long."""
+        typed = shlex.join(self.argv)
+        return typed if len(typed) <= _NAME else f"{typed[:_NAME]} …"
 
 
 Status = Literal["succeeded", "failed", "timed-out", "kernel-died", "limit-exceeded", "stopped", "broken"]
@@ -129,7 +159,8 @@ class RunRecord(Document, frozen=True, kw_only=True):
     """What happened, written by the process outside the sandbox. Times in UTC.
 
     `key` is the content hash of the RunSpec, `id` the random name of this run. `exit_code` is the command's.
-    `message` says in one sentence what ended the run. `sandbox` lists what isolated it and each promise that was kept.
+    `message` says in one sentence what ended the run. `kernel`, `kernel_info` and `cells` are a notebook's; `exit_status` is a
+    command's own, 128 + N when signal N ended it, None when it was never started. `sandbox` lists what isolated it and each promise that was kept.
     """
 
     version: Literal[1] = 1
@@ -140,8 +171,9 @@ class RunRecord(Document, frozen=True, kw_only=True):
     message: str
     started: datetime
     ended: datetime
-    spec: RunSpec
-    kernel: str
+    spec: RunSpec | CommandSpec
+    kernel: str = ""
+    exit_status: int | None = None
     kernel_info: dict[str, str] = {}
     cells: tuple[CellRecord, ...] = ()
     warnings: tuple[str, ...] = ()

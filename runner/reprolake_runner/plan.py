@@ -1,0 +1,96 @@
+"""RunPlan and Execution: what is to be executed and where on this host, and what it left, whether a notebook or a command."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from reprolake_builder.documents.base import content_hash
+from reprolake_builder.progress import SILENT, Progress
+from reprolake_builder.sandboxes.interface import Limits, Sandbox
+from reprolake_runner.bounds import Bounds
+from reprolake_runner.documents.run import CommandSpec, LimitRecord, Resources, RunRecord, RunSpec
+from reprolake_runner.record import Verdict
+from reprolake_runner.supervise import Told
+
+S = TypeVar("S", RunSpec, CommandSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan(Generic[S]):
+    """What is to run, and its places on this host.
+
+    `folder` is an empty host folder that only the caller can enter; everything the run leaves lies below it. `inputs`
+    (host folder) appears read-only at /data. `env` is added to the image's environment. `id` names the run.
+    `told` is given what cells or the command print, as it comes.
+    """
+
+    spec: S
+    id: str
+    folder: Path
+    inputs: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    bounds: Bounds = field(default_factory=Bounds)
+    progress: Progress = SILENT
+    told: Told | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a run left: its record, and host paths below the plan's folder.
+
+    `notebook` is None when the driver never saved it, or there is none. `repository` is the image's own copy, which did not
+    change; `upper` holds what the run changed in it, `output` what it wrote to REPROLAKE_OUTPUT. `printed` are files with what
+    processes printed, by their name in a result. Notebook, upper, output and what was printed are untrusted.
+    """
+
+    record: RunRecord
+    repository: Path
+    notebook: Path | None
+    output: Path
+    upper: Path
+    printed: Mapping[str, Path]
+    events: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended, and what it took: `span` is from when to when (UTC), `seconds` how long each part took."""
+
+    verdict: Verdict
+    span: tuple[datetime, datetime]
+    seconds: dict[str, float]
+    versions: dict[str, str]
+    resources: Resources | None
+    warnings: tuple[str, ...]
+
+
+def record_of(
+    plan: RunPlan[RunSpec] | RunPlan[CommandSpec],
+    ending: Ending,
+    sandbox: Sandbox,
+    held: tuple[LimitRecord, ...],
+) -> RunRecord:
+    """Return the record of a run, without what only a notebook or only a command has."""
+    return RunRecord(
+        id=plan.id,
+        key=content_hash(plan.spec),
+        status=ending.verdict.status,
+        exit_code=ending.verdict.exit_code,
+        message=ending.verdict.message,
+        started=ending.span[0],
+        ended=ending.span[1],
+        spec=plan.spec,
+        warnings=ending.warnings,
+        limits=held,
+        resources=ending.resources,
+        sandbox=dict(sandbox.promises()),
+        host={"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()},
+        versions=ending.versions,
+        seconds=ending.seconds,
+    )
