@@ -52,7 +52,7 @@ PACKAGES = {
     "libmpfr-dev": "mpfr.h mpfr -lmpfr MPFR",
     "libncurses-dev": "ncurses.h curses.h -lncurses -ltinfo",
     "libnetcdf-dev": "netcdf.h nc-config netcdf -lnetcdf NetCDF",
-    "libopenblas-dev": "openblas openblas_config.h -lopenblas OpenBLAS",
+    "libopenblas-dev": "openblas openblas_config.h -lopenblas OpenBLAS lapack/blas",
     "libopenmpi-dev": "mpi.h mpicc mpicxx ompi-c -lmpi MPI",
     "libpng-dev": "png.h libpng -lpng PNG",
     "libpq-dev": "libpq-fe.h pg_config libpq -lpq",
@@ -105,6 +105,7 @@ _LACKING = tuple(
         r"Package '?([\w.+-]+)'?(?:, required by '[^'\n]*',)? (?:was )?not found",
         r'Dependency "([^"\n]+)" not found',
         r"Could NOT find (\w+)",
+        r"NotFoundError: No (lapack/blas) resources found",
     )
 )
 _PROBE = re.compile(r"^_?conf(?:ig)?test\w*\.\w+:.*$", re.MULTILINE)  # where a build looks what there is

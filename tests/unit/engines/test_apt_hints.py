@@ -23,6 +23,7 @@ from reprolake_builder.engines.apt_hints import apt_hint, lacking
         ("Package fftw3 was not found in the pkg-config search path.", "libfftw3-dev"),
         ('ERROR: Dependency "openblas" not found, tried pkgconfig and cmake', "libopenblas-dev"),
         ("meson.build:1:0: ERROR: Program 'bison' not found or not executable", "bison"),
+        ("numpy.distutils.system_info.NotFoundError: No lapack/blas resources found.", "libopenblas-dev"),
         ("-- Could NOT find FFTW (missing: FFTW_LIBRARIES)", "libfftw3-dev"),
     ],
 )
