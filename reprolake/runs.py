@@ -21,9 +21,10 @@ from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
 from reprolake_runner.documents.basket import Basket
 from reprolake_runner.documents.run import Parameter, RunSpec
 from reprolake_runner.errors import BasketError, StageOutError
-from reprolake_runner.execute import RunPlan, execute
+from reprolake_runner.execute import execute
 from reprolake_runner.imports import repository_modules, undeclared_imports
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
+from reprolake_runner.plan import RunPlan
 from reprolake_runner.prepare import prepared_notebook
 from reprolake_runner.stage_in import StagedInputs, stage_in, stage_parameters
 from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
@@ -234,7 +235,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
             notebook=execution.notebook,
             output=execution.output,
             upper=execution.upper,
-            log=execution.log,
+            printed=execution.printed,
             events=execution.events,
             basket=staged_inputs.folder / "basket.json",
             annotations=image.annotations,
