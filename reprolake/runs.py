@@ -7,20 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from reprolake.basket_file import basket_in
 from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
 from reprolake.pipeline import Obtained, Session, obtain_image
-from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
-from reprolake_builder.process import printable
-from reprolake_runner.basket import read_basket
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
-from reprolake_runner.documents.basket import Basket
 from reprolake_runner.documents.run import Parameter, RunSpec
-from reprolake_runner.errors import BasketError, StageOutError
+from reprolake_runner.errors import StageOutError
 from reprolake_runner.execute import execute
 from reprolake_runner.imports import repository_modules, undeclared_imports
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
@@ -30,8 +27,6 @@ from reprolake_runner.stage_in import StagedInputs, stage_in, stage_parameters
 from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
 from reprolake_runner.staged import StagedResult, new_run_id
 from reprolake_runner.supervise import Told
-
-_BASKET_LIMIT = 16 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +121,7 @@ def prepare(request: RunRequest, obtained: Obtained, session: Session) -> Prepar
     notebook = read_notebook(obtained.tree.folder, path, request.kernel, request.language)
     cwd = _within(obtained, request.cwd) if request.cwd else ""
     check_cwd(obtained.tree.folder, cwd)
-    basket = _basket(request.basket) if request.basket is not None else None
+    basket = basket_in(request.basket) if request.basket is not None else None
     inject_input, inject_output = request.injects
     values = replace(
         request.values,
@@ -273,15 +268,3 @@ def _spec(
         strict_shell=request.strict_shell,
         report_mode=request.report_mode,
     )
-
-
-def _basket(path: Path) -> Basket:
-    try:
-        if path.stat().st_size > _BASKET_LIMIT:
-            raise BasketError(f"{path} is larger than {_BASKET_LIMIT >> 20} MiB, which no basket is")
-        return read_basket(path.read_bytes(), str(path), path.absolute().parent)
-    except OSError as error:
-        raise BasketError(
-            f"the basket {printable(str(path))} cannot be read: {denied(path) or error.strerror}",
-            hint="--basket takes the JSON file of a basket as it was exported, which this user must be able to read",
-        ) from error
