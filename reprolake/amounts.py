@@ -21,13 +21,17 @@ _FORMS = {
 
 @dataclass(frozen=True, slots=True)
 class LimitSetting:
-    """A limit: the `setting` in reprolake.toml, the `flag` of `run`, "" for none; `can_be_none` when it can be lifted."""
+    """A limit: the `setting` in reprolake.toml, the `flag` of `run`, "" for none; `can_be_none` when it can be lifted.
+
+    `of_cells` when only a notebook can reach it.
+    """
 
     setting: str
     flag: str
     unit: Unit
     help: str
     can_be_none: bool = True
+    of_cells: bool = False
 
     def parse(self, text: str) -> float | None:
         """Return the amount, None for no limit. Raises ValueError."""
@@ -37,7 +41,11 @@ class LimitSetting:
 LIMITS = (
     LimitSetting("max_timeout", "--timeout", "seconds", "End the run after this time."),
     LimitSetting(
-        "max_execution_timeout", "--execution-timeout", "seconds", "End the run when one cell takes longer."
+        "max_execution_timeout",
+        "--execution-timeout",
+        "seconds",
+        "End the run when one cell takes longer.",
+        of_cells=True,
     ),
     LimitSetting(
         "max_stall_timeout",
@@ -62,10 +70,23 @@ LIMITS = (
         "number",
         "Messages of the kernel, most of which are outputs.",
         can_be_none=False,
+        of_cells=True,
     ),
-    LimitSetting("max_message_bytes", "--message-size", "bytes", "Size of one message.", can_be_none=False),
     LimitSetting(
-        "max_messages_bytes", "--messages-size", "bytes", "Size of all messages together.", can_be_none=False
+        "max_message_bytes",
+        "--message-size",
+        "bytes",
+        "Size of one message.",
+        can_be_none=False,
+        of_cells=True,
+    ),
+    LimitSetting(
+        "max_messages_bytes",
+        "--messages-size",
+        "bytes",
+        "Size of all messages together.",
+        can_be_none=False,
+        of_cells=True,
     ),
     LimitSetting("max_open_files", "", "number", "Open files of one process.", can_be_none=False),
     LimitSetting("max_file_bytes", "", "bytes", "Size of one file.", can_be_none=False),

@@ -13,19 +13,19 @@ from typing import Any
 import msgspec
 
 from reprolake.describe import citation_lines, date, lock_lines
+from reprolake.images import find_image
 from reprolake.options import UsageError
 from reprolake.pipeline import Session, read_lock
 from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Digest, Document, Size
 from reprolake_builder.git_tree import shown
-from reprolake_builder.image import CITATION, Image
+from reprolake_builder.image import CITATION
 from reprolake_builder.process import printable
 from reprolake_runner.citing import citation_of
 from reprolake_runner.collect import open_plain
 from reprolake_runner.documents.run import CommandSpec, RunSpec
 from reprolake_runner.staged import CheckedResult, read_result
 
-_SHORTEST_ID = 6
 _LARGEST_DOCUMENT = 64 << 20  # bytes
 
 
@@ -84,19 +84,7 @@ def inspect(what: str, session: Session) -> Found:
 
 
 def _image(what: str, session: Session) -> Found:
-    digits = what.removeprefix("sha256:")
-    wanted = len(digits) >= _SHORTEST_ID and digits.isalnum()
-    names = session.tools.store.keys("images-by-id", digits) if wanted else ()
-    if len(names) != 1:
-        many = f"{len(names)} images of the store begin with {what}" if names else f"{what} is not here"
-        raise UsageError(
-            many, hint="give a lock, an OCI layout, a staged result, or the id that `reprolake build` printed"
-        )
-    image = session.tools.store.get("images-by-id", names[0], Image)
-    if image is None:
-        raise UsageError(
-            f"the image {what} was made by another version", hint="build it again: `reprolake build`"
-        )
+    image = find_image(what, session, instead="a lock, an OCI layout, a staged result")
     size = sum(layer.size for layer in image.layers)
     lines = [
         f"image       {image.id}",
@@ -200,6 +188,9 @@ def _result(checked: CheckedResult) -> Found:
     parameters = record.spec.parameters.parameters if isinstance(record.spec, RunSpec) else ()
     lines += [f"parameter   {item.name} = {item.value!r} ({item.origin})" for item in parameters]
     lines += [f"input       {item.path}  {item.size} bytes" for item in record.spec.inputs]
+    lines += [
+        f"outputs     {cell_name(one.index)}: {one.verdict} {one.reason}".rstrip() for one in record.checks
+    ]
     lines += [f"file        {file.path}  {file.size} bytes" for file in manifest.files]
     lines += [f"warning     {text}" for text in record.warnings]
     for label, paths in (

@@ -112,7 +112,7 @@ def pin(request: Request, session: Session) -> Resolved:
         raise UsageError("--locked refuses to resolve, and --relock is there to resolve")
     path = Path(request.link)
     if os.path.isfile(path):
-        _refuse_changes(path, request)
+        refuse_changes(f"{path} is a lock", request)
         return Resolved(read_lock(path).source)
     if request.source_dir is not None:
         raise UsageError(
@@ -250,7 +250,8 @@ def _refuse_other_platform(path: Path, data: bytes) -> None:
             )
 
 
-def _refuse_changes(path: Path, request: Request) -> None:
+def refuse_changes(what: str, request: Request) -> None:
+    """Raise UsageError when the request asks for what its link cannot change; `what` says what the link is."""
     changed = [
         option
         for option, value in (
@@ -269,11 +270,11 @@ def _refuse_changes(path: Path, request: Request) -> None:
         if value
     ]
     if changed:
-        raise UsageError(f"{path} is a lock, which decides everything: {', '.join(changed)} cannot change it")
+        raise UsageError(f"{what}, which decides everything: {', '.join(changed)} cannot change it")
 
 
 def _read(path: Path, request: Request, session: Session) -> Obtained:
-    _refuse_changes(path, request)
+    refuse_changes(f"{path} is a lock", request)
     pinned = read_lock(path)
     tree = _fetched(pinned.source, request.source_dir, session)
     return Obtained(pinned, tree, f"the lock {path}")
