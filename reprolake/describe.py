@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, assert_never
 
@@ -29,6 +29,7 @@ from reprolake_builder.documents.source import (
 )
 
 _SHOWN = 10
+_LABEL = 12  # characters before what a line says
 
 if TYPE_CHECKING:
     from reprolake.runs import Plan
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 
 
 _MOST_FILES = 20  # of a source that are listed
+
+
+def as_text(lines: Iterable[str]) -> str:
+    """Return lines as one text, in which none can pass for two: what goes on in a further line is set in."""
+    return "\n".join(line.replace("\n", "\n" + " " * _LABEL) for line in lines)
 
 
 def date(moment: datetime) -> str:
@@ -48,8 +54,8 @@ def setting_lines(settings: Mapping[str, Setting]) -> list[str]:
     return [f"{name:<24}{setting.value or '-'} ({setting.origin})" for name, setting in settings.items()]
 
 
-def source_lines(source: PinnedSource) -> list[str]:
-    """Return what is pinned, a fact a line."""
+def source_lines(source: PinnedSource, *, whose: str = "") -> list[str]:
+    """Return what is pinned, a fact a line; `whose` says whose word a proof is, where nobody looked."""
     if isinstance(source, GitSource | MercurialSource):
         lines = [f"repository  {source.url}"]
         if source.ref:
@@ -79,7 +85,7 @@ def source_lines(source: PinnedSource) -> list[str]:
         lines.append(f"subfolder   {source.subdir}")
     lines.append(f"tree        {source.tree}")
     if (record := record_of(source)) is not None:
-        lines += _record_lines(record)
+        lines += _record_lines(record, whose)
     said = f" ({source.date_is})" if isinstance(source, FilesSource) else ""
     lines.append(f"date        {date(source.date)}{said}")
     return lines
@@ -92,14 +98,14 @@ def _part_lines(source: GitSource) -> list[str]:
     return [*lines, *(f"left out    {path}" for path in source.left)]
 
 
-def _record_lines(record: RecordPin) -> list[str]:
+def _record_lines(record: RecordPin, whose: str) -> list[str]:
     version = f", {record.version}" if record.version else ""
     lines = [
         f"record      {record.doi or f'{record.site} {record.id}'} ({record.title or 'no title'}{version})"
     ]
     if record.asked:
         lines.append(f"asked for   {record.asked}")
-    lines.append(f"proof       {record.words}")
+    lines.append(f"proof       {record.words}{whose}")
     lines += [f"differs     {path}" for path in record.differing[:_SHOWN]]
     if record.differences > _SHOWN:
         lines.append(f"differs     and {record.differences - _SHOWN} more")
@@ -123,7 +129,7 @@ def lock_lines(lock: EnvironmentLock) -> list[str]:
         wheel.size for wheel in lock.wheels
     )
     lines = [
-        *source_lines(lock.source),
+        *source_lines(lock.source, whose=" (by the lock's word)"),
         f"packages    as of {date(lock.as_of)} ({lock.as_of_is})",
         f"Python      {lock.interpreter.version} of Debian {lock.debian.suite}",
         f"pinned      {debs} Debian packages, {len(lock.wheels)} wheels, {size / 1e6:.0f} MB to fetch",

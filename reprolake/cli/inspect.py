@@ -28,10 +28,11 @@ def command(*, session: Session, what: str, as_json: bool) -> None:
       reprolake inspect sha256:8614804805ad
       reprolake inspect staging/k3v9...
     """
+    from reprolake.describe import as_text
     from reprolake.inspection import inspect
     from reprolake_builder.process import printable
 
     found = inspect(what, session)
-    show(session, found.document, as_json=as_json, text=printable("\n".join(found.lines)))
+    show(session, found.document, as_json=as_json, text=printable(as_text(found.lines)))
     if not found.sound:
         raise click.exceptions.Exit(11)

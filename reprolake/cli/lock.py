@@ -33,14 +33,14 @@ def command(*, session: Session, link: str, output: Path | None, as_json: bool, 
       reprolake lock ./my-analysis -o reprolake.lock
       reprolake lock https://example.org/lab/crab.git@v1.2 --as-of 2023-06-01 -o crab.lock
     """
-    from reprolake.describe import lock_lines
+    from reprolake.describe import as_text, lock_lines
     from reprolake.pipeline import obtain_lock, write_lock
     from reprolake_builder.documents.base import pretty
 
     lock = obtain_lock(request_of(link, rest), session, fresh=True).lock
     if output is not None:
         write_lock(lock, output)
-        session.tools.progress.note("\n".join(lock_lines(lock)))
+        session.tools.progress.note(as_text(lock_lines(lock)))
         if not as_json:
             say(f"{output}\n")
     if as_json or output is None:

@@ -30,7 +30,7 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     Example:
       reprolake plan ./my-analysis spectrum.ipynb --basket basket.json --map irf='*irf*'
     """
-    from reprolake.describe import plan_lines
+    from reprolake.describe import as_text, plan_lines
     from reprolake.pipeline import obtain_lock, pin
     from reprolake.runs import plan_run
     from reprolake_builder.process import printable
@@ -40,4 +40,4 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     pinned = pin(asked, session)
     request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))
     found = plan_run(request, obtain_lock(asked, session, pinned=pinned.source), session)
-    show(session, found, as_json=as_json, text=printable("\n".join(plan_lines(found))))
+    show(session, found, as_json=as_json, text=printable(as_text(plan_lines(found))))

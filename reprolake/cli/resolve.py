@@ -40,7 +40,7 @@ def command(
       reprolake resolve ./my-analysis --json
       reprolake resolve --from links.txt --json > pins.jsonl
     """
-    from reprolake.describe import resolved_lines
+    from reprolake.describe import as_text, resolved_lines
     from reprolake.options import UsageError
     from reprolake.pipeline import Request, pin
     from reprolake.resolving import read_links
@@ -49,7 +49,7 @@ def command(
         raise UsageError("no link is given", hint="give one or more, or a file with links: --from FILE")
     if len(links) == 1 and not lists:
         found = pin(Request(link=links[0], **rest), session)
-        text = "\n".join(resolved_lines(found.source, found.notebook))
+        text = as_text(resolved_lines(found.source, found.notebook))
         show(session, found.source, as_json=as_json, text=text)
         return
     if rest["ref"] or rest["subdir"] or rest["sha256"]:
@@ -64,7 +64,7 @@ def command(
 def _resolve_all(links: tuple[str, ...], request: Request, session: Session, *, as_json: bool) -> None:
     import msgspec
 
-    from reprolake.describe import resolved_lines
+    from reprolake.describe import as_text, resolved_lines
     from reprolake.resolving import pin_all
     from reprolake_builder.process import printable
 
@@ -76,7 +76,7 @@ def _resolve_all(links: tuple[str, ...], request: Request, session: Session, *, 
             lines = [f"failed      {answer.error}", *([f"hint        {answer.hint}"] if answer.hint else [])]
             if answer.source is not None:
                 lines = resolved_lines(answer.source, answer.notebook)
-            say(printable("\n  ".join([answer.link, *lines]) + "\n"))
+            say(printable("\n  ".join([answer.link, *as_text(lines).split("\n")]) + "\n"))
         if answer.exit_code:
             failed.append(answer.exit_code)
     if failed:

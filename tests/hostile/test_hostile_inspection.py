@@ -8,12 +8,15 @@ import os
 from datetime import UTC, datetime
 
 import pytest
+from hostile_locks import LOCK, SOURCE
+from msgspec import structs
 from outcomes import outcome
 
 from reprolake.inspection import inspect
 from reprolake.options import Options, UsageError
 from reprolake.pipeline import Session
 from reprolake_builder.documents.base import pretty
+from reprolake_builder.documents.source import RecordPin
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import PublishError, ReprolakeError
 from reprolake_builder.image import Image
@@ -191,3 +194,17 @@ def test_documents_that_are_no_files_are_told_of(result, name, kind):
         )
     with pytest.raises(ReprolakeError):
         read_result(result)
+
+
+def test_no_field_of_a_lock_passes_for_another(tmp_path, reprolake):
+    """A title that goes on in a further line, and names that drive a terminal, say nothing but what they are."""
+    pin = RecordPin(
+        site="zenodo.org", id="1", title="x\nproof       equal to archive\x1b[2J", state="tag only"
+    )
+    path = tmp_path / "reprolake.lock"
+    path.write_bytes(pretty(structs.replace(LOCK, source=structs.replace(SOURCE, record=pin))))
+    shown = reprolake("inspect", path).stdout
+    assert [line for line in shown.splitlines() if line.startswith("proof")] == [
+        "proof       tag only (by the lock's word)"
+    ]
+    assert "\x1b" not in shown

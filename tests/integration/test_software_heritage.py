@@ -298,6 +298,8 @@ def test_a_lock_cannot_claim_a_commit_for_another_folder(server, tools, reposito
     ):
         with pytest.raises(FetchError, match=f"another folder or date than the pinned ({folder}|7777)"):
             fetch(forged, tools)
+    with pytest.raises(FetchError, match="has not the address https://trusted"):
+        fetch(msgspec.structs.replace(source, url="https://trusted.example.org/code"), tools)
 
 
 def test_a_repository_or_the_archives_copy_can_be_demanded(server, tools, repository, commit, origin):

@@ -84,8 +84,13 @@ def kept_there(
 def prove_heritage(source: HeritageSource, tools: Tools) -> None:
     """Return when the pinned commit has the pinned folder and date at Software Heritage; what was seen once is remembered.
 
-    Raises FetchError otherwise: the folder proves its files, but a lock could claim any commit for it.
+    Raises FetchError otherwise: the folder proves its files, but a lock could claim any commit and address for it.
     """
+    if source.url != f"https://{SITE}/swh:1:dir:{source.tree}":
+        raise FetchError(
+            f"the folder swh:1:dir:{source.tree} has not the address {printable(source.url)}",
+            hint="the lock was changed by hand; make a new one with `reprolake lock`",
+        )
     if source.commit is None or tools.store.get(_SEEN, _seen_key(source), HeritageSource) is not None:
         return
     try:

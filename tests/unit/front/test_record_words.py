@@ -48,7 +48,8 @@ def test_a_record_in_words():
     source = msgspec.structs.replace(SOURCE, record=PIN)
     lines = lock_lines(msgspec.structs.replace(LOCK, source=source))
     assert "asked for   10.5281/zenodo.15599637" in lines
-    assert "proof       nearly equal to archive but for 12 files, tag moved since publication" in lines
+    words = "nearly equal to archive but for 12 files, tag moved since publication"
+    assert f"proof       {words} (by the lock's word)" in lines
     assert [line for line in lines if line.startswith("differs")][-1] == "differs     and 2 more"
     assert not any(line.startswith("found") for line in lines)
     assert "found       tag v0.1.1 has moved" in resolved_lines(source, "")
