@@ -45,6 +45,9 @@ class Event(msgspec.Struct, frozen=True):
     at: float = 0
     run: str = ""
     kernel: str = ""
+    command: str = ""
+    stream: str = ""
+    text: str = ""
     error: str = ""
     reason: str = ""
     message: str = ""
@@ -130,16 +133,17 @@ class Words:
     def of(self, line: bytes) -> str:
         """Return the words for one event, "" for one that says nothing to people."""
         event = _parsed(line)
-        words = printable(self._words(event))
+        said = event.text.splitlines() if event.event == "output" else [self._words(event)]
+        words = [printable(one) for one in said if one]
         if not words:
             return ""
         self._told = self._at
-        return f"{printable(event.time[11:19])}  {words}"
+        return "\n".join(f"{printable(event.time[11:19])}  {one}" for one in words)
 
     def _words(self, event: Event) -> str:
         match event.event:
             case "run-started":
-                return f"run {event.run} with the kernel {event.kernel}"
+                return f"run {event.run}{f' with the kernel {event.kernel}' if event.kernel else f': {event.command}'}"
             case "kernel-ready":
                 return f"the kernel answered; {event.cells} code cells"
             case "cell-started":
@@ -152,8 +156,10 @@ class Words:
                 return self._resources(event)
             case "ending":
                 return f"being ended: {event.reason}"
-            case "kernel-ended":
-                return f"the kernel ended with status {event.status}"
+            case "kernel-ended" | "command-ended":
+                return f"the {event.event.partition('-')[0]} ended with status {event.status}"
+            case "output-cut":
+                return f"more of {event.stream} is only in the result"
             case "run-ended":
                 self.is_over = True
                 return f"{event.status}: {event.message}"

@@ -16,6 +16,8 @@ from reprolake_builder.errors import TEMPORARY, ReprolakeError, without_logins
 
 COMMANDS = {
     "run": "Run a notebook of a repository on your data, in a sandbox; stage the result.",
+    "exec": "Run any program of an image on your data, in a sandbox; stage the result.",
+    "shell": "Open a shell in the sandbox of an image.",
     "logs": "Show what happens in a run, or happened; follow it.",
     "plan": "Show what `run` would do, without doing it.",
     "build": "Build the image of a repository or lock.",

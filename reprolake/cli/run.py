@@ -10,6 +10,7 @@ import click
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
 from reprolake.cli.papermill_options import outputs_told, papermill_options
 from reprolake.cli.run_options import chosen_notebook, run_options, run_request
+from reprolake.cli.run_result import show_result
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -35,9 +36,7 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
       reprolake run crab.lock lightcurve.ipynb --basket basket.json --map irf='*irf*' --stage /data/results
     """
     from reprolake.pipeline import obtain_lock, pin
-    from reprolake.runs import RunResult, prepare_only, run_notebook
-    from reprolake.terminal import style
-    from reprolake_builder.process import printable
+    from reprolake.runs import prepare_only, run_notebook
 
     request = run_request(rest)
     asked = request_of(link, rest)
@@ -52,25 +51,4 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
         return
     with outputs_told(rest, session) as taker:
         staged = run_notebook(replace(request, told=taker), obtained, session)
-    record = staged.record
-    result = RunResult(
-        run=record.id,
-        status=record.status,
-        exit_code=record.exit_code,
-        message=record.message,
-        result=str(staged.folder),
-        image=record.spec.image,
-    )
-    good = record.status == "succeeded"
-    for warning in record.warnings:
-        session.tools.progress.warn(warning)
-    told = style(record.status, fg="green" if good else "red", bold=True)
-    lines = (
-        f"{told}: {printable(record.message)}",
-        printable(f"result   {staged.folder}"),
-        f"open     {(staged.folder / 'index.html').as_uri()}",
-    )
-    show(session, result, as_json=as_json, text="\n".join(lines), styled=True)
-    if as_json and not good:
-        click.echo(lines[0], err=True)
-    raise click.exceptions.Exit(record.exit_code)
+    show_result(staged, session, as_json=as_json)

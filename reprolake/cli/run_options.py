@@ -9,38 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reprolake.amounts import LIMITS, LimitSetting
+from reprolake.amounts import LIMITS
 from reprolake.cli.common import as_usage_error, stacked
+from reprolake.cli.result_options import (
+    basket_option,
+    lifetime_of,
+    lifetime_option,
+    limit_options,
+    stage_option,
+    weaker_option,
+)
 
 if TYPE_CHECKING:
     from reprolake.runs import RunRequest
 
 _NAME = re.compile(r"[\w.]+")  # more is known once the notebook's language is
 _FILE = click.Path(path_type=Path)
-
-
-class _Amount(click.ParamType[str]):
-    def __init__(self, limit: LimitSetting) -> None:
-        self.name = limit.unit
-        self._limit = limit
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the text as it is, once it is known to be an amount."""
-        try:
-            self._limit.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
-
-
-_METAVARS = {"bytes": "SIZE", "seconds": "SECONDS", "number": "N", "processors": "N"}
-_limit_options = tuple(
-    click.option(
-        limit.flag, limit.setting, metavar=_METAVARS[limit.unit], type=_Amount(limit), help=limit.help
-    )
-    for limit in LIMITS
-    if limit.flag
-)
 
 
 def _check_maps(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -71,9 +55,7 @@ def _check_names(
 
 run_options = stacked(
     click.argument("notebook", required=False, default=""),
-    click.option(
-        "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
-    ),
+    basket_option,
     click.option(
         "--map",
         "maps",
@@ -157,27 +139,10 @@ run_options = stacked(
         show_default=True,
         help="How long the kernel may take to answer.",
     ),
-    click.option(
-        "--stage",
-        metavar="DIR",
-        type=_FILE,
-        default=Path("staging"),
-        show_default=True,
-        help="Where the result is staged.",
-    ),
-    click.option(
-        "--lifetime",
-        metavar="TIME",
-        default="30d",
-        show_default=True,
-        help="How long it is to be kept: 12h, 30d, 4w or never.",
-    ),
-    *_limit_options,
-    click.option(
-        "--allow-weaker",
-        is_flag=True,
-        help="Go on when this host cannot hold a limit as promised; the record says so.",
-    ),
+    stage_option,
+    lifetime_option,
+    *limit_options(LIMITS),
+    weaker_option,
     click.option("--strict-shell", is_flag=True, help="Fail a cell when one of its shell lines fails."),
 )
 """The options that decide a run."""
@@ -206,13 +171,10 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
     from reprolake.options import UsageError
     from reprolake.runs import RunRequest
     from reprolake_runner.bind import BindOptions
-    from reprolake_runner.staged import parse_lifetime
 
+    lifetime = lifetime_of(rest.pop("lifetime"))
     try:
-        lifetime = parse_lifetime(rest.pop("lifetime"))
         files = tuple((str(path), path.read_bytes()) for path in rest.pop("files"))
-    except ValueError as error:
-        raise UsageError(f"--lifetime: {error}") from error
     except OSError as error:
         raise UsageError(f"-f {error.filename} cannot be read: {error.strerror}") from error
     values = BindOptions(

@@ -1,0 +1,77 @@
+"""What all commands take that run something: data, limits, and where the result goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from reprolake.amounts import LimitSetting
+from reprolake.cli.common import F
+
+_FILE = click.Path(path_type=Path)
+_METAVARS = {"bytes": "SIZE", "seconds": "SECONDS", "number": "N", "processors": "N"}
+
+
+class _Amount(click.ParamType[str]):
+    def __init__(self, limit: LimitSetting) -> None:
+        self.name = limit.unit
+        self._limit = limit
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is, once it is known to be an amount."""
+        try:
+            self._limit.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+basket_option = click.option(
+    "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
+)
+stage_option = click.option(
+    "--stage",
+    metavar="DIR",
+    type=_FILE,
+    default=Path("staging"),
+    show_default=True,
+    help="Where the result is staged.",
+)
+lifetime_option = click.option(
+    "--lifetime",
+    metavar="TIME",
+    default="30d",
+    show_default=True,
+    help="How long it is to be kept: 12h, 30d, 4w or never.",
+)
+weaker_option = click.option(
+    "--allow-weaker",
+    is_flag=True,
+    help="Go on when this host cannot hold a limit as promised; the record says so.",
+)
+
+
+def limit_options(limits: Sequence[LimitSetting]) -> tuple[Callable[[F], F], ...]:
+    """Return an option for each limit that has a flag."""
+    return tuple(
+        click.option(
+            limit.flag, limit.setting, metavar=_METAVARS[limit.unit], type=_Amount(limit), help=limit.help
+        )
+        for limit in limits
+        if limit.flag
+    )
+
+
+def lifetime_of(text: str) -> timedelta | None:
+    """Return how long a result is kept. Raises UsageError."""
+    from reprolake.options import UsageError
+    from reprolake_runner.staged import parse_lifetime
+
+    try:
+        return parse_lifetime(text)
+    except ValueError as error:
+        raise UsageError(f"--lifetime: {error}") from error
