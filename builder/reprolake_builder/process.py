@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
+import signal
 import subprocess
 import tempfile
 import threading
@@ -15,6 +17,7 @@ from typing import IO
 _SHOWN = 4000
 _KEPT = 1 << 20  # bytes
 _MOST = 256 << 20  # bytes: what is run here gives lists and short answers
+_LARGEST_FILE = 64 << 30  # bytes: more than a whole source may hold
 _PIECE = 1 << 16
 _GRACE = 5  # seconds
 
@@ -52,7 +55,7 @@ def run(
     """Run a program to its end and return what it left; a non-zero exit is for the caller to judge.
 
     A server that it speaks with may make it talk without end: of standard error the last MiB is kept, and a program that
-    prints more than 256 MiB is killed.
+    prints more than 256 MiB is killed, as is one that writes a file of more than 64 GiB.
     `env` is the whole environment of the program; `timeout` is in seconds; of our open files it inherits
     `pass_fds`.
     Raises FileNotFoundError when the program is absent and subprocess.TimeoutExpired when it takes too long.
@@ -66,6 +69,10 @@ def run(
         stderr=subprocess.PIPE,
         pass_fds=pass_fds,
     )
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended; it is another user's
+        soft, hard = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
+        most = _LARGEST_FILE if soft == resource.RLIM_INFINITY else min(soft, _LARGEST_FILE)
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (most, hard))
     output, complaints = _Reader(child, child.stdout), _Reader(child, child.stderr, tail=True)
     readers = [threading.Thread(target=reader.read, daemon=True) for reader in (output, complaints)]
     try:
@@ -81,6 +88,9 @@ def run(
         thread.join(_GRACE)  # a program may have left another one behind, which holds the pipes open
     if output.too_much:
         return Completed(tuple(argv), child.returncode, b"", b"it printed more than %d MiB" % (_MOST >> 20))
+    if child.returncode == -signal.SIGXFSZ:
+        said = b"it wrote a file of more than %d MiB" % (_LARGEST_FILE >> 20)
+        return Completed(tuple(argv), child.returncode, b"", said)
     return Completed(tuple(argv), child.returncode, bytes(output.kept), bytes(complaints.kept))
 
 

@@ -14,6 +14,7 @@ from reprolake_builder.errors import ResolveError
 from reprolake_builder.providers import git_rows, record_proof
 from reprolake_builder.providers.git_cache import CommitFacts
 from reprolake_builder.providers.git_command import git_in
+from reprolake_builder.providers.git_refs import parse_advertised
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.providers.swhid import Swhid
 from reprolake_builder.resolve import resolve
@@ -102,3 +103,9 @@ def test_submodules_do_not_multiply_what_a_tree_may_hold(repository, store, tmp_
     repository.git("commit", "-q", "-m", "modules")
     with pytest.raises(ResolveError, match="more than 100 entries"):
         resolved(store, repository.url)
+
+
+def test_lists_of_refs_have_an_end():
+    """Names by the million are not made objects of."""
+    with pytest.raises(ResolveError, match="64 MiB of branches"):
+        parse_advertised(b"x" * (65 << 20))

@@ -143,7 +143,7 @@ def find_package(link: CkanLink, request: LinkRequest, tools: Tools) -> Deposit 
     tools.progress.note(f"A data set of CKAN may change at any time: {link.dataset} is taken in {state}")
     return Deposit(
         site=host,
-        id=package.id,
+        id=shortened(package.id),
         page=f"{link.portal}/dataset/{quote(link.dataset)}",
         files=_kept(package, tools),
         date=changed,

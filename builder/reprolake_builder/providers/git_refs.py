@@ -15,6 +15,7 @@ SHORT_ID = re.compile(r"[0-9a-fA-F]{7,39}")
 _MOVED = re.compile(r"^warning: redirecting to (https?://\S+)$", re.MULTILINE)
 _PEELED = "^{}"
 _SHOWN = 8
+_MOST_BYTES = 64 << 20  # of a list of refs: it is held in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class Advertised:
 
 def parse_advertised(output: bytes, complaints: bytes = b"") -> Advertised:
     """Return the refs in the output of `git ls-remote --symref`, whose standard error tells of redirects. Raises ResolveError for ids that are not SHA-1."""
+    if len(output) > _MOST_BYTES:
+        raise ResolveError(
+            f"the repository has more than {_MOST_BYTES >> 20} MiB of branches and tags",
+            hint="give the full id of the commit, of which nobody has to look for a name",
+        )
     refs: dict[str, str] = {}
     head = ""
     for line in output.decode("utf-8", "surrogateescape").splitlines():

@@ -134,7 +134,7 @@ def _text(value: Any, *keys: str) -> str:
     found = _dig(value, *keys)
     if isinstance(found, int) and not isinstance(found, bool) and abs(found) < 1 << 63:
         return str(found)
-    return printable(found[:_LONGEST]).strip() if isinstance(found, str) else ""
+    return printable(found[:_LONGEST]).replace("\n", " ").strip() if isinstance(found, str) else ""
 
 
 def _list(value: Any) -> list[Any]:

@@ -52,3 +52,13 @@ def test_a_program_that_takes_too_long_is_ended():
 def test_who_does_not_read_is_no_failure():
     """A program that ends without reading its input has its reasons."""
     assert python("", stdin=b"x" * 1_000_000).returncode == 0
+
+
+def test_a_program_that_fills_the_disk_is_ended(monkeypatch, tmp_path):
+    """A server that makes a program write without end gets no file that is larger than the limit."""
+    monkeypatch.setattr(process, "_LARGEST_FILE", 4 << 20)
+    file = tmp_path / "file"
+    done = process.run(["dd", "if=/dev/zero", f"of={file}", "bs=65536", "count=4096"], env={}, timeout=60)
+    assert done.returncode == -25
+    assert "more than 4 MiB" in done.tail
+    assert file.stat().st_size <= 4 << 20
