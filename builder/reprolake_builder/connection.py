@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 18
 ANYTHING: Mapping[str, str] = {"Accept": "*/*"}
-_TIMEOUT = (15, 60)  # seconds to connect, and between two pieces
-_RETRIES = 3  # of a connection that cannot be made
+_TIMEOUT = (10, 60)  # seconds to connect, and between two pieces
+_RETRIES = 2  # of a connection that cannot be made
 _ATTEMPTS = 5  # of an answer or a transfer
 _LONGEST_WAIT = 120.0  # seconds
 _TOLD_WAIT = 3.0  # seconds: shorter ones are nobody's business

@@ -52,7 +52,10 @@ PROVIDERS: tuple[Provider, ...] = (
 )
 """Every kind of source, asked in this order."""
 
-_PAGE_OF_ARCHIVE = re.compile(r"https?://(?:www\.|sandbox\.)?zenodo\.org(?:/.*)?")
+_PAGE_OF_ARCHIVE = re.compile(
+    r"https?://(?:[\w-]+\.)*(?:zenodo\.org|figshare\.com|hydroshare\.org|dataverse\.harvard\.edu|joss\.theoj\.org|doi\.org|"
+    r"arxiv\.org)(?:/.*)?"
+)
 _ASK = "ask its owner for access, or work as a user who has it"
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+/\S+")
 

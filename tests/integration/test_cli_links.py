@@ -102,3 +102,38 @@ def test_a_link_that_names_its_notebook(reprolake, lab):
         refused = reprolake(command, page, "deep/other.ipynb")
         assert "two notebooks" in refused.stderr
         assert refused.returncode == 2
+
+
+WRONG = {
+    "https://zenodo.org/communities/escape2020": "a page of an archive",
+    "https://figshare.com/authors/jane/1": "a page of an archive",
+    "https://www.hydroshare.org/resource/zzz": "a page of an archive",
+    "https://dataverse.harvard.edu/dataverse/harvard": "a page of an archive",
+    "https://joss.theoj.org/papers": "a page of an archive",
+    "https://doi.org/": "a page of an archive",
+    "10.6084/m9.figshare.c.42.v1": "is a list of articles",
+    "swh:1:rev:123": "no identifier of Software Heritage",
+    f"swh:1:cnt:{'1' * 40}": "is a single file",
+    "https://archive.softwareheritage.org/browse/": "no page of Software Heritage",
+    "hg+ssh://hg.example.org/x": "over https only",
+    "https://github.com/lab": "names no repository",
+    "https://github.com/lab/crab/releases/latest": "another release tomorrow",
+    "https://github.com/lab/crab/issues/3": "names no commit",
+    "https://mybinder.org/": "opens no notebook",
+    "https://files.example.org/x.rar": "of a kind that is not read",
+    "https://example.org": "names no repository",
+    "ftp://example.org/a": "are not taken",
+    "doi:": "neither a folder here nor a git URL",
+}
+
+
+def test_wrong_links_are_told_without_asking_a_server(reprolake):
+    """Each kind of link has its sentence and its next step, and the exit code of what cannot be resolved."""
+    done = reprolake("resolve", *WRONG, "--json")
+    assert done.returncode == 10
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer["link"] for answer in answers] == list(WRONG)
+    for answer in answers:
+        assert answer["exit_code"] == 10, answer
+        assert WRONG[answer["link"]] in answer["error"], answer
+        assert answer["hint"], answer

@@ -18,6 +18,7 @@ from reprolake_builder.providers.files import Offering, pin_files
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir, one_answer
 from reprolake_builder.tools import Tools
 
+_UNREAD = (".rar", ".7z")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -40,11 +41,17 @@ class AddressProvider:
             parts = urlsplit(link)
         except ValueError:
             return False
-        return parts.scheme.lower() in {"https", "http"} and bool(parts.netloc) and is_archive(parts.path)
+        is_file = is_archive(parts.path) or parts.path.lower().endswith(_UNREAD)
+        return parts.scheme.lower() in {"https", "http"} and bool(parts.netloc) and is_file
 
     def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource:
         """Return the archive's files as a source. Raises ResolveError without a SHA-256, FetchError for another file."""
         link = parse_archive_link(request.link)
+        if not is_archive(link.name):
+            raise ResolveError(
+                f"{printable(link.url)} is an archive of a kind that is not read",
+                hint="taken are zip and tar, with gzip, bzip2, xz or Zstandard",
+            )
         if request.ref:
             raise ResolveError(
                 f"{printable(link.url)} is a file, in which --ref {printable(request.ref)} has no meaning"

@@ -84,28 +84,7 @@ def pin_deposit(deposit: Deposit, request: LinkRequest, tools: Tools) -> FilesSo
 
     Raises ResolveError for a wish that such a record cannot meet, FetchError for files that cannot be had.
     """
-    named = f"{deposit.title or deposit.id} at {deposit.site}"
-    if request.ref:
-        raise ResolveError(
-            f"--ref {printable(request.ref)} has no meaning for {named}, which is a record of files",
-            hint="a version stands in the link itself",
-        )
-    if request.take == "repo":
-        raise ResolveError(
-            f"{named} names no repository that it came from",
-            hint="leave --source away for its files, or give the repository itself",
-        )
-    if not deposit.files:
-        raise ResolveError(
-            f"{named} offers no files", hint="look at its page: they may be closed, or lie elsewhere"
-        )
-    for file in deposit.files:
-        if leads_inward(deposit.page, file.url, tools.site.gateways):
-            raise ResolveError(
-                f"the file {printable(file.name)!r} of {named} lies at {printable(file.url)}, an address of this host or its network",
-                hint="what is public must not lead in here; give that address itself when it is meant",
-            )
-        _check_file(file, named)
+    _check(deposit, request, tools)
     offering = Offering(
         url=deposit.page,
         offers=deposit.files,
@@ -132,6 +111,32 @@ def pin_deposit(deposit: Deposit, request: LinkRequest, tools: Tools) -> FilesSo
             "what arrived today is pinned"
         )
     return source if deposit.date is None else msgspec.structs.replace(source, date_is=deposit.date_is)
+
+
+def _check(deposit: Deposit, request: LinkRequest, tools: Tools) -> None:
+    """Return when the record can be what is asked for. Raises ResolveError."""
+    named = f"{deposit.title or deposit.id} at {deposit.site}"
+    if request.ref:
+        raise ResolveError(
+            f"--ref {printable(request.ref)} has no meaning for {named}, which is a record of files",
+            hint="a version stands in the link itself",
+        )
+    if request.take == "repo":
+        raise ResolveError(
+            f"{named} names no repository that it came from",
+            hint="leave --source away for its files, or give the repository itself",
+        )
+    if not deposit.files:
+        raise ResolveError(
+            f"{named} offers no files", hint="look at its page: they may be closed, or lie elsewhere"
+        )
+    for file in deposit.files:
+        if leads_inward(deposit.page, file.url, tools.site.gateways):
+            raise ResolveError(
+                f"the file {printable(file.name)!r} of {named} lies at {printable(file.url)}, an address of this host or its network",
+                hint="what is public must not lead in here; give that address itself when it is meant",
+            )
+        _check_file(file, named)
 
 
 def _check_file(file: Offer, named: str) -> None:

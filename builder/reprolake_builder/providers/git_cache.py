@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +16,7 @@ from reprolake_builder.progress import Progress
 from reprolake_builder.providers.git_command import Git, git_on
 from reprolake_builder.providers.git_refs import Advertised, parse_advertised
 from reprolake_builder.providers.links import GitLink, login_of
+from reprolake_builder.providers.turns import alone_in
 from reprolake_builder.tools import Tools
 
 _ASKING = 300  # seconds for a list of refs
@@ -34,6 +33,7 @@ _BROKEN = re.compile(
 _STORE_FAILED = re.compile(
     r"No space left|quota exceeded|Read-only file system|unable to (?:create|write)", re.IGNORECASE
 )
+_UNTRUSTED = re.compile(r"certificate|SSL", re.IGNORECASE)
 _NO_ACCESS = re.compile(
     r"Authentication failed|could not read (?:Username|Password)|Permission denied|returned error: 40[13]|"
     r"Host key verification",
@@ -208,6 +208,8 @@ class GitCache:
                 transient=True,
             )
         hint = "check that the link names a git repository"
+        if _UNTRUSTED.search(words):
+            hint = "for a host with certificates of its own set `ca_bundle` (`reprolake doctor` shows what is used)"
         if "/tree/" in self.link.url or "/blob/" in self.link.url:
             hint = "this looks like the address of a web page: write the repository's own address and @REF"
         return self.failure(f"{self.link.url} cannot be read as a git repository: {said}", hint=hint)
@@ -217,25 +219,10 @@ class GitCache:
 def opened(tools: Tools, link: GitLink, failure: type[ResolveError | FetchError]) -> Iterator[GitCache]:
     """Yield the cache of the link's URL, alone: another process that wants the same URL waits."""
     repository = tools.store.cache(f"git/{hashlib.sha256(link.url.encode()).hexdigest()}")
-    try:
-        repository.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(repository.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StoreError(
-            f"the store {tools.store.root} cannot be written: {error.strerror}",
-            hint="choose a folder of your own with --store DIR",
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tools.progress.note(f"Waiting for another process that fetches {link.url}")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with alone_in(repository, link.url, tools):
         git = git_on(repository, tools.git_environment)
         _make(repository, git)
         yield GitCache(git, _ways(git, link, tools), link, tools.progress, failure)
-    finally:
-        os.close(descriptor)
 
 
 def _ways(git: Git, link: GitLink, tools: Tools) -> tuple[Git, ...]:

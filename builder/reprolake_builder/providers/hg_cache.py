@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from urllib.parse import unquote
 
 from reprolake_builder.archives.tars import tar_members
@@ -20,6 +17,7 @@ from reprolake_builder.git_tree import MOST_BYTES, TreeError, TreeHasher, shown
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.hg_command import Hg, settings_text
 from reprolake_builder.providers.links import GitLink
+from reprolake_builder.providers.turns import alone_in
 from reprolake_builder.tools import Tools
 
 _FETCHING = 6 * 3600  # seconds for a whole repository on a slow line: Mercurial has no shallow ones
@@ -71,7 +69,7 @@ def opened(link: GitLink, tools: Tools, failure: type[ResolveError | FetchError]
     repository = tools.store.cache(f"hg/{hashlib.sha256(link.url.encode()).hexdigest()}")
     user, _, password = link.login.partition(":")
     login = (unquote(user), unquote(password)) if link.login else Credentials(tools.site).find(link.url)
-    with _alone(repository, tools, link), tools.store.scratch() as scratch:
+    with alone_in(repository, link.url, tools), tools.store.scratch() as scratch:
         settings = scratch / "hgrc"
         settings.touch(mode=0o600)
         settings.write_text(settings_text(link.url, login, tools.site))
@@ -85,27 +83,6 @@ def opened(link: GitLink, tools: Tools, failure: type[ResolveError | FetchError]
         if (repository / ".hg/store/journal").exists():
             hg.run("recover", "--quiet")  # from an hg that was killed: we are alone here
         yield HgCache(hg, link, tools.progress, failure)
-
-
-@contextlib.contextmanager
-def _alone(repository: Path, tools: Tools, link: GitLink) -> Iterator[None]:
-    try:
-        repository.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(repository.with_suffix(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise StoreError(
-            f"the store {tools.store.root} cannot be written: {error.strerror}",
-            hint="choose a folder of your own with --store DIR",
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tools.progress.note(f"Waiting for another process that fetches {link.url}")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def read_files(cache: HgCache, node: str, into: TreeHasher) -> frozenset[str]:

@@ -6,10 +6,11 @@ Source: pip's "VCS Support" and uv's "Git dependencies" for URL@REF and #subdire
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from reprolake_builder.errors import ResolveError
+from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.interface import checked_subdir, one_answer
 
@@ -79,6 +80,23 @@ def parse_git_link(text: str, ref: str = "", subdir: str = "") -> GitLink:
     )
 
 
+def link_of_pin(url: str, parse: Callable[[str], GitLink] = parse_git_link) -> GitLink:
+    """Return the link of a pin, which may come from anybody: its URL is parsed as strictly as one that was typed.
+
+    Raises FetchError for another form than that of pins.
+    """
+    try:
+        link = parse(url)
+    except ResolveError as error:
+        raise FetchError(f"the pinned source cannot be fetched: {error.message}", hint=error.hint) from error
+    if (link.url, link.ref, link.subdir) != (url, "", ""):
+        raise FetchError(
+            f"the pinned source cannot be fetched: {url} is not the plain form {link.url}",
+            hint="the lock was changed by hand; a lock names no login, ref or sub-folder in its URL",
+        )
+    return link
+
+
 def check_ref(ref: str) -> str:
     """Return a ref unchanged. Raises ResolveError for what git allows no ref to be (git-check-ref-format(1))."""
     if _BAD_REF.search(ref) or not ref.isprintable():
@@ -107,7 +125,10 @@ def _parse_url(scheme: str, rest: str) -> tuple[str, str, str]:
                 "a file:// link holds an absolute path on this host", hint="like file:///home/me/repository"
             )
     elif not host or not path.strip("/"):
-        raise ResolveError(f"the link {scheme}://{printable(host)}{printable(path)} names no repository")
+        raise ResolveError(
+            f"the link {scheme}://{printable(host)}{printable(path)} names no repository",
+            hint="an address of one is like https://HOST/PATH",
+        )
     elif "?" in path:
         raise ResolveError("a git URL has no part after a question mark", hint="leave it away")
     # Elsewhere a user's name is no credential (ssh), or none is asked for (file, git).

@@ -15,7 +15,7 @@ from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.git_tree import TreeHasher, TreeWriter
 from reprolake_builder.providers.hg_cache import NO_REPOSITORY, explained, opened, read_files
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir, one_answer
-from reprolake_builder.providers.links import GitLink, parse_git_link
+from reprolake_builder.providers.links import GitLink, link_of_pin, parse_git_link
 from reprolake_builder.tools import Tools
 
 _SEEN = "hg-changesets"
@@ -128,17 +128,7 @@ def write_mercurial(source: MercurialSource, root: Path, tools: Tools) -> str:
 
 
 def _link_of(source: MercurialSource) -> GitLink:
-    """Return the link of a pin, which may come from anybody: its URL is parsed as strictly as one that was typed."""
-    try:
-        link = parse_hg_link(f"hg+{source.url}")
-    except ResolveError as error:
-        raise FetchError(f"the pinned source cannot be fetched: {error.message}", hint=error.hint) from error
-    if (link.url, link.ref, link.subdir) != (source.url, "", ""):
-        raise FetchError(
-            f"the pinned source cannot be fetched: {source.url} is not the plain form {link.url}",
-            hint="the lock was changed by hand; a lock names no login, ref or sub-folder in its URL",
-        )
-    return link
+    return link_of_pin(source.url, lambda url: parse_hg_link(f"hg+{url}"))
 
 
 def _remember(seen: MercurialSource, tools: Tools) -> None:

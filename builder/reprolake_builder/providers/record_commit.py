@@ -90,17 +90,18 @@ def find_commit(candidate: Candidate, evidence: Evidence, cache: GitCache) -> Ti
     if published is None:
         return None
     if published:
-        return _at_published(published, tag, at, url, chain, cache)
+        return _at_published(published, tag, at, chain, cache)
     if not at:
         tried = ", ".join(names[:5]) or "the record names none"
         chain.say(f"{url} has no tag of this release ({tried}), and nothing names a commit")
         return None
     chain.say(f"tag {tag} of {url} is {at}")
-    facts = _brought(at, url, chain, cache)
+    facts = _brought(at, chain, cache)
     return Tie(facts, tag, "", named=False) if facts else None
 
 
-def _at_published(published: str, tag: str, at: str, url: str, chain: Chain, cache: GitCache) -> Tie | None:
+def _at_published(published: str, tag: str, at: str, chain: Chain, cache: GitCache) -> Tie | None:
+    url = cache.link.url
     state: TagState = "" if not tag else "missing" if not at else "same" if at == published else "moved"
     if state == "same":
         chain.say(f"tag {tag} of {url} is that commit, {published}")
@@ -108,17 +109,17 @@ def _at_published(published: str, tag: str, at: str, url: str, chain: Chain, cac
         chain.say(f"tag {tag} of {url} has moved: it is {at} today, published was {published}")
     elif state == "missing":
         chain.say(f"{url} has no tag {tag}")
-    facts = _brought(published, url, chain, cache)
+    facts = _brought(published, chain, cache)
     return Tie(facts, tag if at else "", state, named=True) if facts else None
 
 
-def _brought(commit: str, url: str, chain: Chain, cache: GitCache) -> CommitFacts | None:
+def _brought(commit: str, chain: Chain, cache: GitCache) -> CommitFacts | None:
     try:
         return cache.bring(commit)
     except ResolveError as error:
         if error.transient:
             raise
-        chain.say(f"the commit {commit} is not reachable in {url}")
+        chain.say(f"the commit {commit} is not reachable in {cache.link.url}")
         return None
 
 

@@ -125,14 +125,6 @@ class WebLink:
         return first.lower() if FULL_ID.fullmatch(first) else ""
 
 
-def is_web_link(text: str) -> bool:
-    """Whether the text is a forge's page: also one of those that `parse_web_link` refuses."""
-    try:
-        return parse_web_link(text) is not None
-    except ResolveError:
-        return True
-
-
 def parse_web_link(text: str) -> WebLink | None:
     """Return what a forge's page stands for, or None when the text is no such page; it may be a git URL then.
 

@@ -39,13 +39,18 @@ HARVARD = "https://dataverse.harvard.edu"
         ("https://www.doi.org/doi:10.1000/1.", "10.1000/1"),
         ("info:doi/10.1000.10/123", "10.1000.10/123"),
         ("https://example.org/10.1000/1", ""),
+        ("https://joss.theoj.org/papers/10.21105/joss.01277", "10.21105/joss.01277"),
+        ("https://arxiv.org/abs/2301.00001v2", "10.48550/arXiv.2301.00001"),
+        ("https://arxiv.org/pdf/2301.00001.pdf", "10.48550/arXiv.2301.00001"),
+        ("arXiv:astro-ph/0601234", "10.48550/arXiv.astro-ph/0601234"),
+        ("https://arxiv.org/list/astro-ph/new", ""),
         ("10.1000/", ""),
         ("10.1000//", ""),
         ("11.1000/1", ""),
     ],
 )
 def test_dois_are_read_in_every_spelling(text, doi):
-    """A resolver's address, a scheme and closing marks do not belong to the DOI."""
+    """A resolver's address, a scheme and closing marks do not belong to the DOI; some papers' pages tell theirs."""
     assert parse_doi(text) == doi
 
 
