@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from reprolake_builder.errors import ResolveError
+from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.providers.links import check_ref
 
@@ -59,9 +60,11 @@ def parse_viewer_link(text: str) -> ViewerLink | None:
         )
     if not (found.link + found.notebook).isprintable():
         raise ResolveError("an address holds no control characters")
-    if not _REMOTE.match(found.link):  # a stranger's link must not lead to a folder of this host
+    inward = leads_inward(f"https://{host}", found.link)
+    if inward or not _REMOTE.match(found.link):  # a stranger's link must not lead to this host
         raise ResolveError(
-            f"a link of {host} opens {printable(found.link)!r}, which is neither on the web nor a DOI"
+            f"a link of {host} opens {printable(found.link)!r}, which is neither on the web nor a DOI",
+            hint="give what it opens itself when that is meant",
         )
     return found
 

@@ -112,3 +112,10 @@ def test_any_text(text):
     except ResolveError:
         return
     assert found is None or found.link
+
+
+@pytest.mark.parametrize("inside", ["http%3A%2F%2F127.0.0.1%2Fa%2Fb", "https%3A%2F%2F10.1.2.3%2Fa%2Fb.git"])
+def test_no_service_opens_what_is_in_here(inside):
+    """A link of a public service that leads to this host or its network is refused."""
+    with pytest.raises(ResolveError, match="neither on the web nor a DOI"):
+        parse_viewer_link(f"https://mybinder.org/v2/git/{inside}/main")
