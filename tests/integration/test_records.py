@@ -176,6 +176,7 @@ def test_a_tag_on_other_content_is_no_match(world, released):
     source = world.resolve(DOI)
     assert isinstance(source, FilesSource)
     assert any("holds something else" in line for line in source.record.chain)
+    assert world.archive.asked == []  # Software Heritage has the same tag
 
 
 def by_hand():

@@ -72,7 +72,7 @@ def _resolve(found: Found, file: str, request: LinkRequest, chain: Chain, tools:
     most = _MOST if request.require_proof else COMPARED
     archive = main_archive(record, (candidate.link.url for candidate in described(record)), most, tools)
     evidence = Evidence(record, archive, heritage_of(record), chain)
-    best, candidates = connect(evidence, subdir, tools)
+    best, lost = connect(evidence, subdir, tools)
     if best is not None:
         return _commit(best, found, request, chain, tools)
     if request.take == "repo":
@@ -80,7 +80,8 @@ def _resolve(found: Found, file: str, request: LinkRequest, chain: Chain, tools:
             f"no repository was found for {record.name}:\n" + _listed(chain),
             hint="--source archive takes the record's own files",
         )
-    if (kept := kept_by_heritage(evidence, candidates, tools)) is not None:
+    kept = kept_by_heritage(evidence, lost, tools) if lost is not None else None
+    if kept is not None:
         pin = _pin(found, chain, Proof(kept.state))
         tools.progress.note(
             f"{record.name}: swh:1:dir:{kept.named.directory} of Software Heritage, {pin.words}"

@@ -47,14 +47,18 @@ class Connected:
         return self.rank < 2
 
 
-def connect(evidence: Evidence, subdir: str, tools: Tools) -> tuple[Connected | None, tuple[Candidate, ...]]:
-    """Return the repository that the record was published from, None when there is none to be had, and all that were named.
+def connect(
+    evidence: Evidence, subdir: str, tools: Tools
+) -> tuple[Connected | None, tuple[Candidate, ...] | None]:
+    """Return the repository that the record was published from, None when there is none to be had.
 
+    Also those that are gone or have lost what was published; None when all that were named have something else in its place.
     Raises ResolveError when a server fails that may work later.
     """
     chain = evidence.chain
     best: Connected | None = None
     seen: dict[str, Candidate] = {}
+    lost: list[Candidate] = []
     for step in _steps(evidence, tools):
         for candidate in step:
             url = candidate.link.url
@@ -68,7 +72,9 @@ def connect(evidence: Evidence, subdir: str, tools: Tools) -> tuple[Connected | 
                 continue
             chain.say(f"{candidate.origin}: repository {url}")
             found = _try(candidate, evidence, subdir, tools)
-            if found is not None and (best is None or found.rank < best.rank):
+            if found is None:
+                lost.append(candidate)
+            elif found.proof.state is not None and (best is None or found.rank < best.rank):
                 best = found
         if best is not None:
             break
@@ -78,7 +84,7 @@ def connect(evidence: Evidence, subdir: str, tools: Tools) -> tuple[Connected | 
     if best is None:
         for url in mentioned(evidence.record):
             chain.say(f"the description mentions {url}, which is not taken: give that link when it is meant")
-    return best, tuple(seen.values())
+    return best, tuple(lost) if lost or not seen else None
 
 
 def _steps(evidence: Evidence, tools: Tools) -> Iterator[tuple[Candidate, ...]]:
@@ -102,6 +108,7 @@ def _steps(evidence: Evidence, tools: Tools) -> Iterator[tuple[Candidate, ...]]:
 
 
 def _try(candidate: Candidate, evidence: Evidence, subdir: str, tools: Tools) -> Connected | None:
+    """Return what the repository has, whatever the proof says of it; None when it is gone or has not what was published."""
     url = candidate.link.url
     try:
         with opened(tools, GitLink(url), ResolveError) as cache:
@@ -121,4 +128,4 @@ def _try(candidate: Candidate, evidence: Evidence, subdir: str, tools: Tools) ->
         tools.progress.note(error.message)
         evidence.chain.say(f"not taken: {url} cannot be {'reached' if error.transient else 'read'}")
         return None
-    return Connected(url, tie, proof, inside, folders) if proof.state is not None else None
+    return Connected(url, tie, proof, inside, folders)
