@@ -23,6 +23,7 @@ from reprolake_builder.publish import parse_destination, publish
 
 _BASE = "reprolake-bench/base:latest"
 _TOOLS = "reprolake-bench/tools:latest"
+_LABEL = "reprolake-bench"
 _PINS = "--no-deps --require-hashes -r /pins.txt --index-url"
 _PIP = f"python /opt/tools/pip install --quiet --no-cache-dir --root-user-action=ignore {_PINS}"
 _UV = f"/opt/tools/bin/uv pip install --quiet --no-cache --python {PREFIX}/bin/python {_PINS}"
@@ -89,7 +90,19 @@ def build(name: str, installer: str, lock: EnvironmentLock, index: str, work: Pa
 
 def _build(context: Path, tag: str, dockerfile: str) -> None:
     (context / "Dockerfile").write_text(dockerfile)
-    call(["docker", "build", "--quiet", "--no-cache", "--network", "host", "--tag", tag, context])
+    call(
+        [
+            "docker",
+            "build",
+            "--quiet",
+            "--no-cache",
+            "--network=host",
+            f"--label={_LABEL}",
+            "--tag",
+            tag,
+            context,
+        ]
+    )
 
 
 def check(image: str, modules: tuple[str, ...]) -> None:
@@ -108,3 +121,5 @@ def remove_all() -> None:
     )
     if names := sorted(set(listed.stdout.split())):
         call(["docker", "image", "rm", "--force", *names])
+    # Those of earlier rounds, whose names were given to later ones.
+    call(["docker", "image", "prune", "--force", "--filter", f"label={_LABEL}"])
