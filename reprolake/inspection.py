@@ -23,7 +23,7 @@ from reprolake_builder.image import CITATION
 from reprolake_builder.process import printable
 from reprolake_runner.citing import citation_of
 from reprolake_runner.collect import open_plain
-from reprolake_runner.documents.run import CommandSpec, RunSpec
+from reprolake_runner.documents.run import CommandSpec, RunSpec, cell_name
 from reprolake_runner.staged import CheckedResult, read_result
 
 _LARGEST_DOCUMENT = 64 << 20  # bytes

@@ -15,9 +15,10 @@ from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
+from reprolake_builder.process import printable
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
-from reprolake_runner.documents.run import Parameter, RunSpec
-from reprolake_runner.errors import StageOutError
+from reprolake_runner.documents.run import CheckSpec, Parameter, RunSpec
+from reprolake_runner.errors import NotebookError, StageOutError
 from reprolake_runner.execute import execute
 from reprolake_runner.imports import repository_modules, undeclared_imports
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
@@ -35,7 +36,7 @@ class RunRequest:
 
     `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
     `injects` says whether the paths of the notebook and of the executed one are parameters. `kernel`, `language` and `cwd` are
-    the RunSpec's; `told` is given what cells print.
+    the RunSpec's, as `check` is; `told` is given what cells print.
     """
 
     notebook: str
@@ -52,6 +53,7 @@ class RunRequest:
     cwd: str = ""
     start_timeout: float = 60
     report_mode: bool = False
+    check: CheckSpec | None = None
     told: Told | None = None
 
 
@@ -195,6 +197,11 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     """Return the staged result of a run, whether the notebook succeeded or not; the record says which."""
     prepared = prepare(request, obtained, session)
     refuse_unfilled(prepared.binding)
+    if request.check is not None and not prepared.notebook.has_outputs:
+        raise NotebookError(
+            f"{printable(prepared.notebook.path)} was saved without outputs: there is nothing to compare with",
+            hint="run it in Jupyter, save it with its outputs, and commit that; or leave --check-outputs away",
+        )
     check_folder(request.stage)
     limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
     tools = session.tools
@@ -267,4 +274,5 @@ def _spec(
         cwd=prepared.cwd,
         strict_shell=request.strict_shell,
         report_mode=request.report_mode,
+        check=request.check,
     )

@@ -143,6 +143,27 @@ run_options = stacked(
     lifetime_option,
     *limit_options(LIMITS),
     weaker_option,
+    click.option(
+        "--check-outputs",
+        is_flag=True,
+        help="Compare what cells put out with what the notebook was saved with; exit 3 when it differs.",
+    ),
+    click.option(
+        "--tolerance",
+        metavar="SHARE",
+        type=click.FloatRange(0, 1),
+        default=1e-6,
+        show_default=True,
+        help="By how much numbers may differ in that, relative to their size.",
+    ),
+    click.option(
+        "--image-tolerance",
+        metavar="SHARE",
+        type=click.FloatRange(0, 1),
+        default=1e-3,
+        show_default=True,
+        help="How many of an image's pixels may differ in that.",
+    ),
     click.option("--strict-shell", is_flag=True, help="Fail a cell when one of its shell lines fails."),
 )
 """The options that decide a run."""
@@ -171,6 +192,7 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
     from reprolake.options import UsageError
     from reprolake.runs import RunRequest
     from reprolake_runner.bind import BindOptions
+    from reprolake_runner.documents.run import CheckSpec
 
     lifetime = lifetime_of(rest.pop("lifetime"))
     try:
@@ -185,6 +207,7 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         base64=rest.pop("base64"),
         maps=rest.pop("maps"),
     )
+    check = CheckSpec(tolerance=rest.pop("tolerance"), image_tolerance=rest.pop("image_tolerance"))
     both = rest.pop("inject_paths")
     injects = (rest.pop("inject_input_path") or both, rest.pop("inject_output_path") or both)
     names = (
@@ -205,5 +228,6 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         lifetime=lifetime,
         limits=limits,
         injects=injects,
+        check=check if rest.pop("check_outputs") else None,
         **{name: rest.pop(name) for name in names},
     )

@@ -25,7 +25,7 @@ from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.inside import repository_of, trees_of
-from reprolake_runner.kernelspec import choose
+from reprolake_runner.kernelspec import Kernel, choose
 from reprolake_runner.languages import language_of
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
 from reprolake_runner.placement import PARAMETERS_VARIABLE
@@ -57,11 +57,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     limits = with_disk(plan.limits, plan.bounds)
     times = {"timeout": plan.spec.timeout, "execution_timeout": plan.spec.execution_timeout}
     held = held_limits(limits, plan.bounds, times, sandbox)
-    kernel = choose(trees, notebook.kernel, "" if plan.spec.kernel else notebook.language)
-    if kernel.name != notebook.kernel.lower():
-        plan.progress.note(
-            f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
-        )
+    kernel = _kernel(trees, notebook, plan)
     given = Start(
         spec=plan.spec,
         run=RunFolder(plan.folder),
@@ -74,10 +70,6 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
         bounds=plan.bounds,
         told=plan.told,
     )
-    if plan.spec.parameters.parameters and language_of(plan.spec.language or kernel.language) is None:
-        plan.progress.warn(
-            f"parameters are not set in a notebook in {kernel.language}: it has to read the JSON file that {PARAMETERS_VARIABLE} names"
-        )
     given.run.make()
     events = EventLog(given.run.events)
     try:
@@ -90,6 +82,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
             kernel=given.kernel.name,
             kernel_info=account.ready.info if account.ready else {},
             cells=tuple(cell for _, cell in sorted(account.cells.items())),
+            checks=tuple(check for _, check in sorted(account.checks.items())),
         ),
         repository=repository,
         notebook=given.run.executed if _is_file(given.run.executed) else None,
@@ -100,11 +93,25 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     )
 
 
+def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec]) -> Kernel:
+    """Return the kernel that runs the notebook, and say what is not as one would expect."""
+    kernel = choose(trees, notebook.kernel, "" if plan.spec.kernel else notebook.language)
+    if kernel.name != notebook.kernel.lower():
+        plan.progress.note(
+            f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
+        )
+    if plan.spec.parameters.parameters and language_of(plan.spec.language or kernel.language) is None:
+        plan.progress.warn(
+            f"parameters are not set in a notebook in {kernel.language}: it has to read the JSON file that {PARAMETERS_VARIABLE} names"
+        )
+    return kernel
+
+
 def _run(
     given: Start, notebook: Notebook, sandbox: Sandbox, events: EventLog, plan: RunPlan[RunSpec]
 ) -> tuple[Ending, Account]:
     started, begun = datetime.now(UTC), time.monotonic()
-    account = Account(expected=len(notebook.code))
+    account = Account(expected=len(notebook.code), is_checked=plan.spec.check is not None)
     events.write("run-started", run=plan.id, kernel=given.kernel.name, spec=msgspec.to_builtins(plan.spec))
     with (
         plan.progress.step("Running the notebook", account.expected) as step,

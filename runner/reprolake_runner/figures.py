@@ -16,7 +16,7 @@ from reprolake_runner.documents.run import cell_name
 MAX_NOTEBOOK = 128 << 20
 MAX_FIGURES = 200
 MAX_FIGURE = 32 << 20
-_ANSI = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])")
+ANSI = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])")
 _TYPES = {"image/png": (b"\x89PNG\r\n\x1a\n", "png"), "image/jpeg": (b"\xff\xd8\xff", "jpg")}
 
 
@@ -124,5 +124,5 @@ def _failures(notebook: _Notebook) -> Iterator[Failure]:
 
 def plain_text(text: str) -> str:
     """Return text without terminal sequences and other control characters; newlines and tabs stay."""
-    text = _ANSI.sub("", text)
+    text = ANSI.sub("", text)
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -41,6 +41,7 @@ class _Cell(msgspec.Struct):
     cell_type: Literal["code", "markdown", "raw"]
     source: str | list[str]
     metadata: dict[str, Any]
+    outputs: list[msgspec.Raw] = []
 
     @property
     def text(self) -> str:
@@ -81,7 +82,8 @@ class Notebook:
 
     `path` is relative to the repository's root; `sha256` that of the file; `kernel` and `language` as it declares them,
     "python3" and "python" when it does not; `cells` their number. `parameters_cell` is the index of the cell tagged
-    `parameters`, None when there is none; what it declares is known of Python notebooks only.
+    `parameters`, None when there is none; what it declares is known of Python notebooks only. `has_outputs` says whether any
+    cell was saved with some.
     """
 
     path: str
@@ -92,6 +94,7 @@ class Notebook:
     code: tuple[CodeCell, ...]
     parameters_cell: int | None
     parameters: tuple[DeclaredParameter, ...]
+    has_outputs: bool = False
 
 
 def read_notebook(repository: Path, path: str, kernel: str = "", language: str = "") -> Notebook:
@@ -130,6 +133,7 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
         parameters=declared_parameters(file.cells[tagged].text, shown, tagged)
         if tagged is not None and language == "python"
         else (),
+        has_outputs=any(cell.outputs for cell in file.cells),
     )
 
 

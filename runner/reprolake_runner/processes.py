@@ -176,6 +176,7 @@ def _driver_plan(given: Start, key: str) -> DriverPlan:
         strict_shell=given.spec.strict_shell,
         report_mode=given.spec.report_mode,
         tells_outputs=given.told is not None,
+        check=given.spec.check,
         limits=given.bounds.messages,
     )
 

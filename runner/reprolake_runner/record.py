@@ -17,12 +17,13 @@ from typing import Any
 import msgspec
 
 from reprolake_builder.process import printable
-from reprolake_runner.documents.run import CellRecord, Status, cell_name
+from reprolake_runner.documents.run import CellRecord, OutputCheck, Status, cell_name
 from reprolake_runner.driver.protocol import SHELL_LINE, CellEnded, Failed, KernelReady
 from reprolake_runner.meter import CellUse
 
 EXIT_CODES: Mapping[Status, int] = {
     "succeeded": 0,
+    "not-reproduced": 3,
     "failed": 1,
     "timed-out": 24,
     "kernel-died": 25,
@@ -33,7 +34,8 @@ EXIT_CODES: Mapping[Status, int] = {
 _LOG_LIMIT = 64 << 20
 _MESSAGE = 1000
 _WARNINGS = 25
-_DONE = {"succeeded", "allowed-failure", "skipped"}
+_RAN = {"succeeded", "allowed-failure"}
+_DONE = {*_RAN, "skipped"}
 
 
 class EventLog:
@@ -73,7 +75,7 @@ class Verdict:
 @dataclass(slots=True)
 class Account:
     """What is known about a run so far. `expected` is the least number of code cells that the notebook has,
-    `saved` the SHA-256 of the notebook as the driver reported it at its end.
+    `saved` the SHA-256 of the notebook as the driver reported it at its end; `is_checked` says that its outputs are to be compared.
     """
 
     expected: int
@@ -86,6 +88,8 @@ class Account:
     saved: str = ""
     ended: Verdict | None = None
     warnings: list[str] = field(default_factory=list)
+    is_checked: bool = False
+    checks: dict[int, OutputCheck] = field(default_factory=dict)
 
     def begin(self, ready: KernelReady) -> None:
         """Note that the kernel answered, and which cells there are."""
@@ -118,6 +122,15 @@ class Account:
         )
         for warning in event.warnings[:_WARNINGS]:
             self.warnings.append(f"{self.cells[event.index].name}: {printable(warning)[:_MESSAGE]}")
+        return True
+
+    def check(self, check: OutputCheck) -> bool:
+        """Note what a comparison of outputs came to; False when the driver cannot mean it."""
+        known = self.cells.get(check.index)
+        if not self.is_checked or known is None or known.state not in _RAN or check.index in self.checks:
+            return False
+        reason = printable(check.reason)[:_MESSAGE]
+        self.checks[check.index] = msgspec.structs.replace(check, reason=reason)
         return True
 
     @property
@@ -177,9 +190,20 @@ class Account:
         if not self.alive_at_end:
             return Verdict("kernel-died", "the kernel was gone after the last cell")
         count = len(self.cells)
-        return Verdict(
-            "succeeded", f"all {count} code cells ran" if count > 1 else f"{count or 'no'} code cell ran"
-        )
+        ran = f"all {count} code cells ran" if count > 1 else f"{count or 'no'} code cell ran"
+        return self._reproduced(ran) if self.is_checked else Verdict("succeeded", ran)
+
+    def _reproduced(self, ran: str) -> Verdict:
+        """Return the verdict on a run that went well, from the comparison of its outputs."""
+        differing = [check for check in self.checks.values() if check.verdict == "differs"]
+        if differing:
+            first = min(differing, key=lambda check: check.index)
+            name = self.cells[first.index].name
+            more = f"; so do those of {len(differing) - 1} more" if len(differing) > 1 else ""
+            return Verdict("not-reproduced", f"{ran}, and the outputs of {name} differ: {first.reason}{more}")
+        if any(cell.state in _RAN and cell.index not in self.checks for cell in self.cells.values()):
+            return Verdict("broken", f"{ran}, and the driver did not compare all outputs")
+        return Verdict("succeeded", f"{ran}, and put out what the notebook was saved with")
 
     def _given_up(self, failed: Failed) -> Verdict:
         status: Status = "kernel-died" if failed.reason == "kernel-silent" else failed.reason

@@ -24,12 +24,19 @@ from reprolake_runner.watchdog import size
 
 _STATUS = {
     "succeeded": "Succeeded",
+    "not-reproduced": "Not reproduced",
     "failed": "Failed",
     "timed-out": "Timed out",
     "kernel-died": "Kernel died",
     "limit-exceeded": "Limit exceeded",
     "stopped": "Stopped",
     "broken": "Broken",
+}
+_CHECKED = {
+    "same": "the same",
+    "close": "the same but for times or less than the tolerance",
+    "differs": "<strong>not reproduced</strong>",
+    "not-saved": "none were saved",
 }
 _ROLES = {
     "executed": "executed notebook",
@@ -58,6 +65,7 @@ def report(contents: Contents, pictures: frozenset[str]) -> bytes:
         _summary(contents),
         *(_failure(one) for one in contents.shown.failures if record.status != "succeeded"),
         _notes(contents),
+        _checks(contents.record),
         _parameters(contents),
         _figures(contents, pictures),
         _resources(contents.record),
@@ -124,6 +132,16 @@ def _notes(contents: Contents) -> str:
         + "".join(f"<li>{_e(note)}</li>" for note in notes)
         + "</ul></section>"
     )
+
+
+def _checks(record: RunRecord) -> str:
+    """Show which cells put out what the notebook was saved with."""
+    names = {cell.index: cell.name for cell in record.cells}
+    rows = [
+        (_e(names.get(one.index, "")), _CHECKED[one.verdict], _e(one.reason))
+        for one in record.checks[:_MAX_ROWS]
+    ]
+    return _table("Did it reproduce?", ("Cell", "Outputs", "What differs"), rows) if rows else ""
 
 
 def _parameters(contents: Contents) -> str:

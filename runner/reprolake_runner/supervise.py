@@ -22,6 +22,7 @@ from reprolake_builder.sandboxes.interface import Running
 from reprolake_runner.documents.run import Status
 from reprolake_runner.driver.protocol import (
     LINE_LIMIT,
+    CellChecked,
     CellEnded,
     CellsDone,
     CellStarted,
@@ -293,6 +294,10 @@ class Supervisor(Watching):
                 log.write("cell-ended", **msgspec.structs.asdict(event), **taken)
                 self._step.advance()
                 return account.end(event, use)
+            case CellChecked():
+                self._watchdog.heard()
+                log.write("cell-checked", **msgspec.structs.asdict(event.check))
+                return account.check(event.check)
             case Said():
                 self._watchdog.heard()
                 if self._watch.told is not None:

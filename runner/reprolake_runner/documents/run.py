@@ -41,13 +41,20 @@ class StagedInput(Document, frozen=True, kw_only=True):
     sha256: Sha256
 
 
+class CheckSpec(Document, frozen=True, kw_only=True):
+    """How executed outputs are compared with saved ones: `tolerance` of numbers, relative; `image_tolerance` of pixels, as a share."""
+
+    tolerance: float = 1e-6
+    image_tolerance: float = 1e-3
+
+
 class RunSpec(Document, frozen=True, kw_only=True, tag="notebook", tag_field="kind"):
     """Everything that decides the run of a notebook; its content hash is the run's key.
 
     `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
     `kernel` and `language` stand in for what the notebook says, "" for neither; `cwd` is the working folder relative to the
     repository's root, "" for the notebook's own. `strict_shell` says that a shell line that fails fails its cell;
-    `report_mode` that the executed notebook hides its code.
+    `report_mode` that the executed notebook hides its code; `check` has the outputs compared with those saved in the notebook.
     """
 
     version: Literal[1] = 1
@@ -64,6 +71,7 @@ class RunSpec(Document, frozen=True, kw_only=True, tag="notebook", tag_field="ki
     cwd: str = ""
     strict_shell: bool = False
     report_mode: bool = False
+    check: CheckSpec | None = None
 
     @property
     def name(self) -> str:
@@ -93,9 +101,11 @@ class CommandSpec(Document, frozen=True, kw_only=True, tag="command", tag_field=
         return typed if len(typed) <= _NAME else f"{typed[:_NAME]} …"
 
 
-Status = Literal["succeeded", "failed", "timed-out", "kernel-died", "limit-exceeded", "stopped", "broken"]
-"""How a run ended: every cell ran · a cell raised · time was up · the kernel's process ended · a limit · ended from outside ·
-our driver failed. Nothing but "succeeded" is a success."""
+Status = Literal[
+    "succeeded", "not-reproduced", "failed", "timed-out", "kernel-died", "limit-exceeded", "stopped", "broken"
+]
+"""How a run ended: every cell ran · every cell ran and not all outputs are those that were saved · a cell raised · time was up ·
+the kernel's process ended · a limit · ended from outside · our driver failed. Nothing but "succeeded" is a success."""
 
 
 def cell_name(index: int, execution_count: int | None = None) -> str:
@@ -128,6 +138,17 @@ class CellRecord(Document, frozen=True, kw_only=True):
     def name(self) -> str:
         """What people call the cell."""
         return cell_name(self.index, self.execution_count)
+
+
+class OutputCheck(Document, frozen=True, kw_only=True):
+    """Whether a cell's outputs are those saved in the notebook; `index` is the cell's, `reason` says what differs.
+
+    "close" differs by times, addresses or less than the tolerance; "not-saved" was saved without outputs and has some now.
+    """
+
+    index: int
+    verdict: Literal["same", "close", "differs", "not-saved"]
+    reason: str = ""
 
 
 class LimitRecord(Document, frozen=True, kw_only=True):
@@ -176,6 +197,7 @@ class RunRecord(Document, frozen=True, kw_only=True):
     exit_status: int | None = None
     kernel_info: dict[str, str] = {}
     cells: tuple[CellRecord, ...] = ()
+    checks: tuple[OutputCheck, ...] = ()
     warnings: tuple[str, ...] = ()
     limits: tuple[LimitRecord, ...] = ()
     resources: Resources | None = None

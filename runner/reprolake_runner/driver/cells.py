@@ -106,7 +106,7 @@ class Cells:
     def run(self) -> bool:
         """Run all cells in turn and return whether none of them failed; the first that does ends it."""
         for index, cell in self.code:
-            if "skip-execution" in tags(cell) or not cell.source.strip():
+            if not self.is_run(cell):
                 mark(cell, "skipped", failed=False)
                 self._tell(CellEnded(index=index, state="skipped", outputs=digest(cell.outputs)))
             elif not self._run_one(index, cell):
@@ -115,6 +115,16 @@ class Cells:
                 self._file.save()
         self._outputs.finish()
         return True
+
+    @staticmethod
+    def is_run(cell: NotebookNode) -> bool:
+        """Whether a code cell is one that is run: it has code, and nothing says to skip it."""
+        return "skip-execution" not in tags(cell) and bool(cell.source.strip())
+
+    def look(self) -> None:
+        """See whether the supervisor wants an end; what the kernel says meanwhile is not of interest."""
+        for _ in self._messages(0):
+            pass
 
     def end_kernel(self) -> None:
         """Ask the kernel to end; the supervisor sees to it that it does."""

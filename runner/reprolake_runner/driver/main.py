@@ -11,6 +11,7 @@ import gc
 import os
 import resource
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -18,12 +19,14 @@ import msgspec
 
 from reprolake_builder.errors import ReprolakeError
 from reprolake_builder.process import printable
+from reprolake_runner.documents.run import CheckSpec
 from reprolake_runner.driver.cells import Cells, SilentError, StoppedError, TimeUpError
 from reprolake_runner.driver.channels import TooMuchError
+from reprolake_runner.driver.check import SavedCell, check_cell
 from reprolake_runner.driver.inject import hide_code, inject
 from reprolake_runner.driver.notebook_file import NotebookFile
 from reprolake_runner.driver.notices import Notices
-from reprolake_runner.driver.protocol import CellsDone, DriverPlan, Event, Failed, Saved
+from reprolake_runner.driver.protocol import CellChecked, CellsDone, DriverPlan, Event, Failed, Saved
 
 _NOTICE_SECONDS = 30.0
 _BROKEN = 70
@@ -52,6 +55,9 @@ def main() -> None:
 
 def _drive(plan: DriverPlan, notices: Notices) -> None:
     file = NotebookFile(Path(plan.notebook), Path(plan.executed), plan.written_by)
+    saved = [
+        SavedCell(cell, cell.get("outputs"), cell.get("execution_count")) for cell in file.notebook.cells
+    ]
     for cell in file.notebook.cells:
         if cell.cell_type == "code":
             # as papermill does: what an earlier run showed is not taken for what this one did
@@ -67,6 +73,9 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
         cells.greet()
         succeeded = cells.run()
         file.end(failed=not succeeded)
+        if succeeded and plan.check is not None:
+            file.save()
+            _check(cells, saved, plan.check)
         _tell(CellsDone())
         cells.wait_for_notice(_NOTICE_SECONDS)
         cells.end_kernel()
@@ -82,6 +91,16 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
     finally:
         cells.close()
         _tell(Saved(sha256=file.save()))
+
+
+def _check(cells: Cells, saved: list[SavedCell], how: CheckSpec) -> None:
+    """Compare what cells put out with what they were saved with, as long as nobody wants an end."""
+    now = datetime.now(UTC)
+    for index, cell in cells.code:
+        if cells.is_run(cell):
+            cells.look()
+            before = next((one for one in saved if one.cell is cell), SavedCell(cell, [], None))
+            _tell(CellChecked(check=check_cell(index, before, how, now)))
 
 
 def _tell(event: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from reprolake_builder.documents.base import Document, Sha256
-from reprolake_runner.documents.run import Parameter
+from reprolake_runner.documents.run import CheckSpec, OutputCheck, Parameter
 
 Ended = Literal["succeeded", "failed", "allowed-failure", "skipped"]
 
@@ -52,6 +52,7 @@ class DriverPlan(Document, frozen=True, kw_only=True):
     strict_shell: bool = False
     report_mode: bool = False
     tells_outputs: bool = False
+    check: CheckSpec | None = None
     written_by: str = "reprolake"
     limits: DriverLimits = DriverLimits()
 
@@ -101,6 +102,12 @@ class CellEnded(Document, frozen=True, kw_only=True, tag="cell-ended", tag_field
     outputs: Sha256
 
 
+class CellChecked(Document, frozen=True, kw_only=True, tag="cell-checked", tag_field="event"):
+    """A cell's outputs were compared with those that the notebook was saved with."""
+
+    check: OutputCheck
+
+
 class Said(Document, frozen=True, kw_only=True, tag="said", tag_field="event"):
     """A piece of what a cell printed, or showed as text."""
 
@@ -129,6 +136,6 @@ class Failed(Document, frozen=True, kw_only=True, tag="failed", tag_field="event
     message: str
 
 
-Event = KernelReady | CellStarted | CellEnded | Said | Heard | CellsDone | Saved | Failed
+Event = KernelReady | CellStarted | CellEnded | CellChecked | Said | Heard | CellsDone | Saved | Failed
 
 Json = dict[str, Any]
