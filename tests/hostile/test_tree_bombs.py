@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 
@@ -9,8 +10,8 @@ import pytest
 from git_repositories import Repository
 from source_tools import source_tools
 
-from reprolake_builder import git_tree
-from reprolake_builder.errors import ResolveError
+from reprolake_builder import git_tree, process
+from reprolake_builder.errors import ResolveError, StoreError
 from reprolake_builder.providers import git_rows, record_proof
 from reprolake_builder.providers.git_cache import CommitFacts
 from reprolake_builder.providers.git_command import git_in
@@ -109,3 +110,13 @@ def test_lists_of_refs_have_an_end():
     """Names by the million are not made objects of."""
     with pytest.raises(ResolveError, match="64 MiB of branches"):
         parse_advertised(b"x" * (65 << 20))
+
+
+def test_a_pack_without_end_is_not_kept(repository, store, monkeypatch):
+    """A server that sends more than a source may hold fills no disk, and is not asked again by other ways."""
+    monkeypatch.setattr(process, "_LARGEST_FILE", 1 << 20)
+    (repository.folder / "noise").write_bytes(os.urandom(4 << 20))
+    repository.commit()
+    with pytest.raises(StoreError, match="cannot be stored"):
+        resolved(store, repository.url)
+    assert sum(path.stat().st_size for path in store.root.rglob("*") if path.is_file()) < 2 << 20

@@ -89,6 +89,13 @@ def test_a_lock_brings_them_back(lab, store, tmp_path):
         for forged in (
             msgspec.structs.replace(source, submodules=()),
             msgspec.structs.replace(source, submodules=(msgspec.structs.replace(inner, tree="1" * 40),)),
+            msgspec.structs.replace(
+                source,
+                submodules=(
+                    msgspec.structs.replace(inner, url="https://trusted.example.org/mid.git"),
+                    source.submodules[1],
+                ),
+            ),
         ):
             with pytest.raises(FetchError, match="has the submodules"):
                 fetch(forged, source_tools(other))

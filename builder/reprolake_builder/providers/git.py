@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -14,11 +15,12 @@ from reprolake_builder.providers.git_cache import CommitFacts, GitCache, opened
 from reprolake_builder.providers.git_parts import parts_of, proven_parts
 from reprolake_builder.providers.git_write import write_commit
 from reprolake_builder.providers.interface import LinkRequest
-from reprolake_builder.providers.links import GitLink, is_git_link, parse_git_link
+from reprolake_builder.providers.links import GitLink, is_git_link, link_of_pin, parse_git_link
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
 
 _SEEN = "git-commits"
+_WAY = re.compile(r"(?:[a-z]+://)?(?:[^@/:]+@)?")
 
 
 class GitProvider:
@@ -57,7 +59,7 @@ def write_git(source: GitSource, root: Path, tools: Tools) -> str:
 
     Raises FetchError when the commit or a part of it cannot be had, or its tree cannot be taken.
     """
-    return write_commit(_link_of(source), source.commit, source.left, root, tools)
+    return write_commit(link_of_pin(source.url), source.commit, source.left, root, tools)
 
 
 def prove_git(source: GitSource, tools: Tools) -> None:
@@ -65,7 +67,7 @@ def prove_git(source: GitSource, tools: Tools) -> None:
 
     Raises FetchError otherwise: a lock could claim the commit of one repository for the files of another, which the store has.
     """
-    link = _link_of(source)
+    link = link_of_pin(source.url)
     seen = tools.store.get(_SEEN, _seen_key(source), GitSource)
     if seen is None:
         with opened(tools, link, FetchError) as cache:
@@ -105,8 +107,17 @@ def content_key(source: GitSource) -> tuple[str, ...]:
     return (*parts, "lfs", *source.left) if source.lfs is not None else parts
 
 
-def _named(source: GitSource) -> tuple[tuple[str, str, str], ...]:
-    return tuple((inner.path, inner.commit, inner.tree) for inner in source.submodules)
+def _named(source: GitSource) -> tuple[tuple[str, str, str, str], ...]:
+    """Return what the submodules are; where one has a key for ssh, another one asks the same server by https."""
+    return tuple(
+        (
+            inner.path,
+            inner.commit,
+            inner.tree,
+            _WAY.sub("", inner.url, 1).lower().replace(":22/", "/").replace(":", "/"),
+        )
+        for inner in source.submodules
+    )
 
 
 def _remember(seen: GitSource, store: Store) -> None:
@@ -115,20 +126,6 @@ def _remember(seen: GitSource, store: Store) -> None:
 
 def _seen_key(source: GitSource) -> str:
     return content_hash([source.url, source.commit, source.left])
-
-
-def _link_of(source: GitSource) -> GitLink:
-    """Return the link of a pin, which may come from anybody: its URL is parsed as strictly as one that was typed."""
-    try:
-        link = parse_git_link(source.url)
-    except ResolveError as error:
-        raise FetchError(f"the pinned source cannot be fetched: {error.message}", hint=error.hint) from error
-    if (link.url, link.ref, link.subdir) != (source.url, "", ""):
-        raise FetchError(
-            f"the pinned source cannot be fetched: {source.url} is not the plain form {link.url}",
-            hint="the lock was changed by hand; a lock names no login, ref or sub-folder in its URL",
-        )
-    return link
 
 
 def resolve_commit(cache: GitCache) -> CommitFacts:

@@ -31,7 +31,9 @@ _BROKEN = re.compile(
     re.IGNORECASE,
 )
 _STORE_FAILED = re.compile(
-    r"No space left|quota exceeded|Read-only file system|unable to (?:create|write)", re.IGNORECASE
+    r"No space left|quota exceeded|Read-only file system|unable to (?:create|write)|"
+    r"\Afatal: fetch-pack: invalid index-pack output\Z",  # and no more words: it was ended by the limit of a file's size
+    re.IGNORECASE,
 )
 _UNTRUSTED = re.compile(r"certificate|SSL", re.IGNORECASE)
 _NO_ACCESS = re.compile(
