@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +26,10 @@ from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
+NAME = "EmilieMauduit/PALANTIR"
+KEY = f"{NAME}-v0.1.1.zip"
+URL = f"https://github.com/{NAME}"
+DOI = "10.5281/zenodo.15600127"
 
 
 class Told(Progress):
@@ -117,3 +123,29 @@ def heritage(repository: Repository, owner_name: str, commit: str = "HEAD") -> s
     listing = f"040000 tree {tree}\t{folder}\n".encode()
     directory = repository.git("mktree", "--missing", stdin=listing)
     return f"swh:1:dir:{directory};origin=https://doi.org/10.5281/zenodo.1;path={folder}"
+
+
+def commit_of(repository: Repository, ref: str = "v0.1.1") -> str:
+    """The commit that a ref leads to."""
+    return repository.git("rev-parse", f"{ref}^{{commit}}")
+
+
+def by_hand() -> bytes:
+    """An archive that somebody made without git."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("run.sh", "notebook.ipynb", "a.csv"):
+            archive.writestr(name, "published")
+    return buffer.getvalue()
+
+
+def packed(repository: Repository, *arguments: str) -> bytes:
+    """What `git archive` makes."""
+    done = subprocess.run(
+        ["git", "archive", *arguments],
+        cwd=repository.folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout

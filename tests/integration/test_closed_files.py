@@ -7,7 +7,7 @@ import json
 
 import pytest
 from archive_server import Reply, recorded
-from deposits import DATAVERSE, FIGSHARE, NOTEBOOK, archives, asked, keep_article, md5
+from deposits import DATAVERSE, FIGSHARE, NOTEBOOK, asked, keep_article, md5
 
 from reprolake.tokens import tokens_of
 from reprolake_builder.download import Downloader
@@ -19,22 +19,6 @@ SECRET = "s3cret"
 PID = "doi:10.5072/FK2/U6AEZM"
 PAGE = f"https://{DATAVERSE}/dataset.xhtml?persistentId={PID}&version=2.0"
 OWN = "GET api.figshare.com/v2/account/articles/42"
-
-
-@pytest.fixture
-def doubles(tmp_path):
-    with archives(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def server(doubles):
-    return doubles[0]
-
-
-@pytest.fixture
-def tools(doubles):
-    return doubles[1]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from archive_server import Reply, recorded
-from deposits import NOTEBOOK, archives, asked, keep_article, md5, zipped
+from deposits import NOTEBOOK, asked, keep_article, md5, zipped
 
 from reprolake_builder.documents.source import FilesSource
 from reprolake_builder.errors import ReprolakeError, ResolveError
@@ -14,22 +14,6 @@ from reprolake_builder.resolve import resolve
 
 JOSS = "10.21105/joss.01277"
 PAPER = "10.1000/paper"
-
-
-@pytest.fixture
-def doubles(tmp_path):
-    with archives(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def server(doubles):
-    return doubles[0]
-
-
-@pytest.fixture
-def tools(doubles):
-    return doubles[1]
 
 
 def lead(server, name, address, resolver="doi.org"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from archive_server import Reply
-from deposits import DATAVERSE, FIGSHARE, HOSTS, HYDRO, NOTEBOOK, archives, asked, keep_article, zipped
+from deposits import DATAVERSE, FIGSHARE, HOSTS, HYDRO, NOTEBOOK, asked, keep_article, zipped
 from source_tools import source_tools
 
 from reprolake_builder.documents.source import FilesSource
@@ -13,27 +13,6 @@ from reprolake_builder.errors import FetchError, ReprolakeError, ResolveError
 from reprolake_builder.fetch import fetch
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store
-
-
-@pytest.fixture
-def doubles(tmp_path):
-    with archives(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def server(doubles):
-    return doubles[0]
-
-
-@pytest.fixture
-def tools(doubles):
-    return doubles[1]
-
-
-@pytest.fixture
-def said(doubles):
-    return doubles[2]
 
 
 def test_an_article_is_its_files_with_their_archive_unpacked(server, tools):

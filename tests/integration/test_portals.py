@@ -7,34 +7,13 @@ import json
 
 import pytest
 from archive_server import Reply, recorded
-from deposits import DATAVERSE, HYDRO, NOTEBOOK, archives, asked, md5
+from deposits import DATAVERSE, HYDRO, NOTEBOOK, asked, md5
 
 from reprolake_builder.errors import FetchError, ReprolakeError, ResolveError
 from reprolake_builder.fetch import fetch
 from reprolake_builder.resolve import resolve
 
 PID = "doi:10.5072/FK2/U6AEZM"
-
-
-@pytest.fixture
-def doubles(tmp_path):
-    with archives(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def server(doubles):
-    return doubles[0]
-
-
-@pytest.fixture
-def tools(doubles):
-    return doubles[1]
-
-
-@pytest.fixture
-def said(doubles):
-    return doubles[2]
 
 
 # ---------------------------------------------------------------------- Dataverse

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from released import heritage, world_in, zipball
-
-NAME = "EmilieMauduit/PALANTIR"
-KEY = f"{NAME}-v0.1.1.zip"
-DOI = "10.5281/zenodo.15600127"
+from released import DOI, KEY, NAME, heritage, world_in, zipball
 
 
 @pytest.fixture

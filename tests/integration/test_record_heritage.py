@@ -5,23 +5,13 @@ from __future__ import annotations
 import pytest
 from archive_server import Reply
 from heritage import API, keep_bundle, keep_commit, keep_snapshot
-from released import heritage, world_in, zipball
+from released import DOI, KEY, NAME, URL, commit_of, heritage, zipball
 
 from reprolake_builder.documents.source import FilesSource, GitSource, HeritageSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.fetch import fetch
 
-NAME = "EmilieMauduit/PALANTIR"
-KEY = f"{NAME}-v0.1.1.zip"
-URL = f"https://github.com/{NAME}"
-DOI = "10.5281/zenodo.15600127"
 SNP = "5" * 40
-
-
-@pytest.fixture
-def world(tmp_path):
-    with world_in(tmp_path) as made:
-        yield made
 
 
 @pytest.fixture
@@ -34,10 +24,6 @@ def lost(world):
     repository.commit(later="1")
     repository.folder = repository.folder.rename(world.folder / "elsewhere")
     return repository
-
-
-def commit_of(repository, ref="v0.1.1"):
-    return repository.git("rev-parse", f"{ref}^{{commit}}")
 
 
 def visited(world, repository, tags, origin=URL):

@@ -7,13 +7,10 @@ import random
 import pytest
 from file_server import file_server
 from record_server import recorded
-from released import world_in, zipball
+from released import DOI, KEY, NAME, world_in, zipball
 
 from reprolake_builder.errors import FetchError, ResolveError
 
-NAME = "EmilieMauduit/PALANTIR"
-KEY = f"{NAME}-v0.1.1.zip"
-DOI = "10.5281/zenodo.15600127"
 CONCEPT = "10.5281/zenodo.15599637"
 
 
