@@ -60,7 +60,7 @@ def test_pruning_everything_spares_what_a_run_uses(reprolake, store, tmp_path):
     repository = tmp_path / "repository"
     shutil.copytree(PLAIN, repository)
     notebook = (repository / "sum.ipynb").read_text()
-    pause = "import time\\ntime.sleep(8)\\nimport decimal, sqlite3\\n"  # modules that nothing loaded before
+    pause = "import time\\ntime.sleep(12)\\nimport decimal, sqlite3\\n"  # modules that nothing loaded before
     (repository / "sum.ipynb").write_text(notebook.replace("limit = 100", f"{pause}limit = 100"))
     with subprocess.Popen(
         [PROGRAM, "run", repository, "sum.ipynb", "--stage", tmp_path / "stage", "--store", store],

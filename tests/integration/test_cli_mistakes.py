@@ -46,7 +46,7 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("build", PLAIN, "-o", "image.tar"), 2, "outputs are oci:DIR"),
         (("build", PLAIN, "-o", "oci:x", "--name", "Lab X"), 2, "as in `lab/crab-lightcurve:1.0`"),
         (("rnu", PLAIN, NOTEBOOK), 2, "Did you mean 'run'?"),
-        (("render",), 2, "Commands are run, plan"),
+        (("render",), 2, "Commands are run, "),
     ],
 )
 def test_a_mistake_is_told(reprolake, tmp_path, arguments, code, said):
