@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from msgspec.structs import replace as replace_in
+
 from reprolake.basket_file import basket_in
 from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
@@ -16,6 +18,7 @@ from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
 from reprolake_builder.process import printable
+from reprolake_runner.added import add_files
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
 from reprolake_runner.documents.run import CheckSpec, Parameter, RunSpec
 from reprolake_runner.errors import NotebookError, StageOutError
@@ -36,7 +39,7 @@ class RunRequest:
 
     `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
     `injects` says whether the paths of the notebook and of the executed one are parameters. `kernel`, `language` and `cwd` are
-    the RunSpec's, as `check` is; `told` is given what cells print.
+    the RunSpec's, as `check` is; `add` are host paths of files to bring along; `told` is given what cells print.
     """
 
     notebook: str
@@ -54,6 +57,7 @@ class RunRequest:
     start_timeout: float = 60
     report_mode: bool = False
     check: CheckSpec | None = None
+    add: tuple[Path, ...] = ()
     told: Told | None = None
 
 
@@ -133,6 +137,7 @@ def prepare(request: RunRequest, obtained: Obtained, session: Session) -> Prepar
     binding = bind(notebook, basket, values)
     provided = provided_modules(obtained.lock, session.tools.store)
     provided |= repository_modules(obtained.tree.folder, path)
+    provided |= {file.stem for file in request.add}
     missing = tuple(item.module for item in undeclared_imports(notebook, provided))
     return Prepared(notebook, binding, missing, cwd)
 
@@ -219,8 +224,10 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
         run = new_run_id()
         (scratch / run).mkdir(mode=0o700)
         tools.progress.note(f"run {run}; `reprolake logs -f {run}` follows it")
+        folder = prepared.cwd or prepared.notebook.path.rpartition("/")[0]
+        added = add_files(request.add, obtained.tree.folder, folder, scratch / "added")
         plan = RunPlan(
-            spec=_spec(request, prepared, image, staged_inputs, limits),
+            spec=replace_in(_spec(request, prepared, image, staged_inputs, limits), added=added),
             id=run,
             folder=scratch / run,
             inputs=staged_inputs.folder,
@@ -229,6 +236,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
             bounds=with_room(limits.bounds, scratch, request.stage),
             progress=tools.progress,
             told=request.told,
+            added=scratch / "added" if added else None,
         )
         execution = execute(image, tools.store, plan)
         outcome = Outcome(

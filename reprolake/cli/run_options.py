@@ -144,6 +144,13 @@ run_options = stacked(
     *limit_options(LIMITS),
     weaker_option,
     click.option(
+        "--add",
+        metavar="FILE",
+        multiple=True,
+        type=_FILE,
+        help="Bring a file of yours along, into the folder that the notebook runs in.",
+    ),
+    click.option(
         "--check-outputs",
         is_flag=True,
         help="Compare what cells put out with what the notebook was saved with; exit 3 when it differs.",
@@ -220,6 +227,7 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         "language",
         "cwd",
         "start_timeout",
+        "add",
     )
     asked = {limit.setting: rest.pop(limit.setting) for limit in LIMITS if limit.flag}
     limits = {name: amount for name, amount in asked.items() if amount is not None}

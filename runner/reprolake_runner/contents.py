@@ -11,7 +11,17 @@ from reprolake_runner.documents.run import RunRecord
 from reprolake_runner.figures import Shown
 
 Role = Literal[
-    "source", "executed", "output", "created", "changed", "figure", "log", "events", "record", "basket"
+    "source",
+    "executed",
+    "output",
+    "created",
+    "changed",
+    "added",
+    "figure",
+    "log",
+    "events",
+    "record",
+    "basket",
 ]
 
 MEDIA_TYPES = {

@@ -21,6 +21,7 @@ from reprolake_builder.image import Image
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Sandbox
 from reprolake_builder.store import Store
+from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.errors import NotebookError
@@ -71,6 +72,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
         told=plan.told,
     )
     given.run.make()
+    bring(plan.added, given.view)
     events = EventLog(given.run.events)
     try:
         ending, account = _run(given, notebook, sandbox, events, plan)

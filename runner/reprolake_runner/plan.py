@@ -26,7 +26,7 @@ class RunPlan(Generic[S]):
 
     `folder` is an empty host folder that only the caller can enter; everything the run leaves lies below it. `inputs`
     (host folder) appears read-only at /data. `env` is added to the image's environment. `id` names the run.
-    `told` is given what cells or the command print, as it comes.
+    `told` is given what cells or the command print, as it comes. What lies below `added` (host folder) is in the repository, too.
     """
 
     spec: S
@@ -38,6 +38,7 @@ class RunPlan(Generic[S]):
     bounds: Bounds = field(default_factory=Bounds)
     progress: Progress = SILENT
     told: Told | None = None
+    added: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

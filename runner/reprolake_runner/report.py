@@ -43,6 +43,7 @@ _ROLES = {
     "output": "output",
     "created": "created in the repository",
     "changed": "changed in the repository",
+    "added": "brought along by the user",
     "figure": "figure of a cell",
     "source": "notebook as in the repository",
     "log": "log",

@@ -80,6 +80,27 @@ def test_copy_on_write_keeps_the_original(sandbox, root, tmp_path):
     shutil.rmtree(scratch)
 
 
+@pytest.mark.parametrize("owner", [0, 4242], ids=["overlay", "copy"])
+def test_what_lies_in_the_scratch_folder_is_there_from_the_start(sandbox, root, tmp_path, owner):
+    """Files that the caller put beside the original's are seen, and written, as the program's own."""
+    if os.geteuid() != 0 and owner:
+        pytest.skip("only root can make files of another user")
+    lower, scratch = tmp_path / "lower", tmp_path / "scratch"
+    (lower / "sub").mkdir(parents=True)
+    (lower / "sub/old").write_text("old\n")
+    (scratch / "upper/sub").mkdir(parents=True)
+    (scratch / "upper/sub/mine").write_text("mine\n")
+    if owner:
+        for path in (lower, lower / "sub", lower / "sub/old"):
+            os.chown(path, owner, owner)
+    view = CopyOnWrite(lower, scratch, "/work")
+    script = "cd /work/sub && echo more >> mine && cat old mine"
+    status, told, errors = output(sandbox, spec(root, script, copy_on_write=view))
+    assert (status, told, errors) == (0, "old\nmine\nmore\n", "")
+    assert sorted(os.listdir(lower / "sub")) == ["old"]
+    assert (view.written / "sub/mine").read_text() == "mine\nmore\n"
+
+
 def test_files_of_another_user_are_copied(sandbox, root, tmp_path):
     """Where an overlay cannot give the files to the program, they are copied, and it works all the same."""
     if os.geteuid() != 0:

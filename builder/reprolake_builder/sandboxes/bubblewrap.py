@@ -183,9 +183,11 @@ class Bubblewrap:
         if spec.copy_on_write is None:
             raise unavailable("the launcher asked for a copy of nothing")
         scratch = spec.copy_on_write.scratch
+        shutil.copytree(spec.copy_on_write.lower, scratch / "copy", symlinks=True)
+        if (scratch / "upper").is_dir():
+            shutil.copytree(scratch / "upper", scratch / "copy", symlinks=True, dirs_exist_ok=True)
         for name in ("upper", "work"):
             shutil.rmtree(scratch / name, ignore_errors=True)
-        shutil.copytree(spec.copy_on_write.lower, scratch / "copy", symlinks=True)
         self._give(scratch)
 
     def _trial(self) -> str:

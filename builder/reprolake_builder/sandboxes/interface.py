@@ -38,7 +38,8 @@ class Bind:
 class CopyOnWrite:
     """A private, writable view of `lower` (host folder) at `target` (sandbox path); `lower` never changes.
 
-    What is written lands in `scratch` (empty host folder, made by the caller).
+    What is written lands in `scratch` (host folder, made by the caller), which is empty or has a folder `upper` with files that
+    count as written already.
     """
 
     lower: Path

@@ -201,7 +201,8 @@ def _copy_on_write(plan: Plan) -> None:
         if owner != plan["inner"][0]:
             raise OSError(75, "the files belong to another user", "copy-on-write")
         for name in ("upper", "work"):
-            os.mkdir(f"{BASE}/scratch/{name}")
+            if not os.path.isdir(f"{BASE}/scratch/{name}"):
+                os.mkdir(f"{BASE}/scratch/{name}")
         mounts.mount(
             "overlay",
             "repo",

@@ -41,6 +41,14 @@ class StagedInput(Document, frozen=True, kw_only=True):
     sha256: Sha256
 
 
+class AddedFile(Document, frozen=True, kw_only=True):
+    """A file that the user brought along: `path` is relative to the repository's root, where it has none such; `size` in bytes."""
+
+    path: str
+    size: int
+    sha256: Sha256
+
+
 class CheckSpec(Document, frozen=True, kw_only=True):
     """How executed outputs are compared with saved ones: `tolerance` of numbers, relative; `image_tolerance` of pixels, as a share."""
 
@@ -54,7 +62,7 @@ class RunSpec(Document, frozen=True, kw_only=True, tag="notebook", tag_field="ki
     `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
     `kernel` and `language` stand in for what the notebook says, "" for neither; `cwd` is the working folder relative to the
     repository's root, "" for the notebook's own. `strict_shell` says that a shell line that fails fails its cell;
-    `report_mode` that the executed notebook hides its code; `check` has the outputs compared with those saved in the notebook.
+    `report_mode` that the executed notebook hides its code; `added` are the user's own files; `check` has the outputs compared with those saved in the notebook.
     """
 
     version: Literal[1] = 1
@@ -72,6 +80,7 @@ class RunSpec(Document, frozen=True, kw_only=True, tag="notebook", tag_field="ki
     strict_shell: bool = False
     report_mode: bool = False
     check: CheckSpec | None = None
+    added: tuple[AddedFile, ...] = ()
 
     @property
     def name(self) -> str:
