@@ -80,10 +80,7 @@ class CommandSupervisor(Watching):
                     self._turn()
         finally:
             self._watch.running.kill()
-            for printed in self._printed.values():
-                printed.read()
-            for spoken in self._spoken:
-                spoken.end()
+            self._read_the_rest()
             self._selector.close()
         self._warn()
         return self._verdict()
@@ -140,7 +137,7 @@ class CommandSupervisor(Watching):
             self.exit_status = self._watch.running.wait()
         except SandboxError as error:
             complaints = self._printed.get("stderr", self._printed["stdout"])
-            complaints.read()
+            self._read_the_rest()
             words = complaints.last_words
             if words.startswith(_NOT_STARTED):
                 program, _, why = words.removeprefix(_NOT_STARTED).rpartition(": ")
@@ -148,7 +145,15 @@ class CommandSupervisor(Watching):
                 self._ended = Verdict("failed", f"the image cannot run {program}: {why}")
             else:
                 raise SandboxError(f"{error.message}: {words}", hint=error.hint) from error
+        self._read_the_rest()
         self._log.write("command-ended", status=self.exit_status)
+
+    def _read_the_rest(self) -> None:
+        """Take what is still in the pipes once nobody writes to them any more."""
+        for printed in self._printed.values():
+            printed.read()
+        for spoken in self._spoken:
+            spoken.end()
 
     def _warn(self) -> None:
         for name, printed in self._printed.items():
