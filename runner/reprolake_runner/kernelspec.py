@@ -17,6 +17,7 @@ from reprolake_builder.process import printable
 from reprolake_runner import image_files
 from reprolake_runner.driver.protocol import SHELL_MESSAGE
 from reprolake_runner.errors import NotebookError
+from reprolake_runner.languages import language_of
 
 FOLDERS = tuple(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/usr/local", "/usr"))
 _PYTHON = "python3"
@@ -112,29 +113,37 @@ class Command:
 
 
 def choose(trees: Sequence[Path], name: str, language: str) -> Kernel:
-    """Return the image's kernel of that name or, for a Python notebook, its python3.
+    """Return the image's kernel of that name, else one of the notebook's language; "" for a language allows no other.
 
-    `trees` are host folders, lowest first. Raises NotebookError, naming the kernels that there are.
+    Of several the first by name is taken, of Python's kernels python3. `trees` are host folders, lowest first. Raises
+    NotebookError, naming the kernels that there are.
     """
     offered: dict[str, str] = {}
     for folder in reversed(FOLDERS):
         offered |= {found.lower(): f"{folder}/{found}" for found in image_files.listed(trees, folder)}
     candidates = [name.lower()]
-    if language.lower() in {"python", "python3", "ipython"}:
-        candidates.append(_PYTHON)
+    candidates += sorted(offered, key=lambda other: (other != _PYTHON, other)) if language else []
     for candidate in candidates:
-        if candidate in offered:
-            found = _read(trees, offered[candidate])
-            if found is not None:
-                return found
+        found = _read(trees, offered[candidate]) if candidate in offered else None
+        if found is not None and (candidate == name.lower() or _is_same(found.language, language)):
+            return found
     near = difflib.get_close_matches(name.lower(), offered, 1)
     raise NotebookError(
-        printable(f"the notebook asks for the kernel {name!r}, which the image does not have"),
+        printable(
+            f"the notebook asks for the kernel {name!r}, which the image does not have"
+            + (f", nor another one for {language}" if language else "")
+        ),
         hint=printable(
             (f"did you mean {near[0]}? " if near else "")
-            + f"kernels of the image: {', '.join(sorted(offered)) or 'none'}"
+            + f"kernels of the image: {', '.join(sorted(offered)) or 'none'}; -k NAME takes one of them"
         ),
     )
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two names are of one language."""
+    known = language_of(one)
+    return one.lower() == other.lower() or (known is not None and known is language_of(other))
 
 
 def command(kernel: Kernel, connection_file: str, folder: str) -> Command:

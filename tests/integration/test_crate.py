@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from outcomes import error_output, image_output, notebook_with, outcome, png
 
+from reprolake_runner.documents.run import CommandSpec
 from reprolake_runner.stage_out import Staging, stage_out
 
 CONTEXT = Path(__file__).parent / "data" / "ro-crate-1.1-context.jsonld"
@@ -83,6 +85,17 @@ def staged(tmp_path, **changes):
 def test_a_staged_result_is_a_valid_workflow_run_crate(tmp_path, cache, changes):
     """Results of runs that went well and of those that did not pass every required check of Workflow Run Crate 0.5."""
     code, said = validate(staged(tmp_path, **changes), cache, "workflow-run-crate")
+    assert code == 0, said
+
+
+def test_the_result_of_a_command_is_a_valid_process_run_crate(tmp_path, cache):
+    """A command is no workflow: its result passes every required check of Process Run Crate 0.5."""
+    spec = CommandSpec(image="sha256:" + "ab" * 32, argv=("python", "fit.py", "--bins", "20"))
+    run = outcome(tmp_path / "run", spec=spec, kernel="", cells=(), exit_status=0)
+    (run.output / "fit.txt").write_text("1")
+    run = replace(run, notebook=None, printed={"stdout.txt": run.printed["log.txt"]})
+    folder = stage_out(run, Staging(tmp_path / "stage")).folder
+    code, said = validate(folder, cache, "process-run-crate")
     assert code == 0, said
 
 

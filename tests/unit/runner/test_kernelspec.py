@@ -43,12 +43,24 @@ def test_python_notebooks_fall_back_to_python3(trees):
     assert choose(trees, "conda-env-foo-py", "python").name == "python3"
 
 
-def test_other_languages_do_not_fall_back(trees):
-    """An R notebook without its kernel is an error that names what there is."""
+def test_every_language_falls_back_to_a_kernel_of_its_own(trees):
+    """A notebook whose kernel has another name here runs on a kernel of its language, python3 before others of Python."""
     offer(trees[1], "python3", PYTHON)
-    with pytest.raises(NotebookError, match="'ir'") as error:
+    offer(trees[1], "a-python", PYTHON)
+    offer(trees[0], "xr", R | {"language": "r"}, "usr/share/jupyter/kernels")
+    offer(trees[0], "broken", "{", "usr/share/jupyter/kernels")
+    assert choose(trees, "ir-4.1", "R").name == "xr"
+    assert choose(trees, "gone", "ipython").name == "python3"
+
+
+def test_no_language_falls_back_to_another(trees):
+    """An R notebook without a kernel for it is an error that names what there is, and so is a kernel that was asked for."""
+    offer(trees[1], "python3", PYTHON)
+    with pytest.raises(NotebookError, match=r"'ir', which .*, nor another one for R") as error:
         choose(trees, "ir", "R")
     assert "python3" in error.value.hint
+    with pytest.raises(NotebookError, match=r"'python2', which the image does not have$"):
+        choose(trees, "python2", "")
 
 
 def test_the_environment_wins_over_the_base(trees):
