@@ -28,8 +28,8 @@ from reprolake_runner.notebook import notebook_bytes
 from reprolake_runner.supervise import Pipe, Told, Watch
 from reprolake_runner.watchdog import guarded
 
-_SOCKETS = "/run/kernel"
-_CONNECTION = "connection.json"
+SOCKETS = "/run/kernel"
+CONNECTION = "connection.json"
 _PLAN_BYTES = 1 << 20
 
 
@@ -115,7 +115,7 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
     """Start kernel and driver; when the stack is closed both are gone and so are the pipes. Raises SandboxError."""
     run, begun = given.run, time.monotonic()
     key = secrets.token_hex(32)
-    _write_connection(run.sockets / _CONNECTION, key)
+    write_connection(run.sockets / CONNECTION, key)
     (run.driver / "notebook.ipynb").write_bytes(notebook_bytes(given.repository, given.spec.notebook))
     with contextlib.ExitStack() as theirs:
         notices, to_driver = _pipe(theirs, stack)
@@ -127,7 +127,7 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
             kernel_spec(given), stdin=subprocess.DEVNULL, stdout=from_kernel, stderr=from_kernel
         )
         stack.callback(kernel.kill)
-        sockets = Bind(run.sockets, _SOCKETS)
+        sockets = Bind(run.sockets, SOCKETS)
         driver = sandbox.start(
             driver_spec(run.driver, sockets), stdin=notices, stdout=from_driver, stderr=complaints
         )
@@ -153,19 +153,19 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
 def kernel_spec(given: Start) -> SandboxSpec:
     """Return the kernel's sandbox: the image, the repository as a copy-on-write view, inputs to read and a folder to write."""
     folder = f"{REPOSITORY}/{given.spec.cwd or given.spec.notebook.rpartition('/')[0]}".rstrip("/")
-    started = command(given.kernel, f"{_SOCKETS}/{_CONNECTION}", folder)
+    started = command(given.kernel, f"{SOCKETS}/{CONNECTION}", folder)
     program = Program(
         argv=started.argv,
         env={**given.env, **given.kernel.env},
         cwd=started.cwd,
-        binds=(Bind(given.run.sockets, _SOCKETS, writable=True),),
+        binds=(Bind(given.run.sockets, SOCKETS, writable=True),),
     )
     return inside(Places(given.trees, given.view, given.run.output, given.inputs), program, given.limits)
 
 
 def _driver_plan(given: Start, key: str) -> DriverPlan:
     return DriverPlan(
-        connection=Connection(path=f"{_SOCKETS}/k", key=key),
+        connection=Connection(path=f"{SOCKETS}/k", key=key),
         name=given.spec.notebook,
         notebook=f"{FOLDER}/notebook.ipynb",
         executed=f"{FOLDER}/{given.run.executed.name}",
@@ -181,14 +181,14 @@ def _driver_plan(given: Start, key: str) -> DriverPlan:
     )
 
 
-def _write_connection(path: Path, key: str) -> None:
+def write_connection(path: Path, key: str) -> None:
     """Write the kernel's connection file. Source: jupyter_client, "Connection files", with its ipc transport."""
     ports = {
         f"{name}_port": number for number, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)
     }
     facts = {
         "transport": "ipc",
-        "ip": f"{_SOCKETS}/k",
+        "ip": f"{SOCKETS}/k",
         "signature_scheme": "hmac-sha256",
         "key": key,
         **ports,

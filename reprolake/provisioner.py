@@ -1,0 +1,177 @@
+"""Jupyter's seam for starting kernels: a kernel of an image, in the sandbox, reached over sockets in a folder and nothing else.
+
+The client of such a kernel (papermill, nbclient, a Jupyter server) is a process of the user's and is not confined, as the driver of
+`reprolake run` is. Source: jupyter_client 8, "Kernel provisioning".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from traitlets import Unicode
+
+if TYPE_CHECKING:
+    from reprolake.pipeline import Session
+    from reprolake_builder.image import Image
+    from reprolake_builder.sandboxes.interface import Running, SandboxSpec
+
+VARIABLE = "REPROLAKE_IMAGE"
+_PORTS = ("shell", "iopub", "stdin", "control", "hb")
+_POLL = 0.05  # seconds
+_GRACE = 1.0  # seconds; ipykernel locks up in a fifth of its shutdowns, after all that the user's code does at exit
+
+
+class SandboxProvisioner(KernelProvisionerBase):
+    """Starts a kernel of `image`: an image's id, or the path of a lock; of REPROLAKE_IMAGE when it is not said."""
+
+    image = Unicode("", help="The image's id, or the path of a lock.").tag(config=True)
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._belongings = contextlib.ExitStack()
+        self._running: Running | None = None
+        self._spec: SandboxSpec | None = None
+
+    @property
+    def _manager(self) -> Any:
+        return self.parent  # who makes provisioners sets it
+
+    @property
+    def has_process(self) -> bool:
+        """Whether the kernel was started and nobody has noted its end."""
+        return self._running is not None
+
+    async def pre_launch(self, **settings: Any) -> dict[str, Any]:
+        """Make ready what the kernel needs, and tell its manager where the sockets will be. Raises ReprolakeError."""
+        settings.pop("extra_arguments", None)
+        self._belongings.close()  # of the kernel before a restart
+        session = _session(self._belongings)
+        image = _image(self.image, session)
+        sockets = Path(tempfile.mkdtemp(prefix="rl-"))  # a socket's path has room for a hundred letters
+        self._belongings.callback(shutil.rmtree, sockets, ignore_errors=True)
+        self._connect(sockets)
+        self._spec = self._sandbox(image, session, sockets)
+        return dict(await super().pre_launch(cmd=list(self._spec.argv), **settings))
+
+    async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
+        """Start the kernel in its sandbox and return how to reach it. Raises SandboxError."""
+        from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+
+        del cmd, settings
+        assert self._spec is not None
+        null = subprocess.DEVNULL
+        self._running = Bubblewrap().start(self._spec, stdin=null, stdout=null, stderr=null)
+        self._belongings.callback(self._running.kill)
+        info: KernelConnectionInfo = self._manager.get_connection_info()
+        self.connection_info = info
+        return info
+
+    async def poll(self) -> int | None:
+        """Exit status, None while the kernel runs."""
+        return self._running.poll() if self._running is not None else 0
+
+    async def wait(self) -> int | None:
+        """Wait for the kernel's end and return its exit status."""
+        while self._running is not None and self._running.poll() is None:  # noqa: ASYNC110  (a process is no event)
+            await asyncio.sleep(_POLL)
+        status = self._running.poll() if self._running is not None else 0
+        self._running = None
+        return status
+
+    async def send_signal(self, signum: int) -> None:
+        """Send a signal to the kernel itself."""
+        if self._running is not None:
+            self._running.signal(signum)
+
+    async def kill(self, restart: bool = False) -> None:  # noqa: FBT001, FBT002  (jupyter_client's signature)
+        """End the kernel and all that it started."""
+        del restart
+        if self._running is not None:
+            self._running.kill()
+
+    async def terminate(self, restart: bool = False) -> None:  # noqa: FBT001, FBT002  (jupyter_client's signature)
+        """End the kernel and all that it started; by then it has had its time to end by itself."""
+        await self.kill(restart=restart)
+
+    async def cleanup(self, restart: bool = False) -> None:  # noqa: FBT001, FBT002  (jupyter_client's signature)
+        """Remove sockets and whatever the kernel wrote."""
+        del restart
+        self._belongings.close()
+
+    def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
+        """Seconds that a kernel has to end by itself."""
+        return min(recommended, _GRACE)
+
+    def _connect(self, sockets: Path) -> None:
+        """Have the kernel's manager use the sockets in a folder (host path), and write the kernel's connection file there."""
+        from reprolake_runner.processes import CONNECTION, write_connection
+
+        manager = self._manager
+        manager.transport, manager.ip = "ipc", f"{sockets}/k"
+        for number, name in enumerate(_PORTS, 1):
+            setattr(manager, f"{name}_port", number)
+        write_connection(sockets / CONNECTION, manager.session.key.decode())
+
+    def _sandbox(self, image: Image, session: Session, sockets: Path) -> SandboxSpec:
+        from reprolake.limits import run_limits
+        from reprolake_builder.image import REPOSITORY
+        from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+        from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite
+        from reprolake_runner.bounds import held_limits
+        from reprolake_runner.inside import Places, Program, inside, repository_of, trees_of
+        from reprolake_runner.kernelspec import choose, command
+        from reprolake_runner.processes import CONNECTION, SOCKETS
+
+        store = session.tools.store
+        trees = trees_of(image, store)
+        kernel = choose(trees, self._manager.kernel_name or "python3", self.kernel_spec.language or "")
+        started = command(kernel, f"{SOCKETS}/{CONNECTION}", REPOSITORY)
+        limits = run_limits(session.options.settings, {}, weaker=False)
+        held_limits(limits.limits, limits.bounds, {}, Bubblewrap())  # refuses what cannot be held
+        scratch = self._belongings.enter_context(store.scratch())
+        scratch.chmod(0o700)
+        for name in ("output", "repository"):
+            (scratch / name).mkdir(mode=0o700)
+        view = CopyOnWrite(repository_of(image, trees), scratch / "repository", REPOSITORY)
+        program = Program(
+            argv=started.argv,
+            env={**image.env, **kernel.env},
+            cwd=started.cwd,
+            binds=(Bind(sockets, SOCKETS, writable=True),),
+        )
+        return inside(Places(trees, view, scratch / "output", None), program, limits.limits)
+
+
+def _session(stack: contextlib.ExitStack) -> Session:
+    from reprolake.options import load_options
+    from reprolake.pipeline import open_session
+    from reprolake_builder.progress import SILENT
+
+    return stack.enter_context(open_session(load_options(os.environ), SILENT, datetime.now(UTC)))
+
+
+def _image(said: str, session: Session) -> Image:
+    """Return the image that was named. Raises UsageError when none was."""
+    from reprolake.images import find_image
+    from reprolake.options import UsageError
+    from reprolake.pipeline import Request, obtain_image, obtain_lock
+
+    named = said or os.environ.get(VARIABLE, "")
+    if not named:
+        raise UsageError(
+            f"no image is named for the kernel: {VARIABLE} is not set",
+            hint=f"{VARIABLE}=ID, as `reprolake build` prints it, or the path of a lock",
+        )
+    if Path(named).is_file():
+        return obtain_image(obtain_lock(Request(link=named), session), session)
+    return find_image(named, session, instead="the path of a lock")

@@ -1,0 +1,117 @@
+"""`papermill --engine reprolake`: the real papermill, with kernels of an image in the sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+
+import nbformat
+import pytest
+from conftest import CACHE, ROOT
+from nbclient import NotebookClient
+from notebook_runs import cell, notebook
+
+pytestmark = pytest.mark.engine("bubblewrap")
+
+PROBE = """\
+import os, socket
+print(n, os.getcwd(), os.getuid(), os.path.exists('{here}'), sorted(os.environ.get(k, '') for k in ('REPROLAKE_IMAGE', 'SECRET')))
+try:
+    socket.create_connection(('127.0.0.1', {port}), 2)
+    print('reached')
+except OSError:
+    print('no network')
+"""
+
+
+@pytest.fixture
+def papermill(tmp_path, built_image):
+    """Calls papermill on cells; returns the call and the notebook that it wrote."""
+    program = shutil.which("papermill", path=str(ROOT / ".venv/bin"))
+
+    def call(*cells, arguments=(), metadata=None, **env):
+        made = json.loads(notebook(*cells))
+        made["metadata"] |= metadata or {}
+        (tmp_path / "in.ipynb").write_text(json.dumps(made))
+        out = tmp_path / "out.ipynb"
+        known = {"REPROLAKE_STORE": str(CACHE / "store"), "REPROLAKE_IMAGE": built_image.id, "SECRET": "s"}
+        done = subprocess.run(
+            [program, tmp_path / "in.ipynb", out, "--engine", "reprolake", *arguments],
+            env={**os.environ, **known, "TMPDIR": str(tmp_path), **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        return done, json.loads(out.read_text()) if out.exists() else None
+
+    return call
+
+
+def text(cell):
+    return "".join("".join(one.get("text", [])) for one in cell["outputs"])
+
+
+def test_a_notebook_runs_in_the_image_and_not_on_this_host(papermill, tmp_path):
+    """Parameters arrive, results come back; the kernel sees the image's repository and nothing of this host."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        probe = PROBE.format(here=tmp_path, port=server.getsockname()[1])
+        done, found = papermill(cell("n = 1", "parameters"), probe, arguments=("-p", "n", "5"))
+    assert done.returncode == 0, done.stderr
+    assert text(found["cells"][2]) == "5 /repo 1000 False ['', '']\nno network\n"
+    assert found["metadata"]["papermill"]["exception"] is None
+    left = [path.name for path in tmp_path.iterdir() if path.name.startswith("rl-")]
+    assert left == []
+
+
+def test_papermills_own_ways_with_failures_hold(papermill):
+    """A cell that raises ends with papermill's code 1, a kernel that dies with its 138, a time limit with 1."""
+    done, found = papermill("print('before')", "1/0", "open('never', 'w')")
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True)
+    assert found["cells"][-1]["metadata"]["papermill"]["status"] == "pending"
+    assert papermill("import os; os._exit(3)")[0].returncode == 138
+    done, _ = papermill("import time; time.sleep(60)", arguments=("--execution-timeout", "2"))
+    assert (done.returncode, "TimeoutError" in done.stderr) == (1, True)
+
+
+def test_the_image_is_named_by_environment_or_notebook(papermill, built_image, small_lock, small_store):
+    """A lock's path works as an id does; a notebook may name an id and no file; nothing named is said so."""
+    assert (
+        papermill("1", REPROLAKE_IMAGE=str(small_lock), REPROLAKE_STORE=str(small_store))[0].returncode == 0
+    )
+    named = {"reprolake": {"image": built_image.id}}
+    assert papermill("1", metadata=named, REPROLAKE_IMAGE="")[0].returncode == 0
+    done, _ = papermill("1", metadata={"reprolake": {"image": str(small_lock)}}, REPROLAKE_IMAGE="")
+    assert (done.returncode, "no image is named" in done.stderr) == (1, True)
+    done, _ = papermill("1", REPROLAKE_IMAGE="sha256:" + "0" * 64)
+    assert (done.returncode, "is not here" in done.stderr) == (1, True)
+
+
+def test_the_repositorys_kernels_decide_not_this_hosts(papermill):
+    """A kernel name that the image does not have is told with those that it has, for another language."""
+    spec = {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}
+    done, _ = papermill("1", metadata=spec)
+    assert (done.returncode, "which the image does not have" in done.stderr) == (1, True)
+
+
+def test_any_client_of_jupyter_can_have_such_a_kernel(tmp_path, built_image, monkeypatch):
+    """A kernel specification of this host that names the provisioner and an image is all that it takes."""
+    provisioner = {"provisioner_name": "reprolake", "config": {"image": built_image.id}}
+    spec = {
+        "argv": ["-"],
+        "display_name": "crab",
+        "language": "python",
+        "interrupt_mode": "message",
+        "metadata": {"kernel_provisioner": provisioner},
+    }
+    place = tmp_path / "jupyter" / "kernels" / "crab"
+    place.mkdir(parents=True)
+    (place / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.setenv("REPROLAKE_STORE", str(CACHE / "store"))
+    made = nbformat.reads(notebook("import os; os.getcwd()"), as_version=4)
+    NotebookClient(made, kernel_name="crab", timeout=60).execute()
+    assert made.cells[0].outputs[0].data["text/plain"] == "'/repo'"
