@@ -24,7 +24,6 @@ from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
 from reprolake_builder.fetch import fetch
 from reprolake_builder.image import Image
-from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest, Resolved, Take
@@ -181,6 +180,8 @@ def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> 
 
 def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Session) -> EnvironmentLock:
     """Return a new lock, and tell the user what may make its environment other than expected."""
+    from reprolake_builder.lock import LockOptions, lock  # with every solver: seldom wanted
+
     options = LockOptions(
         now=session.now,
         python=request.python,

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import metadata
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -254,6 +253,8 @@ class Connection:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
+            from http.cookiejar import DefaultCookiePolicy
+
             import requests
             from requests.adapters import HTTPAdapter
             from urllib3.util.retry import Retry

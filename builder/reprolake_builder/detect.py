@@ -11,7 +11,6 @@ import msgspec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from reprolake_builder.detect_conda import read_conda
 from reprolake_builder.detect_heard import Given, Heard, join
 from reprolake_builder.detect_lines import read_apt, read_python_version, read_runtime
 from reprolake_builder.detect_pyproject import Pyproject, build_requirements, read_project, read_pyproject
@@ -89,6 +88,8 @@ def _packages(given: Given, folder: str) -> Heard:
     conda = [path for name in _CONDA if given.has(path := join(folder, name))]
     if not conda:
         return read_requirements(given, requirements) if given.has(requirements) else Heard()
+    from reprolake_builder.detect_conda import read_conda  # with a parser of YAML, which few need
+
     heard = read_conda(given, conda[0])
     for path in conda[1:]:
         same = given.tree.sha256(path) == given.tree.sha256(conda[0])

@@ -14,11 +14,7 @@ from reprolake_builder.citations.annotations import citation_annotations
 from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, LocalSource, RecordPin, record_of
-from reprolake_builder.engines.built import ensure_built
-from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
-from reprolake_builder.engines.environment import ENTRY_POINT, make_environment
-from reprolake_builder.engines.layers import Part, conflicts, make_layers, order_packages
-from reprolake_builder.engines.packages import Wheel, make_packages
+from reprolake_builder.engines.environment import ENTRY_POINT
 from reprolake_builder.image import HOME, LOCK_IN_IMAGE, PREFIX, REPOSITORY, USER, Image, ImageLayer
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
@@ -36,7 +32,11 @@ class DirectEngine:
         if (known := tools.store.get("images", key, Image)) is not None and _whole(known, tools.store):
             tools.store.get("images-by-id", known.id.removeprefix("sha256:"), Image)  # it is in use, too
             return known
-        groups = self._groups(lock, repository, _lock_tree(lock_text, tools.store), tools)
+        # Most calls end above, and these bring every solver with them: a fifth of a second.
+        from reprolake_builder.engines.layers import conflicts, make_layers
+        from reprolake_builder.engines.parts import make_parts
+
+        groups = make_parts(lock, repository, _lock_tree(lock_text, tools.store), tools)
         for conflict in conflicts(groups):
             tools.progress.warn(conflict)
         layers = make_layers(groups, tools.store, tools.progress)
@@ -51,28 +51,6 @@ class DirectEngine:
         tools.store.put("images", key, image)
         tools.store.put("images-by-id", image.id.removeprefix("sha256:"), image)
         return image
-
-    def _groups(
-        self, lock: EnvironmentLock, repository: Tree, lock_tree: Tree, tools: Tools
-    ) -> tuple[tuple[Part, ...], ...]:
-        fetch_debian(lock.debian, tools)
-        base, system = make_debian_trees(lock.debian, tools.store, tools.progress)
-        environment = make_environment(lock.interpreter, tools.store)
-        project = (lock.project,) if lock.project is not None else ()
-        for wheel in (*lock.built, *project):
-            ensure_built(wheel, lock, repository, tools)
-        wheels: tuple[Wheel, ...] = (*lock.wheels, *lock.built)
-        packages = make_packages(wheels, lock.interpreter, base, tools, byte_code=lock.byte_code)
-        own = make_packages(project, lock.interpreter, base, tools, byte_code=lock.byte_code)
-        requested = frozenset(wheel.name for wheel in wheels if wheel.requested)
-        return (
-            (Part(f"Debian {lock.debian.suite}", base),),
-            (Part("Debian packages of apt.txt and system files", system),),
-            (Part(f"Python {lock.interpreter.version} environment", environment),),
-            *order_packages(packages, requested),
-            *((part,) for part in own),
-            (Part("lock", lock_tree), Part("repository", repository)),
-        )
 
 
 def portable(lock: EnvironmentLock) -> EnvironmentLock:

@@ -1,0 +1,36 @@
+"""All that a lock names, laid out: the parts that an image is stacked from."""
+
+from __future__ import annotations
+
+from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.engines.built import ensure_built
+from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
+from reprolake_builder.engines.environment import make_environment
+from reprolake_builder.engines.layers import Part, order_packages
+from reprolake_builder.engines.packages import Wheel, make_packages
+from reprolake_builder.store import Tree
+from reprolake_builder.tools import Tools
+
+
+def make_parts(
+    lock: EnvironmentLock, repository: Tree, lock_tree: Tree, tools: Tools
+) -> tuple[tuple[Part, ...], ...]:
+    """Return the image's parts from the lowest, in the groups whose parts may share a layer; what the store lacks is made."""
+    fetch_debian(lock.debian, tools)
+    base, system = make_debian_trees(lock.debian, tools.store, tools.progress)
+    environment = make_environment(lock.interpreter, tools.store)
+    project = (lock.project,) if lock.project is not None else ()
+    for wheel in (*lock.built, *project):
+        ensure_built(wheel, lock, repository, tools)
+    wheels: tuple[Wheel, ...] = (*lock.wheels, *lock.built)
+    packages = make_packages(wheels, lock.interpreter, base, tools, byte_code=lock.byte_code)
+    own = make_packages(project, lock.interpreter, base, tools, byte_code=lock.byte_code)
+    requested = frozenset(wheel.name for wheel in wheels if wheel.requested)
+    return (
+        (Part(f"Debian {lock.debian.suite}", base),),
+        (Part("Debian packages of apt.txt and system files", system),),
+        (Part(f"Python {lock.interpreter.version} environment", environment),),
+        *order_packages(packages, requested),
+        *((part,) for part in own),
+        (Part("lock", lock_tree), Part("repository", repository)),
+    )
