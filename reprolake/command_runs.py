@@ -15,9 +15,11 @@ from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, refu
 from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_runner.added import add_files
 from reprolake_runner.documents.basket import Basket
 from reprolake_runner.documents.run import CommandSpec, RunRecord
 from reprolake_runner.execute_command import execute_command
+from reprolake_runner.inside import repository_of, trees_of
 from reprolake_runner.placement import place
 from reprolake_runner.plan import RunPlan
 from reprolake_runner.relay import Relay
@@ -40,6 +42,7 @@ class CommandRequest:
 
     `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
     `cwd` is relative to the folder of the repository that holds environment and notebooks. `env` is added to the image's.
+    `add` are host paths of files to bring along.
     """
 
     argv: tuple[str, ...]
@@ -49,6 +52,7 @@ class CommandRequest:
     limits: Mapping[str, str]
     allow_weaker: bool = False
     cwd: str = ""
+    add: tuple[Path, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     told: Told | None = None
     relay: Relay | None = None
@@ -78,6 +82,9 @@ def run_command(
     with tools.store.scratch() as scratch:
         scratch.chmod(0o700)
         inputs = stage_in(basket, frozenset(), scratch / "inputs", tools.progress)
+        cwd = _folder(image, request.cwd)
+        repository = repository_of(image, trees_of(image, tools.store))
+        added = add_files(request.add, repository, cwd, scratch / "added")
         run = new_run_id()
         (scratch / run).mkdir(mode=0o700)
         tools.progress.note(f"run {run}; `reprolake logs -f {run}` follows it")
@@ -87,7 +94,8 @@ def run_command(
                 argv=request.argv,
                 inputs=inputs.inputs,
                 timeout=limits.timeout,
-                cwd=_folder(image, request.cwd),
+                cwd=cwd,
+                added=added,
                 terminal=request.relay is not None,
             ),
             id=run,
@@ -96,6 +104,7 @@ def run_command(
             env={**inputs.env, **request.env},
             limits=limits.limits,
             bounds=with_room(limits.bounds, scratch, request.stage or scratch),
+            added=scratch / "added" if added else None,
             progress=tools.progress,
             told=request.told,
         )

@@ -9,6 +9,7 @@ import click
 from reprolake.amounts import LIMITS
 from reprolake.cli.common import stacked
 from reprolake.cli.result_options import (
+    add_option,
     basket_option,
     lifetime_of,
     limit_options,
@@ -22,6 +23,7 @@ _LIMITS = tuple(limit for limit in LIMITS if not limit.of_cells)
 
 command_options = stacked(
     basket_option,
+    add_option,
     click.option(
         "--cwd",
         metavar="DIR",
@@ -39,7 +41,7 @@ def command_request(rest: dict[str, Any]) -> CommandRequest:
     from reprolake.command_runs import CommandRequest
 
     asked = {limit.setting: rest.pop(limit.setting) for limit in _LIMITS if limit.flag}
-    names = ("argv", "basket", "stage", "allow_weaker", "cwd")
+    names = ("argv", "basket", "add", "stage", "allow_weaker", "cwd")
     return CommandRequest(
         lifetime=lifetime_of(rest.pop("lifetime")),
         limits={name: amount for name, amount in asked.items() if amount is not None},

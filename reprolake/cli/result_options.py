@@ -33,6 +33,13 @@ class _Amount(click.ParamType[str]):
 basket_option = click.option(
     "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
 )
+add_option = click.option(
+    "--add",
+    metavar="FILE",
+    multiple=True,
+    type=_FILE,
+    help="Bring a file of yours along, into the working folder.",
+)
 stage_option = click.option(
     "--stage",
     metavar="DIR",

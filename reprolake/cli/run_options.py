@@ -12,6 +12,7 @@ import click
 from reprolake.amounts import LIMITS
 from reprolake.cli.common import as_usage_error, stacked
 from reprolake.cli.result_options import (
+    add_option,
     basket_option,
     lifetime_of,
     lifetime_option,
@@ -143,13 +144,7 @@ run_options = stacked(
     lifetime_option,
     *limit_options(LIMITS),
     weaker_option,
-    click.option(
-        "--add",
-        metavar="FILE",
-        multiple=True,
-        type=_FILE,
-        help="Bring a file of yours along, into the folder that the notebook runs in.",
-    ),
+    add_option,
     click.option(
         "--check-outputs",
         is_flag=True,

@@ -21,6 +21,7 @@ from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import CopyOnWrite, Sandbox
 from reprolake_builder.store import Store
+from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import CommandSpec
 from reprolake_runner.inside import Places, Program, inside, repository_of, trees_of
@@ -95,6 +96,7 @@ def execute_command(
         folders=folders,
         relay=relay,
     )
+    bring(plan.added, given.places.view)
     events = EventLog(folders.events)
     try:
         ending, exit_status = _run(given, sandbox, events)

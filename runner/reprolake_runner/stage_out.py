@@ -33,7 +33,7 @@ from reprolake_builder.documents.base import file_sha256, pretty
 from reprolake_runner.collect import Collector, Limits, copy_plain, open_plain
 from reprolake_runner.contents import Contents, Kept, Role
 from reprolake_runner.crate import crate
-from reprolake_runner.documents.run import AddedFile, Manifest, RunRecord, RunSpec, StagedFile
+from reprolake_runner.documents.run import Manifest, RunRecord, RunSpec, StagedFile
 from reprolake_runner.errors import StageOutError
 from reprolake_runner.figures import Shown, extract
 from reprolake_runner.notebook import notebook_bytes
@@ -145,7 +145,7 @@ def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
             lost.append(f"{name} is missing: the run left none, or one that cannot be kept")
     collector = _outputs(partial, outcome, staging.limits)
     roles: dict[str, Role] = {"output": "output", "created": "created", "changed": "changed"}
-    brought = {(f"outputs/repository/{one.path}", one.sha256) for one in _added(record)}
+    brought = {(f"outputs/repository/{one.path}", one.sha256) for one in record.spec.added}
     files += [
         Kept(
             one.path,
@@ -163,11 +163,6 @@ def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
     files.append(_kept(partial, RECORD, "record"))
     expires = record.ended + staging.lifetime if staging.lifetime is not None else None
     return Contents(record, tuple(files), shown, outcome.annotations, expires)
-
-
-def _added(record: RunRecord) -> tuple[AddedFile, ...]:
-    """Return what the user brought along; a command has nothing of the kind."""
-    return record.spec.added if isinstance(record.spec, RunSpec) else ()
 
 
 def _source(partial: Path, outcome: Outcome, spec: RunSpec) -> Kept:

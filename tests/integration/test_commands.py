@@ -67,6 +67,18 @@ def test_a_command_has_basket_outputs_and_a_record(run, tmp_path):
     assert found["resources"]["peak_bytes"] > 0
 
 
+def test_a_script_of_the_user_runs(run, tmp_path):
+    """--add brings it along; the record has its hash, and the result the file, marked as what it is."""
+    (tmp_path / "mine.sh").write_text("echo mine\n")
+    done, result = run("sh", "mine.sh", options=("--add", tmp_path / "mine.sh"))
+    assert (done.returncode, (result / "stdout.txt").read_text()) == (0, "mine\n"), done.stderr
+    (added,) = record(result)["spec"]["added"]
+    assert (added["path"], added["size"]) == ("mine.sh", 10)
+    assert "brought along by the user" in (result / "index.html").read_text()
+    done, _ = run("true", options=("--add", SAMPLE / "runtime.txt"))
+    assert (done.returncode, "the repository has runtime.txt already" in done.stderr) == (22, True)
+
+
 def test_the_crate_says_what_ran(run):
     """It is a Process Run Crate with one CreateAction of the program, whose results are what it printed and wrote."""
     _, result = run("sh", "-c", "echo x; echo y > $REPROLAKE_OUTPUT/y")

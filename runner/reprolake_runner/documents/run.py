@@ -92,7 +92,7 @@ class CommandSpec(Document, frozen=True, kw_only=True, tag="command", tag_field=
     """Everything that decides the run of a command; its content hash is the run's key.
 
     `cwd` is the working folder relative to the repository's root, "" for the root itself. `timeout` in seconds; None is
-    unlimited. A command with a `terminal` is a person's, who may have typed anything.
+    unlimited. `added` are the user's own files. A command with a `terminal` is a person's, who may have typed anything.
     """
 
     version: Literal[1] = 1
@@ -101,6 +101,7 @@ class CommandSpec(Document, frozen=True, kw_only=True, tag="command", tag_field=
     inputs: tuple[StagedInput, ...] = ()
     timeout: float | None = None
     cwd: str = ""
+    added: tuple[AddedFile, ...] = ()
     terminal: bool = False
 
     @property
