@@ -14,7 +14,8 @@ PLAIN = SAMPLES / "no-parameters"
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "plan", "build", "lock", "resolve", "inspect", "cache", "config", "doctor"]
+    "command",
+    ["run", "exec", "shell", "plan", "build", "lock", "resolve", "inspect", "cache", "config", "doctor"],
 )
 def test_every_command_has_help_with_an_example(reprolake, command):
     """`--help` of each command shows an example that begins with the command itself."""
