@@ -36,6 +36,7 @@ class Event(msgspec.Struct, frozen=True):
     index: int = 0
     execution_count: int | None = None
     state: str = ""
+    verdict: str = ""
     status: str | int = ""
     seconds: float = 0
     cpu_seconds: float = 0
@@ -152,6 +153,8 @@ class Words:
             case "cell-ended":
                 self._cell = None
                 return _cell_ended(event)
+            case "cell-checked":
+                return _cell_checked(event)
             case "resources":
                 return self._resources(event)
             case "ending":
@@ -175,6 +178,13 @@ class Words:
             return ""
         name, since = self._cell
         return f"{name} has run for {event.at - since:.0f} s, {busy:.1f} processors at work, {size(event.memory_bytes)}"
+
+
+def _cell_checked(event: Event) -> str:
+    """Return the words for a comparison of outputs that came to something worth telling."""
+    if event.verdict in {"same", "not-saved"}:
+        return ""
+    return f"the outputs of {cell_name(event.index)}: {event.verdict}; {event.reason}"
 
 
 def _cell_ended(event: Event) -> str:

@@ -129,7 +129,7 @@ class Account:
         known = self.cells.get(check.index)
         if not self.is_checked or known is None or known.state not in _RAN or check.index in self.checks:
             return False
-        reason = printable(check.reason)[:_MESSAGE]
+        reason = printable(" ".join(check.reason.split()))[:_MESSAGE]
         self.checks[check.index] = msgspec.structs.replace(check, reason=reason)
         return True
 

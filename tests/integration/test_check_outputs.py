@@ -129,5 +129,7 @@ def test_the_command_says_it_everywhere(reprolake, tmp_path):
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert "cell 1: differs" in reprolake("inspect", said["result"]).stdout
+    logged = reprolake("logs", said["result"]).stdout
+    assert "the outputs of cell 1: differs; " in logged
     bare = reprolake("run", folder, "bare.ipynb", "--check-outputs", "--stage", tmp_path / "st")
     assert (bare.returncode, "saved without outputs" in bare.stderr) == (21, True)

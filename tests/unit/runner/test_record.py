@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reprolake_runner.documents.run import cell_name
+from reprolake_runner.documents.run import OutputCheck, cell_name
 from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
 from reprolake_runner.record import EXIT_CODES, Account, EventLog, Verdict, died
 
@@ -154,3 +154,43 @@ def test_the_event_log_has_a_limit(tmp_path, monkeypatch):
         log.write("again", text="x" * 100)
     log.close()
     assert (tmp_path / "events").stat().st_size <= 1000
+
+
+def checked(*verdicts, states=None):
+    """A run that went well, with these verdicts on the outputs of its cells."""
+    made = account(*(states or ["succeeded"] * len(verdicts)), is_checked=True)
+    for index, verdict in enumerate(verdicts):
+        if verdict is not None:
+            assert made.check(OutputCheck(index=index, verdict=verdict, reason="1 became\n2"))
+    return made.verdict()
+
+
+def test_outputs_decide_when_they_are_checked():
+    """One that differs makes the run not reproduced; those that are close or were not saved do not."""
+    assert checked("same", "close", "not-saved").status == "succeeded"
+    verdict = checked("same", "differs", "differs")
+    assert (verdict.status, verdict.exit_code) == ("not-reproduced", 3)
+    assert "cell 2 differ: 1 became" in verdict.message
+    assert "\n" not in verdict.message
+
+
+def test_a_comparison_that_is_not_whole_proves_nothing():
+    """A cell that ran and was not compared is a driver that did not do its work; a skipped one needs no comparison."""
+    assert checked("same", None).status == "broken"
+    assert checked("same", None, states=["succeeded", "skipped"]).status == "succeeded"
+
+
+def test_comparisons_that_cannot_be_are_refused():
+    """The driver is not believed about cells that did not run, the same cell twice, or when nobody asked."""
+    made = account("succeeded", "skipped", is_checked=True)
+    check = OutputCheck(index=0, verdict="same")
+    assert made.check(check)
+    assert not made.check(check)
+    assert not made.check(OutputCheck(index=1, verdict="same"))
+    assert not made.check(OutputCheck(index=9, verdict="same"))
+    assert not account("succeeded").check(check)
+
+
+def test_a_run_that_failed_fails_whatever_its_outputs():
+    """A kernel that is gone after the last cell is no question of outputs."""
+    assert account("succeeded", is_checked=True, alive_at_end=False).verdict().status == "kernel-died"
