@@ -70,7 +70,7 @@ def test_links_are_not_followed_and_are_named(tmp_path, secret):
 def test_links_in_place_of_our_own_files_are_not_followed(tmp_path, secret):
     """What the driver should have left may be a link: then it is missing, and the secret stays where it is."""
     run = outcome(tmp_path / "run")
-    for path in (run.notebook, run.log, run.events, run.basket):
+    for path in (run.notebook, run.printed["log.txt"], run.events, run.basket):
         path.unlink()
         path.symlink_to(secret)
     result = stage(tmp_path, run)
