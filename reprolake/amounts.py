@@ -23,7 +23,7 @@ _FORMS = {
 class LimitSetting:
     """A limit: the `setting` in reprolake.toml, the `flag` of `run`, "" for none; `can_be_none` when it can be lifted.
 
-    `of_cells` when only a notebook can reach it.
+    `of_cells` when only a notebook can reach it. With less than `least` nothing can start.
     """
 
     setting: str
@@ -32,10 +32,16 @@ class LimitSetting:
     help: str
     can_be_none: bool = True
     of_cells: bool = False
+    least: int = 0
 
     def parse(self, text: str) -> float | None:
         """Return the amount, None for no limit. Raises ValueError."""
-        return None if self.can_be_none and text == NONE else parse_amount(text, self.unit)
+        if self.can_be_none and text == NONE:
+            return None
+        found = parse_amount(text, self.unit)
+        if found < self.least:
+            raise ValueError(f"{text!r}, with which nothing can start: give {self.least >> 20}M or more")
+        return found
 
 
 LIMITS = (
@@ -51,10 +57,14 @@ LIMITS = (
         "max_stall_timeout",
         "--stall-timeout",
         "seconds",
-        "End the run when the kernel says and does nothing for so long.",
+        "End the run when nothing is said and done for so long.",
     ),
     LimitSetting(
-        "max_memory_bytes", "--memory", "bytes", "Memory of everything in the sandbox, /tmp included."
+        "max_memory_bytes",
+        "--memory",
+        "bytes",
+        "Memory of everything in the sandbox, /tmp included.",
+        least=1 << 20,
     ),
     LimitSetting("max_cpus", "--cpus", "processors", "Processors at work at a time."),
     LimitSetting("max_cpu_seconds", "--cpu-time", "seconds", "Processor time of the run."),

@@ -30,6 +30,8 @@ from reprolake_builder.documents.source import (
 
 _SHOWN = 10
 _LABEL = 12  # characters before what a line says
+BY_ITS_WORD = " (by the lock's word)"
+"""Said of a proof that was looked at when a lock was made, and not again."""
 
 if TYPE_CHECKING:
     from reprolake.runs import Plan
@@ -99,7 +101,7 @@ def _part_lines(source: GitSource) -> list[str]:
 
 
 def _record_lines(record: RecordPin, whose: str) -> list[str]:
-    version = f", {record.version}" if record.version else ""
+    version = f", {record.version}" if record.version and not record.title.endswith(record.version) else ""
     lines = [
         f"record      {record.doi or f'{record.site} {record.id}'} ({record.title or 'no title'}{version})"
     ]
@@ -122,14 +124,14 @@ def resolved_lines(source: PinnedSource, notebook: str) -> list[str]:
     ]
 
 
-def lock_lines(lock: EnvironmentLock) -> list[str]:
-    """Return what a lock holds, a fact a line."""
+def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
+    """Return what a lock holds, a fact a line; `whose` says whose word a proof is."""
     debs = len(lock.debian.base) + len(lock.debian.extra)
     size = sum(deb.size for deb in (*lock.debian.base, *lock.debian.extra)) + sum(
         wheel.size for wheel in lock.wheels
     )
     lines = [
-        *source_lines(lock.source, whose=" (by the lock's word)"),
+        *source_lines(lock.source, whose=whose),
         f"packages    as of {date(lock.as_of)} ({lock.as_of_is})",
         f"Python      {lock.interpreter.version} of Debian {lock.debian.suite}",
         f"pinned      {debs} Debian packages, {len(lock.wheels)} wheels, {size / 1e6:.0f} MB to fetch",

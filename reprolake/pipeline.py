@@ -204,6 +204,15 @@ def obtain_image(obtained: Obtained, session: Session) -> Image:
     return build(obtained.lock, obtained.tree.tree, session.tools)
 
 
+def check_lock_file(path: Path) -> None:
+    """Return when a lock can be put at a host path, so far as that is known before. Raises UsageError."""
+    if not os.path.isdir(path.parent):
+        raise UsageError(
+            f"{path} cannot be written: there is no folder {path.parent}",
+            hint="make the folder first, or name another file",
+        )
+
+
 def write_lock(made: EnvironmentLock, path: Path) -> None:
     """Write the lock to a host path, whole or not at all."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -271,7 +280,10 @@ def refuse_changes(what: str, request: Request) -> None:
         if value
     ]
     if changed:
-        raise UsageError(f"{what}, which decides everything: {', '.join(changed)} cannot change it")
+        raise UsageError(
+            f"{what}, which decides everything: {', '.join(changed)} cannot change it",
+            hint=f"give {'that' if len(changed) == 1 else 'those'} with the link that it was made of",
+        )
 
 
 def _read(path: Path, request: Request, session: Session) -> Obtained:

@@ -150,6 +150,11 @@ def _not_understood(link: str) -> ResolveError:
         return ResolveError(
             f"{printable(place)} is a folder", hint=f"for a folder in it add --subdir {printable(subdir)}"
         )
+    if link.endswith(".lock") and "://" not in link:
+        return ResolveError(
+            f"there is no lock {shown} here",
+            hint="check the path; `reprolake lock LINK -o FILE` makes a lock",
+        )
     hint = "give a folder, a git URL such as https://HOST/PATH@REF, a record's DOI, an archive's address with --sha256, or a lock"
     if _HOST.fullmatch(link):
         hint = f"for a git repository write https://{shown}"

@@ -50,6 +50,7 @@ def command(
     \b
     Examples:
       reprolake build ./my-analysis
+      reprolake build 10.5281/zenodo.15600127 --source archive
       reprolake build reprolake.lock -o docker: --name lab/crab:1.0
       reprolake build reprolake.lock -o docker-archive:crab.tar && docker load -i crab.tar
     """

@@ -72,7 +72,7 @@ def _show(*, session: Session, as_json: bool) -> None:
     show(session, report, as_json=as_json, text="\n".join(lines))
 
 
-@command.command(name="prune")
+@command.command(name="prune", short_help="Remove what is not wanted any more.")
 @click.option(
     "--older-than", metavar="TIME", type=_Age(), help="Remove what was not used for that long: 12h, 30d, 4w."
 )
@@ -113,7 +113,7 @@ def _prune(*, session: Session, as_json: bool, dry_run: bool, **unwanted: Any) -
     show(session, report, as_json=as_json, text="\n".join(lines))
 
 
-@command.command(name="check")
+@command.command(name="check", short_help="Look for what is damaged; remove it.")
 @click.option("--discard", is_flag=True, help="Remove what is damaged.")
 @output_options
 @with_session

@@ -43,6 +43,18 @@ class _AsOf(click.ParamType[str]):
         return str(value)
 
 
+class _AptName(click.ParamType[str]):
+    name = "package"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is, once it can be the name of a Debian package."""
+        from reprolake_builder.solvers.debian_resolve import DEMAND
+
+        if not DEMAND.fullmatch(value):
+            self.fail(f"{value!r} is no name of a Debian package: write NAME or NAME=VERSION", param, ctx)
+        return str(value)
+
+
 @contextlib.contextmanager
 def as_usage_error() -> Iterator[None]:
     """Turn what is wrong with an argument itself, whatever comes of the repository, into a mistake of the command line."""
@@ -119,13 +131,14 @@ lock_options = stacked(
     click.option(
         "--apt",
         metavar="NAME",
+        type=_AptName(),
         multiple=True,
         help="Have this Debian package where packages are built from source; apt.txt is for the image.",
     ),
     click.option(
         "--byte-code/--no-byte-code",
         default=True,
-        help="Leave byte code out: faster to build and smaller, but slower to import from. [with]",
+        help="With byte code or without: without it an image is smaller and built faster, but slower to import from. [with]",
     ),
     click.option(
         "--source-dir",

@@ -37,6 +37,8 @@ def command(
     Examples:
       reprolake resolve https://example.org/lab/crab.git@v1.2
       reprolake resolve https://gitlab.com/lab/crab/-/blob/main/fit/lightcurve.ipynb
+      reprolake resolve 10.5281/zenodo.15600127 --require-proof
+      reprolake resolve https://example.org/crab.zip --sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
       reprolake resolve ./my-analysis --json
       reprolake resolve --from links.txt --json > pins.jsonl
     """

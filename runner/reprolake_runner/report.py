@@ -228,6 +228,8 @@ def _origin(contents: Contents) -> str:
             "with changes that are in no commit" if notes.get("reprolake.source.state") == "dirty" else "",
         ),
         ("Tree", notes.get("reprolake.source.tree", "")),
+        ("Record", notes.get("reprolake.record.doi") or notes.get("reprolake.record.id", "")),
+        ("Proof", notes.get("reprolake.record.state", "")),
         ("Image", record.spec.image),
         ("Packages as of", notes.get("reprolake.as-of", "")),
         ("Kernel", _kernel(record)),

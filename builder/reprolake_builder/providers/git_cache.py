@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -156,6 +157,14 @@ class GitCache:
         """Folders at the commit's root."""
         listed = self.git.run("ls-tree", "-d", "-z", "--name-only", commit).stdout
         return tuple(name.decode("utf-8", "replace") for name in listed.split(b"\0") if name)
+
+    def beside(self, commit: str, path: str) -> tuple[str, ...]:
+        """What the commit has in the folder of a path, the likeliest that was meant first; nothing where it has no such folder."""
+        folder, _, name = path.rpartition("/")
+        listed = self.git.run("ls-tree", "-z", "--name-only", f"{commit}:{folder}").stdout
+        names = [part.decode("utf-8", "replace") for part in listed.split(b"\0") if part]
+        alike = difflib.get_close_matches(name, names, n=3)
+        return tuple(f"{folder}/{one}".lstrip("/") for one in dict.fromkeys([*alike, *names]))
 
     def fetch(self, depth: str, *refspecs: str) -> str:
         """Return "" after success, git's words after a refusal. Raises when another attempt would fare no better."""

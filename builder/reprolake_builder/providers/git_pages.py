@@ -27,9 +27,11 @@ def resolve_page(page: WebLink, request: LinkRequest, tools: Tools) -> Resolved:
         facts = resolve_commit(cache)
         kind = cache.kind(facts.commit, path) if path else "tree"
         if kind not in {"tree", "blob"}:
+            near = ", ".join(cache.beside(facts.commit, path)[:10])
+            folders = ", ".join(cache.top_folders(facts.commit)[:10]) or "none"
             raise ResolveError(
                 f"{page.url} has no {printable(path)} at {printable(ref) or facts.commit[:12]}",
-                hint="its folders: " + (", ".join(cache.top_folders(facts.commit)[:10]) or "none"),
+                hint=f"nearest: {near}" if near else f"its folders: {folders}",
             )
         given = checked_subdir(request.subdir)
         subdir = one_answer("sub-folder", path, given, "--subdir") if path and kind == "tree" else given

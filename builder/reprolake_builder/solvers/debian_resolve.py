@@ -24,7 +24,8 @@ from reprolake_builder.solvers.debian_versions import Relation, parse_relations
 
 _PRIORITIES = {"required": 0, "important": 1, "standard": 2}
 _TOLD = 6  # links of a chain: more are no help
-_DEMAND = re.compile(r"([a-z0-9][a-z0-9+.-]*)(?:=(\S+))?")
+DEMAND = re.compile(r"([a-z0-9][a-z0-9+.-]*)(?:=(\S+))?")
+"""How a Debian package is asked for: NAME or NAME=VERSION."""
 
 
 class _Chain(NamedTuple):
@@ -130,7 +131,7 @@ class Selection:
                 needs.extendleft(reversed(self._choose(need)))
 
     def _demanded(self, asked: Asked) -> Relation:
-        match = _DEMAND.fullmatch(asked.text)
+        match = DEMAND.fullmatch(asked.text)
         if match is None:
             raise LockError(
                 f"{asked.origin}: {printable(asked.text)!r} is no name of a Debian package",

@@ -52,6 +52,8 @@ def test_a_record_in_words():
     assert f"proof       {words} (by the lock's word)" in lines
     assert [line for line in lines if line.startswith("differs")][-1] == "differs     and 2 more"
     assert not any(line.startswith("found") for line in lines)
+    fresh = lock_lines(msgspec.structs.replace(LOCK, source=source), whose="")
+    assert f"proof       {words}" in fresh
     assert "found       tag v0.1.1 has moved" in resolved_lines(source, "")
 
 

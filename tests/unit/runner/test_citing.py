@@ -52,3 +52,13 @@ def test_what_another_version_wrote_is_passed_over(tmp_path):
     """An annotation that cannot be read is as good as none."""
     graph = crate_of(tmp_path, {"reprolake.citation": '{"authors": 5}'})
     assert graph["#source"]["name"] == "the repository"
+
+
+def test_the_page_names_the_record_and_its_proof(tmp_path):
+    """Who opens the result sees by which record the repository was found, and what proves it."""
+    run = outcome(tmp_path / "run")
+    told = {"reprolake.record.doi": "10.5281/zenodo.1", "reprolake.record.state": "equal by SWH directory"}
+    run = dataclasses.replace(run, annotations=dict(run.annotations) | told)
+    page = (stage_out(run, Staging(tmp_path / "stage")).folder / "index.html").read_text()
+    assert "10.5281/zenodo.1<" in page
+    assert "equal by SWH directory<" in page
