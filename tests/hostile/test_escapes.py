@@ -375,7 +375,9 @@ def test_links_in_outputs_are_not_followed(built_image, session, tmp_path):
     )
     assert done.record.status == "succeeded"
     one = done.execution
-    outcome = Outcome(one.record, one.repository, one.notebook, one.output, one.upper, one.printed, one.events)
+    outcome = Outcome(
+        one.record, one.repository, one.notebook, one.output, one.upper, one.printed, one.events
+    )
     staged = stage_out(outcome, Staging(tmp_path / "staging", timedelta(days=1)))
     files = [path for path in staged.folder.rglob("*") if path.is_file()]
     assert (staged.folder / "outputs/good").read_text() == "good"

@@ -139,7 +139,11 @@ def test_what_a_page_and_options_say_must_agree(lab, tools):
     ("link", "words", "hint"),
     [
         ("https://github.com/lab/crab/blob/mian/plot.ipynb", "no branch, tag or commit", "nearest: main"),
-        ("https://github.com/lab/crab/blob/main/plots.ipynb", "has no plots.ipynb at main", "nearest: plot.ipynb"),
+        (
+            "https://github.com/lab/crab/blob/main/plots.ipynb",
+            "has no plots.ipynb at main",
+            "nearest: plot.ipynb",
+        ),
         (
             "https://github.com/lab/crab/pull/8",
             "no branch, tag or commit 'refs/pull/8/head'",
