@@ -74,3 +74,11 @@ def test_locked_refuses_a_concept(call):
     assert done.returncode == 10
     assert "--locked follows no such name" in done.stderr
     assert DOI in done.stderr
+
+
+@pytest.mark.parametrize("link", [f"{DOI}@v0.1.0", "zenodo:15600127@v0.1.0"])
+def test_a_record_has_no_refs(call, world, link):
+    """@REF behind a record is refused without asking anybody: its version is decided."""
+    done = call("resolve", link)
+    assert (done.returncode, "which @v0.1.0 cannot change" in done.stderr) == (10, True)
+    assert world.site.asked == []

@@ -35,24 +35,37 @@ _CODE = ("software", "workflow", "other", "lesson", "computational")
 _PAPER = (".pdf", ".ps", ".doc", ".docx", ".odt", ".ppt", ".pptx")
 
 
+def _ref_behind(link: str) -> str:
+    """Return REF where a link is a record's and @REF, as repositories have it, "" for others."""
+    place, _, ref = link.rpartition("@")
+    record = parse_record_link(place) if place and parse_record_link(link) is None else None
+    return ref if record is not None and record.id and record.is_certain else ""
+
+
+def _one_version(said: str) -> ResolveError:
+    return ResolveError(
+        f"a record is one version, which {printable(said)} cannot change",
+        hint="leave that away, or give the repository itself: URL@REF",
+    )
+
+
 class InvenioProvider:
     """Zenodo, its sandbox, CaltechDATA, CERN's repository, and any other site whose API answers as theirs do."""
 
     def recognises(self, link: str) -> bool:
         """Whether the text has the form of a record's link."""
-        return parse_record_link(link) is not None
+        return parse_record_link(link) is not None or bool(_ref_behind(link))
 
     def resolve(self, request: LinkRequest, tools: Tools) -> PinnedSource | None:
         """Return the commit that the record was published from, or its own files. Raises ResolveError."""
+        if ref := _ref_behind(request.link):
+            raise _one_version(f"@{ref}")
         link = parse_record_link(request.link)
         found = find_record(link, request, tools) if link is not None else None
         if found is None:
             return None
         if request.ref:
-            raise ResolveError(
-                f"a record is one version, which --ref {printable(request.ref)} cannot change",
-                hint="leave --ref away, or give the repository itself: URL@REF",
-            )
+            raise _one_version(f"--ref {request.ref}")
         chain = Chain()
         chain.say(f"the record is {found.record.name}")
         if found.asked:

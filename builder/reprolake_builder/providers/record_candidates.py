@@ -147,7 +147,7 @@ def _related(record: Record, *, with_ref: bool) -> Iterator[Candidate]:
                 continue
             link = repository_link(item.target)
             if link is not None and bool(link.ref or link.rest) >= with_ref:
-                yield Candidate(link, f"{relation} {item.target}")
+                yield Candidate(link, f"the record's link {item.target} ({relation})")
 
 
 def _github(name: str, origin: str) -> Candidate | None:
