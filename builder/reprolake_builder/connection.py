@@ -46,8 +46,6 @@ _LOGIN_HINT = (
     "or Figshare in GITHUB_TOKEN, GITLAB_TOKEN, ZENODO_TOKEN or FIGSHARE_TOKEN, for a Dataverse in DATAVERSE_KEY with "
     "DATAVERSE_SERVER (one that is out of date is refused like none)"
 )
-_NOTHING_HINT = "nothing is at that address, or not any more: check how it is spelt"
-_HINTS = {401: _LOGIN_HINT, 403: _LOGIN_HINT, 404: _NOTHING_HINT, 410: _NOTHING_HINT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +329,7 @@ def _check(answer: requests.Response, place: str, wait: float) -> None:
     later = f" and asks to come back in {wait / 60:.0f} minutes" if wait > _LONGEST_WAIT else ""
     raise AnswerError(
         f"{place} answers {answer.status_code} {printable(answer.reason or '')}{later}",
-        hint=_HINTS.get(answer.status_code, ""),
+        hint=_LOGIN_HINT if answer.status_code in {401, 403} else "",
         transient=answer.status_code in _BUSY or answer.status_code >= 500,
         status=answer.status_code,
     )

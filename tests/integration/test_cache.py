@@ -68,7 +68,7 @@ def test_pruning_everything_spares_what_a_run_uses(reprolake, store, tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
     ) as run:
-        while run.poll() is None and not list((store / "tmp").glob("*/*/run/events.jsonl")):
+        while run.poll() is None and not list((store / "tmp").glob("*/*/*/events.jsonl")):
             time.sleep(0.05)
         done = reprolake("cache", "prune", "--max-size", "0", "--json", "--store", store)
         was_running = run.poll() is None

@@ -5,14 +5,16 @@ Source: pip's documentation, "Direct URLs" and "Hash-checking Mode", for URL#sha
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote, urldefrag, urlsplit
 
 from reprolake_builder.archives.formats import is_archive
 from reprolake_builder.documents.source import FilesSource
 from reprolake_builder.download import Offer
-from reprolake_builder.errors import ResolveError, without_logins
+from reprolake_builder.errors import AnswerError, FetchError, ResolveError, without_logins
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import Offering, pin_files
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir, one_answer
@@ -66,17 +68,32 @@ class AddressProvider:
             )
         subdir = one_answer("sub-folder", link.subdir, checked_subdir(request.subdir), "--subdir")
         offer = Offer(link.name, link.url, sha256=sha256)
-        return pin_files(Offering(link.url, (offer,), subdir=subdir), request.now, tools)
+        with _as_spelt():
+            return pin_files(Offering(link.url, (offer,), subdir=subdir), request.now, tools)
 
     def _unpinned(self, link: ArchiveLink, request: LinkRequest, tools: Tools) -> ResolveError:
         """Return the failure, which tells what the address holds now unless nothing may be asked."""
         message = f"{printable(link.url)} may be another file tomorrow: an address is taken with the file's SHA-256 only"
         if request.locked:
             return ResolveError(message, hint="add --sha256, or give a lock")
-        found = tools.downloader.receive(Offer(link.name, link.url), tools.store, tools.progress)
+        with _as_spelt():
+            found = tools.downloader.receive(Offer(link.name, link.url), tools.store, tools.progress)
         return ResolveError(
             message, hint=f"if what is there now is what you mean, add --sha256 {found.sha256}"
         )
+
+
+@contextlib.contextmanager
+def _as_spelt() -> Iterator[None]:
+    """Say of an address with nothing behind it what is most often wrong."""
+    try:
+        yield
+    except AnswerError as error:
+        if error.status not in {404, 410}:
+            raise
+        raise FetchError(
+            error.message, hint="nothing is at that address, or not any more: check how it is spelt"
+        ) from error
 
 
 def parse_archive_link(text: str) -> ArchiveLink:
