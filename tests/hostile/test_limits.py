@@ -61,12 +61,14 @@ HOG = "import time\nkept = []\nfor _ in range(50): kept.append(bytearray(b'x' * 
 )
 def test_memory_has_a_limit(run, way, source):
     """H18: a cell that fills memory, itself or by a child, ends the run with 26, and the sentence names cell and limit."""
-    done = in_time(run, "1", source, "2", limits=Limits(memory_bytes=300 * MIB))
+    done = in_time(run, "1", source, "import time; time.sleep(60)", limits=Limits(memory_bytes=300 * MIB))
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26)
     assert done.record.message == "the run needs more than 300 MiB of memory, in cell 2"
-    # a child may be killed just before its cell ends
-    assert done.states[0::2] == ["succeeded", "pending"]
-    assert done.states[1] in ({"running"} if source is HOG else {"running", "succeeded"})
+    # a child may be killed just before its cell ends, and the next one begin before anybody sees it
+    ends = [["succeeded", "running", "pending"]]
+    if source is not HOG:
+        ends += [["succeeded", "succeeded", "pending"], ["succeeded", "succeeded", "running"]]
+    assert done.states in ends
     held = {one.name: one.held_by for one in done.record.limits}
     assert held["memory_bytes"].startswith("cgroup" if way == "groups" else "watchdog")
 
