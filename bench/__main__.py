@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
-import venv
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import nbformat
+from bench.measure import call, median, peak_memory, seconds
+from bench.places import PAPERMILL, REPROLAKE, ROOT, STORE, WORK, Line, locked
 
-from bench.measure import call, median, pair, peak_memory, seconds
-from reprolake_builder.documents.lock import LAYOUT
-
-ROOT = Path(__file__).parent.parent
-WORK = ROOT / ".cache" / "bench"
-STORE = WORK / "store"
 CRAB = ROOT / "sample-repos" / "crab-lightcurve"
-REPROLAKE = Path(sys.executable).with_name("reprolake")
-PAPERMILL = Path(sys.executable).with_name("papermill")
 ROUNDS = 7
-Line = tuple[str, str, str]
 
 
 def startup() -> Iterator[Line]:
@@ -34,7 +23,7 @@ def startup() -> Iterator[Line]:
 
 def builds() -> Iterator[Line]:
     """Builds of the demo's lock: nothing to do; everything but the downloads; everything."""
-    lock = _locked(CRAB)
+    lock = locked(CRAB)
     build = [REPROLAKE, "build", lock, "--store", STORE]
     call(build)
     yield "build, nothing to do", f"{median(lambda: call(build), ROUNDS):.2f} s", "<= 0.3 s"
@@ -53,43 +42,10 @@ def builds() -> Iterator[Line]:
 
 
 def runs() -> Iterator[Line]:
-    """Whole commands: `reprolake run` in the sandbox against `papermill` without one, same kernel, same notebook."""
-    kernel = _bare_kernel()
-    for name, cells, goal, rounds in (
-        ("trivial notebook", 3, 1.0, ROUNDS),
-        ("200-cell notebook", 200, 0.25, 3),
-    ):
-        folder = _repository(cells)
-        lock = _locked(folder)
-        ours = [
-            REPROLAKE,
-            "run",
-            lock,
-            "bench.ipynb",
-            "--store",
-            STORE,
-            "--stage",
-            WORK / "staging",
-            "-p",
-            "x",
-            "5",
-        ]
-        theirs = [
-            PAPERMILL,
-            folder / "bench.ipynb",
-            WORK / "out.ipynb",
-            "-p",
-            "x",
-            "5",
-            "--no-progress-bar",
-            "-k",
-            "bench",
-        ]
-        found = pair(lambda: call(ours), lambda: call(theirs, {"JUPYTER_PATH": str(kernel)}), rounds)  # noqa: B023
-        shutil.rmtree(WORK / "staging")
-        ours_median, theirs_median = (sorted(side)[len(side) // 2] for side in (found.ours, found.theirs))
-        figure = f"{found.ratio:.2f}x papermill ({ours_median:.2f} s / {theirs_median:.2f} s)"
-        yield f"run, {name}", figure, f"<= {goal:.2f}x"
+    """Whole runs against papermill."""
+    from bench.runs import runs as against_papermill
+
+    yield from against_papermill()
 
 
 def memory() -> Iterator[Line]:
@@ -104,45 +60,6 @@ def memory() -> Iterator[Line]:
     yield "peak memory, 2 GB file and 800 MB wheel", f"{figure / 1e6:.0f} MB", "< 300 MB"
     for path in (store, folder, WORK / "large-image"):
         shutil.rmtree(path)
-
-
-def _locked(folder: Path) -> Path:
-    lock = WORK / f"{folder.name}-{LAYOUT}.lock"
-    if not lock.exists():
-        call([REPROLAKE, "lock", folder, "-o", lock, "--store", STORE])
-    return lock
-
-
-def _repository(cells: int) -> Path:
-    """Return a plain folder with a notebook of so many code cells, and nothing that it needs."""
-    folder = WORK / f"cells-{cells}"
-    if not folder.exists():
-        folder.mkdir(parents=True)
-        parameters = nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]})
-        rest = [nbformat.v4.new_code_cell(f"y = x * {number}\nprint(y)\ny") for number in range(cells - 1)]
-        metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-        nbformat.write(
-            nbformat.v4.new_notebook(cells=[parameters, *rest], metadata=metadata), folder / "bench.ipynb"
-        )
-    return folder
-
-
-def _bare_kernel() -> Path:
-    """Return a JUPYTER_PATH whose kernel "bench" has the ipykernel of our lock in an ordinary virtual environment."""
-    folder = WORK / "bare"
-    if not folder.exists():
-        locked = json.loads(_locked(_repository(3)).read_bytes())["wheels"]
-        pins = [f"{wheel['name']}=={wheel['version']}" for wheel in locked]
-        venv.create(folder / "env", with_pip=True)
-        call([folder / "env/bin/pip", "install", "--quiet", *pins])
-        spec = {
-            "argv": [str(folder / "env/bin/python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        }
-        (folder / "kernels/bench").mkdir(parents=True)
-        (folder / "kernels/bench/kernel.json").write_text(
-            json.dumps({**spec, "display_name": "bench", "language": "python"})
-        )
-    return folder
 
 
 def build() -> Iterator[Line]:
