@@ -124,17 +124,29 @@ def resolved_lines(source: PinnedSource, notebook: str) -> list[str]:
     ]
 
 
+def _python_from(lock: EnvironmentLock) -> str:
+    if lock.conda is None:
+        return f"Debian {lock.debian.suite}"
+    named = ", ".join(channel.name for channel in lock.conda.channels)
+    return f"conda ({named}) on Debian {lock.debian.suite}"
+
+
 def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
     """Return what a lock holds, a fact a line; `whose` says whose word a proof is."""
     debs = len(lock.debian.base) + len(lock.debian.extra)
-    size = sum(deb.size for deb in (*lock.debian.base, *lock.debian.extra)) + sum(
-        wheel.size for wheel in lock.wheels
+    archives = (
+        *lock.debian.base,
+        *lock.debian.extra,
+        *lock.wheels,
+        *(lock.conda.packages if lock.conda else ()),
     )
+    size = sum(archive.size for archive in archives)
+    conda = f" {len(lock.conda.packages)} conda packages," if lock.conda else ""
     lines = [
         *source_lines(lock.source, whose=whose),
         f"packages    as of {date(lock.as_of)} ({lock.as_of_is})",
-        f"Python      {lock.interpreter.version} of Debian {lock.debian.suite}",
-        f"pinned      {debs} Debian packages, {len(lock.wheels)} wheels, {size / 1e6:.0f} MB to fetch",
+        f"Python      {lock.interpreter.version} of {_python_from(lock)}",
+        f"pinned      {debs} Debian packages,{conda} {len(lock.wheels)} wheels, {size / 1e6:.0f} MB to fetch",
     ]
     if lock.project is not None:
         lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")

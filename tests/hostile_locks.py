@@ -9,16 +9,16 @@ from python_base import MINOR
 
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import (
+    DebianInterpreter,
     DebianLock,
     DebPackage,
     EnvironmentLock,
-    InterpreterLock,
     SignedRelease,
     WheelLock,
 )
 from reprolake_builder.documents.source import GitSource
 
-PYTHON = InterpreterLock(
+PYTHON = DebianInterpreter(
     version=f"{MINOR}.2",
     executable=f"/usr/bin/python{MINOR}",
     package=f"python{MINOR}-minimal",

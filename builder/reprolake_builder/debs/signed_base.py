@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reprolake_builder.documents.base import Sha256, content_hash
-from reprolake_builder.documents.lock import LAYOUT, DebPackage, InterpreterLock
+from reprolake_builder.documents.lock import LAYOUT, DebianInterpreter, DebPackage, InterpreterLock
 from reprolake_builder.store import Store
 
 _KIND = "signed-bases"
@@ -22,13 +22,13 @@ def base_key(packages: Iterable[DebPackage]) -> Sha256:
     return content_hash({"layer": "debian base", "layout": LAYOUT, "packages": named})
 
 
-def remember(packages: Iterable[DebPackage], interpreter: InterpreterLock, store: Store) -> None:
+def remember(packages: Iterable[DebPackage], interpreter: DebianInterpreter, store: Store) -> None:
     """Note that signed indexes vouched for these packages, one of which is the interpreter."""
     store.put(_KIND, base_key(packages), interpreter)
 
 
 def interpreter_identity(interpreter: InterpreterLock, base: Sha256, store: Store) -> Sha256:
     """Return what names the interpreter in keys: its own hash where it is Debian's, else one that no other base shares."""
-    if store.get(_KIND, base, InterpreterLock) == interpreter:
+    if store.get(_KIND, base, DebianInterpreter) == interpreter:
         return interpreter.sha256
     return content_hash({"base": base, "interpreter": interpreter})

@@ -8,12 +8,13 @@ from msgspec import Meta
 
 from reprolake_builder.documents.base import Document, FolderInside, Moment, Sha256, Size
 from reprolake_builder.documents.citation import Citation
+from reprolake_builder.documents.conda import CondaLock
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.source import GitSource, PinnedSource
 
 PLATFORM: Final = "linux/amd64"
 """The only platform: where another one is asked for, that is an error."""
-LAYOUT = 3
+LAYOUT = 4
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
 
 # These end up in file names, URLs, command lines and the resolver's input.
@@ -89,13 +90,27 @@ class DebianLock(Document, frozen=True, kw_only=True):
     unconfigured: tuple[str, ...] = ()
 
 
-class InterpreterLock(Document, frozen=True, kw_only=True):
-    """The Python of the image: `version` in full, `executable` as a path inside the image, `package` the deb that holds it."""
+class DebianInterpreter(Document, frozen=True, kw_only=True, tag="debian", tag_field="kind"):
+    """A Python of Debian: `version` in full, `executable` as a path inside the image, `package` the deb that holds it."""
 
     version: Annotated[str, Meta(pattern=r"^3\.[0-9]{1,2}\.[0-9]{1,2}$(?!\n)")]
     executable: Annotated[str, Meta(pattern=r"^/usr/bin/python3\.[0-9]{1,2}$(?!\n)")]
     package: DebName
     sha256: Sha256  # of that deb
+
+
+class CondaInterpreter(Document, frozen=True, kw_only=True, tag="conda", tag_field="kind"):
+    """The Python that the conda package `python` holds, whose archive has that `sha256`."""
+
+    version: Annotated[
+        str, Meta(pattern=r"^(?:2\.7|3\.[0-9]{1,2})\.[0-9]{1,2}(?:(?:a|b|rc)[0-9]{1,2})?$(?!\n)")
+    ]
+    executable: Annotated[str, Meta(pattern=r"^/opt/conda/bin/python[23]\.[0-9]{1,2}$(?!\n)")]
+    sha256: Sha256
+
+
+InterpreterLock = DebianInterpreter | CondaInterpreter
+"""The Python of the image, by where it comes from."""
 
 
 class WheelLock(Document, frozen=True, kw_only=True):
@@ -177,6 +192,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     """Everything that decides the image's bytes.
 
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
+    `conda` holds the conda packages, None where there are none; with them comes the interpreter.
     `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; they are
     laid out with byte code, or without. The standard library always has it. `ladder` holds what was not taken and why, and at
     its end what was. `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people,
@@ -185,7 +201,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     """
 
     version: Literal[1] = 1
-    layout: Literal[3] = 3
+    layout: Literal[4] = 4
     platform: Literal["linux/amd64"] = PLATFORM
     source: PinnedSource
     environment: EnvironmentSpec
@@ -193,6 +209,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     as_of_is: str
     debian: DebianLock
     interpreter: InterpreterLock
+    conda: CondaLock | None = None
     wheels: tuple[WheelLock, ...]
     built: tuple[BuiltWheelLock, ...] = ()
     project: BuiltWheelLock | None = None

@@ -12,7 +12,7 @@ from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.debs.scripts import read_postinst
 from reprolake_builder.documents.base import Document, content_hash
 from reprolake_builder.documents.environment import Asked
-from reprolake_builder.documents.lock import LAYOUT, DebianLock, DebPackage, InterpreterLock, SignedRelease
+from reprolake_builder.documents.lock import LAYOUT, DebianInterpreter, DebianLock, DebPackage, SignedRelease
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.debian_archive import (
     Catalogue,
@@ -39,7 +39,7 @@ class SolvedDebian(Document, frozen=True, kw_only=True):
     """The packages and, among them, the interpreter."""
 
     debian: DebianLock
-    interpreter: InterpreterLock
+    interpreter: DebianInterpreter
 
 
 def solve_debian(
@@ -118,14 +118,14 @@ def _locked(packages: Iterable[Package]) -> tuple[DebPackage, ...]:
     return tuple(sorted((package.locked() for package in packages), key=lambda deb: deb.name))
 
 
-def _interpreter(base: tuple[DebPackage, ...], python: str) -> InterpreterLock:
+def _interpreter(base: tuple[DebPackage, ...], python: str) -> DebianInterpreter:
     """Return the interpreter that the base holds; Debian's version of the package begins with Python's own."""
     name = f"python{python}-minimal"
     deb = next(deb for deb in base if deb.name == name)
     version = _UPSTREAM.match(deb.version)
     if version is None:
         raise LockError(f"the version {deb.version} of Debian's {name} does not tell Python's own")
-    return InterpreterLock(
+    return DebianInterpreter(
         version=version[1], executable=f"/usr/bin/python{python}", package=name, sha256=deb.sha256
     )
 
@@ -143,5 +143,5 @@ def _unconfigured(
     return tuple(
         deb.name
         for deb in added
-        if read_postinst(control_files(tools.store.archive(deb.sha256)).get("postinst", b""))[1]
+        if read_postinst(control_files(tools.store.archive(deb.sha256)).get("postinst", b"")).others
     )
