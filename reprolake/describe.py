@@ -134,13 +134,9 @@ def _python_from(lock: EnvironmentLock) -> str:
 def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
     """Return what a lock holds, a fact a line; `whose` says whose word a proof is."""
     debs = len(lock.debian.base) + len(lock.debian.extra)
-    archives = (
-        *lock.debian.base,
-        *lock.debian.extra,
-        *lock.wheels,
-        *(lock.conda.packages if lock.conda else ()),
-    )
-    size = sum(archive.size for archive in archives)
+    size = sum(deb.size for deb in (*lock.debian.base, *lock.debian.extra))
+    size += sum(wheel.size for wheel in lock.wheels)
+    size += sum(package.size for package in lock.conda.packages) if lock.conda else 0
     conda = f" {len(lock.conda.packages)} conda packages," if lock.conda else ""
     lines = [
         *source_lines(lock.source, whose=whose),
