@@ -1,7 +1,7 @@
 """What a package's postinst would do, as far as it can be told without running it.
 
 Most scripts are scaffolding around nothing, or snippets of debhelper that concern running daemons, menus and upgrades.
-Literal calls of update-alternatives are understood; whatever else a script does is reported, not guessed.
+Literal calls of update-alternatives and of ucf are understood; whatever else a script does is reported, not guessed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+from reprolake_builder.debs.literals import readings
 
 _SECTION = re.compile(
     r"^# Automatically added by (dh_\w+)[^\n]*\n.*?^# End automatically added section[^\n]*$",
@@ -53,7 +55,7 @@ _HARMLESS = re.compile(
         | rm\s+-r?f\s(?:[^`|>$]|\$[^(])*
         | rmdir\s(?:[^`|>$]|\$[^(])*
         | (?:/usr/bin/)?dpkg-maintscript-helper\s.*
-        | update-mime
+        | update-mime | ucfr\s.*
         | py3?compile\s.* | py3?clean\s.*
       )
       (?:\s*(?:\|\||&&)\s*(?:true|:|exit\s+\d))?
@@ -63,6 +65,10 @@ _HARMLESS = re.compile(
 )
 
 
+_UCF = re.compile(r"(?:/usr/bin/)?ucf\s")
+_UCF_VALUES = frozenset({"-s", "--src-dir", "--sum-file", "--state-dir"})
+_ENDS = re.compile(r"\|\||&&|\d?>")
+_TEMPORARY = re.compile(r"\$\{?(\w+)\}?")
 _UPGRADE = re.compile(r"""(?:\[|test)\s+(?:-n\s+"?\$2"?|"?\$2"?\s+!=\s+"")""")
 
 
@@ -82,28 +88,49 @@ class Alternative(NamedTuple):
     slaves: tuple[Link, ...]
 
 
-def read_postinst(script: bytes) -> tuple[tuple[Alternative, ...], tuple[str, ...]]:
-    """Return the alternatives that a postinst installs, and the commands in it that nothing here stands in for."""
+class Copy(NamedTuple):
+    """A configuration file at `path` that ucf makes from `source`, a file of the package."""
+
+    source: str
+    path: str
+
+
+class Postinst(NamedTuple):
+    """What a postinst does: the alternatives and files that it installs, and the commands that nothing here stands in for."""
+
+    alternatives: tuple[Alternative, ...] = ()
+    copies: tuple[Copy, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def read_postinst(script: bytes) -> Postinst:
+    """Return what a postinst does, as far as it can be told from its text."""
     if not script.strip():
-        return (), ()
+        return Postinst()
     text = script.decode("utf-8", "replace")
     first = text.partition("\n")[0]
     if not re.fullmatch(r"#!\s*/bin/(?:ba|da)?sh\b.*", first):
-        return (), (first,)
+        return Postinst(others=(first,))
     text = _SECTION.sub(lambda found: "" if found[1] in _HARMLESS_SECTIONS else found[0], text)
     alternatives: list[Alternative] = []
+    copies: list[Copy] = []
     others: list[str] = []
     lines = text.replace("\\\n", " ").splitlines()
-    for command in _first_time([command for line in lines for command in _commands(line)]):
+    commands = list(_first_time([command for line in lines for command in _commands(line)]))
+    for command, forms in readings(commands):
         if "update-alternatives" in command:
-            found = _alternative(command)
-            if found is not None:
-                alternatives.append(found)
-            elif "--install" in command:
-                others.append(command)
-        elif not _HARMLESS.fullmatch(command):
+            found = [_alternative(form) for form in forms]
+            alternatives += [one for one in found if one is not None]
+            is_understood = "--install" not in command or (bool(forms) and None not in found)
+        elif _UCF.match(command):
+            copied = [_copy(form, commands) for form in forms]
+            copies += [one for one in copied if one is not None]
+            is_understood = bool(forms) and None not in copied
+        else:
+            is_understood = _HARMLESS.fullmatch(command) is not None
+        if not is_understood:
             others.append(command)
-    return tuple(alternatives), tuple(others)
+    return Postinst(tuple(alternatives), tuple(copies), tuple(others))
 
 
 def _first_time(commands: Sequence[str]) -> Iterator[str]:
@@ -150,3 +177,28 @@ def _alternative(command: str) -> Alternative | None:
     if any("$" in word or "`" in word for link in links for word in link):
         return None
     return Alternative(links[0], int(master[3]), tuple(links[1:]))
+
+
+def _copy(command: str, commands: Sequence[str]) -> Copy | None:
+    """Return what a call of ucf copies. A temporary file stands for the one that it was begun as, without later changes.
+
+    Source: ucf(1).
+    """
+    try:
+        words = shlex.split(command, comments=True)[1:]
+    except ValueError:
+        return None
+    names = [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if not word.startswith("-") and before not in _UCF_VALUES
+    ]
+    # what follows are redirections, and what to do when it fails
+    if len(names) < 2 or (len(names) > 2 and not _ENDS.match(names[2])):
+        return None
+    source, path = names[:2]
+    if (variable := _TEMPORARY.fullmatch(source)) is not None:
+        begun = re.compile(rf"""cat\s+(/[^\s$"'`]+)\s+>\s*"?\$\{{?{variable[1]}\}}?"?""")
+        source = next((match[1] for other in commands if (match := begun.fullmatch(other))), "")
+    is_plain = all(word.startswith("/") and not {*word} & {*"$`*?["} for word in (source, path))
+    return Copy(source, path) if is_plain else None

@@ -142,6 +142,7 @@ def configure_system(maker: TreeMaker, facts: SystemFacts) -> None:
     _write_status(maker, facts)
     for alternative in _winners(facts):
         _link_alternative(maker, alternative)
+    _copy_configurations(maker, facts)
     maker.write("etc/ld.so.cache", library_cache(maker))
 
 
@@ -187,7 +188,7 @@ def _winners(facts: SystemFacts) -> list[Alternative]:
     """Return for each generic name the choice of highest priority; of equals the first by package name."""
     best: dict[str, Alternative] = {}
     for _, files in sorted(facts.controls.items()):
-        for alternative in read_postinst(files.get("postinst", b""))[0]:
+        for alternative in read_postinst(files.get("postinst", b"")).alternatives:
             known = best.get(alternative.master.name)
             if known is None or alternative.priority > known.priority:
                 best[alternative.master.name] = alternative
@@ -203,3 +204,12 @@ def _link_alternative(maker: TreeMaker, alternative: Alternative) -> None:
         if maker.locate(clean(path)) in maker.nodes and place not in maker.nodes:
             maker.link(place, f"/etc/alternatives/{name}".encode())
             maker.link(clean(f"etc/alternatives/{name}"), path.encode())
+
+
+def _copy_configurations(maker: TreeMaker, facts: SystemFacts) -> None:
+    """Make the configuration files that ucf would, where a package has what they are made from and nothing is there yet."""
+    for _, files in sorted(facts.controls.items()):
+        for source, path in read_postinst(files.get("postinst", b"")).copies:
+            data = maker.read(clean(source))
+            if data is not None and maker.locate(clean(path)) not in maker.nodes:
+                maker.write(maker.locate(clean(path)), data)

@@ -2,17 +2,17 @@
 
 import pytest
 
-from reprolake_builder.debs.scripts import Alternative, Link, read_postinst
+from reprolake_builder.debs.scripts import Alternative, Copy, Link, Postinst, read_postinst
 
 
 def others(*lines: str) -> tuple[str, ...]:
     """Return the commands of a shell script that nothing stands in for."""
-    return read_postinst("\n".join(("#!/bin/sh", "set -e", *lines, "exit 0")).encode())[1]
+    return read_postinst("\n".join(("#!/bin/sh", "set -e", *lines, "exit 0")).encode()).others
 
 
 def test_no_script_does_nothing():
     """Most packages have none."""
-    assert read_postinst(b"") == ((), ())
+    assert read_postinst(b"") == Postinst()
 
 
 @pytest.mark.parametrize(
@@ -59,14 +59,14 @@ def test_the_other_branch_of_an_upgrade_is_reported():
 
 def test_snippets_that_write_are_reported():
     """Only snippets known to matter nothing are passed over."""
-    text = "# Automatically added by dh_ucf\nucf --three-way /a /b\n# End automatically added section"
-    assert others(text) == ("ucf --three-way /a /b",)
+    text = "# Automatically added by dh_other\nregister-me /a\n# End automatically added section"
+    assert others(text) == ("register-me /a",)
 
 
 @pytest.mark.parametrize("script", [b"#!/usr/bin/perl\nprint 1;\n", b"\x7fELF\0", b"set -e\n"])
 def test_scripts_in_other_languages_are_reported(script):
     """What is no shell script is not understood."""
-    assert len(read_postinst(script)[1]) == 1
+    assert len(read_postinst(script).others) == 1
 
 
 def test_literal_alternatives_are_understood():
@@ -84,4 +84,88 @@ def test_literal_alternatives_are_understood():
             Link("/usr/bin/nawk", "nawk", "/usr/bin/mawk"),
         ),
     )
-    assert read_postinst(text.encode()) == ((expected,), ("if true",))
+    assert read_postinst(text.encode()) == Postinst((expected,), others=("if true",))
+
+
+def alternatives(*lines: str) -> list[tuple[str, str]]:
+    """Return link and path of what a script installs."""
+    found = read_postinst("\n".join(("#!/bin/sh", *lines)).encode()).alternatives
+    return [(one.master.link, one.master.path) for one in found]
+
+
+def test_alternatives_in_a_literal_loop_are_understood():
+    """Constants and the words of a loop are filled in; each turn installs one."""
+    script = (
+        "base=/usr/lib/x",
+        "tools='a b'",
+        "for i in $tools; do",
+        "  update-alternatives --install /usr/bin/$i $i ${base}/bin/$i 10",
+        "done",
+    )
+    assert alternatives(*script) == [("/usr/bin/a", "/usr/lib/x/bin/a"), ("/usr/bin/b", "/usr/lib/x/bin/b")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("p=1", "p=$(expr $p - 1)"),
+        ("p=1", "p=2"),
+        ("for p in 1 2 *", "do", "true", "done"),
+        ("p=$(cat /x)",),
+        ("p=1 command",),
+    ],
+)
+def test_what_may_have_other_values_is_not_filled_in(lines):
+    """A variable with two values, or one that is computed, is none that could be told."""
+    assert alternatives(*lines, "update-alternatives --install /usr/bin/a a /usr/bin/b $p") == []
+
+
+def test_a_bomb_of_nested_loops_has_no_reading():
+    """Loops that multiply to more turns than anybody writes are reported and not run through."""
+    words = " ".join("abcdefghij")
+    loops = [f"for v{n} in {words}; do" for n in range(20)]
+    call = "update-alternatives --install /usr/bin/$v1 $v1 /usr/lib/$v1 1"
+    assert call in others(*loops, call, *["done"] * 20)
+
+
+def copies(*lines: str) -> tuple[Copy, ...]:
+    """Return what a script copies."""
+    return read_postinst("\n".join(("#!/bin/sh", *lines)).encode()).copies
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("ucf /usr/share/x/a /etc/a",),
+        ("/usr/bin/ucf --three-way --sum-file /x/sums /usr/share/x/a /etc/a || true",),
+        ('ucf --debconf-ok "/usr/share/x/a" "/etc/a" >/dev/null 2>&1',),
+        ("for f in a; do ucf /usr/share/x/$f /etc/$f; done",),
+        (
+            "made=$(mktemp)",
+            'cat /usr/share/x/a > "$made"',
+            'sed -i s/a/b/ "$made"',
+            'ucf "$made" /etc/a',
+            "ucfr x /etc/a",
+        ),
+    ],
+    ids=["bare", "options", "quotes", "loop", "temporary"],
+)
+def test_copies_of_configuration_files_are_understood(lines):
+    """The file of the package that a configuration file begins as is told, with options, in loops, by way of a temporary."""
+    assert copies(*lines) == (Copy("/usr/share/x/a", "/etc/a"),)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "ucf $made /etc/a",
+        "ucf relative /etc/a",
+        "ucf /usr/share/$x /etc/a",
+        "ucf --purge /etc/a",
+        "ucf /a 'b",
+    ],
+)
+def test_copies_that_cannot_be_told_are_reported(call):
+    """What is copied has to stand there."""
+    assert copies(call) == ()
+    assert others(call) == (call,)
