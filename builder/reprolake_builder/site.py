@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -22,6 +23,20 @@ class Token:
     secret: str = field(repr=False)
     header: str = "Authorization"
     scheme: str = "Bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class CondaSite:
+    """Where conda's channels are: `channels` maps a name (or an address that others know) to addresses, tried in order.
+
+    A name that stands there with its labels below it counts as well. `alias` is the address below which the other channels
+    are, "" for the usual one. `defaults` are the channels that "defaults" stands for, in order of their priority.
+    """
+
+    channels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    alias: str = ""
+    defaults: tuple[str, ...] = ()
+    priority: Literal["strict", "flexible", "disabled"] = "strict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,7 @@ class Site:
     keyring: bool = False
     gateways: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[str, Token] = field(default_factory=dict)
+    conda: CondaSite = field(default_factory=CondaSite)
 
     def token_for(self, url: str, place: str = "") -> Token | None:
         """Return the token for exactly that URL's host; none travels in the clear.
