@@ -5,18 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from reprolake_builder.archives.formats import folder_name
 from reprolake_builder.documents.citation import Citation
-from reprolake_builder.documents.lock import (
-    BuiltWheelLock,
-    EnvironmentLock,
-    GitOrigin,
-    RepositoryOrigin,
-    Rung,
-    SdistOrigin,
-)
+from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, Rung
 from reprolake_builder.documents.source import (
     FilesSource,
     GitSource,
@@ -27,6 +20,7 @@ from reprolake_builder.documents.source import (
     RecordPin,
     record_of,
 )
+from reprolake_builder.inventory import origin_in_words
 
 _SHOWN = 10
 _LABEL = 12  # characters before what a line says
@@ -184,7 +178,7 @@ def _built_line(wheel: BuiltWheelLock) -> str:
     """Return what was built, and what had to be built for it."""
     inner = ", ".join(f"{needed.name} {needed.version}" for needed in wheel.built_requirements)
     first = f", after {inner}" if inner else ""
-    return f"built       {wheel.name} {wheel.version} from {_origin(wheel)}{first}"
+    return f"built       {wheel.name} {wheel.version} from {origin_in_words(wheel.origin)}{first}"
 
 
 def _rung_line(rung: Rung) -> str:
@@ -192,18 +186,6 @@ def _rung_line(rung: Rung) -> str:
     return (
         f"ladder      {rung.rung}: Python {rung.python} as of {rung.as_of:%Y-%m-%d}: {rung.reason or 'taken'}"
     )
-
-
-def _origin(wheel: BuiltWheelLock) -> str:
-    """Return what a wheel was built from, in words."""
-    match wheel.origin:
-        case SdistOrigin():
-            return wheel.origin.filename
-        case RepositoryOrigin():
-            return f"./{wheel.origin.path}"
-        case GitOrigin():
-            return f"{wheel.origin.source.url} at {wheel.origin.source.commit[:12]}"
-    assert_never(wheel.origin)
 
 
 def image_name(lock: EnvironmentLock) -> str:

@@ -24,6 +24,8 @@ COMMANDS = {
     "lock": "Pin everything that a repository's environment needs.",
     "resolve": "Show what a link stands for: an exact commit or tree.",
     "inspect": "Show a lock, an image or a staged result.",
+    "diff": "Show what changed between two locks or images.",
+    "verify": "Build an image once more and compare it to the last byte.",
     "cache": "Show what the store holds; remove what is not wanted any more.",
     "config": "Print each setting and where it was said.",
     "doctor": "Show what works on this host, what is missing, and the remedy.",

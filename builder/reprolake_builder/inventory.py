@@ -1,0 +1,173 @@
+"""Everything that a lock pins, as one list: for comparing locks, for bills of materials, for bringing it along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, assert_never
+from urllib.parse import quote
+
+from reprolake_builder.documents.base import Sha256
+from reprolake_builder.documents.conda import CondaPackage
+from reprolake_builder.documents.lock import (
+    BuiltWheelLock,
+    DebPackage,
+    EnvironmentLock,
+    GitOrigin,
+    Origin,
+    RepositoryOrigin,
+    SdistOrigin,
+    WheelLock,
+)
+from reprolake_builder.documents.source import GitSource
+
+Kind = Literal["debian", "conda", "python"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One package. `sha256` and `size` (bytes) are those of the file `filename`, which for a built one is the wheel.
+
+    `purl` is its package URL, the name by which databases of vulnerabilities know it. `built_from` says in words what a
+    built one was made of. `in_image` is False for what is only there while others are built; `license` is "" where the lock
+    does not know it.
+    """
+
+    kind: Kind
+    name: str
+    version: str
+    filename: str
+    sha256: Sha256
+    size: int
+    purl: str
+    in_image: bool = True
+    requested: bool = False
+    built_from: str = ""
+    license: str = ""
+
+
+def items_of(lock: EnvironmentLock) -> tuple[Item, ...]:
+    """Return what the lock pins, the image's packages first and each file once."""
+    debian = lock.debian
+    inside = [
+        *(_deb(deb, debian.suite, in_image=True) for deb in (*debian.base, *debian.extra)),
+        *(_conda(package) for package in (lock.conda.packages if lock.conda else ())),
+        *(_wheel(wheel, in_image=True) for wheel in lock.wheels),
+        *(_built(wheel, in_image=True) for wheel in own_wheels(lock)),
+    ]
+    beside = [
+        *(_deb(deb, debian.suite, in_image=False) for deb in debian.toolchain),
+        *_for_builds(own_wheels(lock)),
+    ]
+    seen: dict[Sha256, Item] = {}
+    for item in (*inside, *beside):
+        seen.setdefault(item.sha256, item)
+    return tuple(seen.values())
+
+
+def own_wheels(lock: EnvironmentLock) -> tuple[BuiltWheelLock, ...]:
+    """Return the image's wheels that were built from source, the repository's own package last."""
+    return (*lock.built, *((lock.project,) if lock.project is not None else ()))
+
+
+def fetched(lock: EnvironmentLock) -> dict[Sha256, str]:
+    """Return the file name of every archive that an image of this lock is made from, by SHA-256, those for builds among them.
+
+    What was built from source is not among them, the source distributions are; git repositories are no archives.
+    """
+    items = (item for item in items_of(lock) if not item.built_from)
+    return {item.sha256: item.filename for item in items} | {
+        origin.sha256: origin.filename
+        for origin in _origins(own_wheels(lock))
+        if isinstance(origin, SdistOrigin)
+    }
+
+
+def git_sources(lock: EnvironmentLock) -> tuple[GitSource, ...]:
+    """Return the commits that wheels of the lock are built from."""
+    return tuple(origin.source for origin in _origins(own_wheels(lock)) if isinstance(origin, GitOrigin))
+
+
+def _origins(wheels: Iterable[BuiltWheelLock]) -> Iterator[Origin]:
+    for wheel in wheels:
+        yield wheel.origin
+        yield from _origins(wheel.built_requirements)
+
+
+def _for_builds(wheels: Iterable[BuiltWheelLock]) -> Iterator[Item]:
+    for wheel in wheels:
+        yield from (_wheel(needed, in_image=False) for needed in wheel.build_requirements)
+        yield from (_built(needed, in_image=False) for needed in wheel.built_requirements)
+        yield from _for_builds(wheel.built_requirements)
+
+
+def _deb(deb: DebPackage, suite: str, *, in_image: bool) -> Item:
+    purl = f"pkg:deb/debian/{quote(deb.name, safe='')}@{quote(deb.version, safe='')}?arch={deb.architecture}&distro={suite}"
+    filename = deb.path.rpartition("/")[2]
+    return Item("debian", deb.name, deb.version, filename, deb.sha256, deb.size, purl, in_image)
+
+
+def _conda(package: CondaPackage) -> Item:
+    told = f"build={package.build}&channel={quote(package.channel, safe='')}&subdir={package.subdir}"
+    return Item(
+        kind="conda",
+        name=package.name,
+        version=f"{package.version} {package.build}",
+        filename=package.filename,
+        sha256=package.sha256,
+        size=package.size,
+        purl=f"pkg:conda/{package.name}@{quote(package.version, safe='')}?{told}",
+        requested=package.requested,
+        license=package.license,
+    )
+
+
+def _wheel(wheel: WheelLock, *, in_image: bool) -> Item:
+    return Item(
+        kind="python",
+        name=wheel.name,
+        version=wheel.version,
+        filename=wheel.filename,
+        sha256=wheel.sha256,
+        size=wheel.size,
+        purl=_pypi(wheel.name, wheel.version),
+        in_image=in_image,
+        requested=wheel.requested,
+    )
+
+
+def _built(wheel: BuiltWheelLock, *, in_image: bool) -> Item:
+    return Item(
+        kind="python",
+        name=wheel.name,
+        version=wheel.version,
+        filename=wheel.filename,
+        sha256=wheel.sha256,
+        size=wheel.size,
+        purl=_pypi(wheel.name, wheel.version) + _where_from(wheel.origin),
+        in_image=in_image,
+        requested=wheel.requested,
+        built_from=origin_in_words(wheel.origin),
+    )
+
+
+def _pypi(name: str, version: str) -> str:
+    return f"pkg:pypi/{name}@{quote(version, safe='')}"
+
+
+def _where_from(origin: Origin) -> str:
+    if isinstance(origin, GitOrigin):
+        return f"?vcs_url={quote(f'git+{origin.source.url}@{origin.source.commit}', safe='')}"
+    return ""
+
+
+def origin_in_words(origin: Origin) -> str:
+    """Return what a wheel was built from."""
+    match origin:
+        case SdistOrigin():
+            return origin.filename
+        case RepositoryOrigin():
+            return f"./{origin.path}"
+        case GitOrigin():
+            return f"{origin.source.url} at {origin.source.commit[:12]}"
+    assert_never(origin)

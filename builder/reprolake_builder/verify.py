@@ -1,0 +1,75 @@
+"""The proof that an image follows from its lock: it is made once more, from the archives alone, and compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprolake_builder.build import build
+from reprolake_builder.compare import Difference
+from reprolake_builder.differences import entry_changes
+from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.image import USER, Image
+from reprolake_builder.inventory import fetched
+from reprolake_builder.rootfs import layer_entries
+from reprolake_builder.store import Store, Tree
+from reprolake_builder.tools import Tools
+
+_PIECE = 1 << 20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """An image that was made anew, and the store that it was made in."""
+
+    image: Image
+    store: Store
+
+
+def rebuild(lock: EnvironmentLock, repository: Tree, folder: Path, tools: Tools) -> Rebuilt:
+    """Return the lock's image, made in a new store below `folder` (empty host folder) where there is nothing but archives.
+
+    Archives of our own store are taken, others fetched; whatever is built from source is built again. Close the store.
+    Raises FetchError and BuildError.
+    """
+    store = Store(folder / "store")
+    archives = fetched(lock)
+    with tools.progress.step("Taking archives", len(archives)) as step:
+        for sha256, name in archives.items():
+            if tools.store.has_sound_archive(sha256):
+                store.add_archive(_pieces(tools.store.archive(sha256)), sha256, name)
+            step.advance()
+
+    def copy(root: Path) -> None:
+        shutil.copytree(repository.root, root, symlinks=True, dirs_exist_ok=True)
+
+    source = store.make_tree(repository.key, copy, owner=USER)
+    return Rebuilt(build(lock, source, dataclasses.replace(tools, store=store)), store)
+
+
+def first_difference(image: Image, store: Store, rebuilt: Rebuilt) -> Difference | None:
+    """Return where an image, whose trees are in `store`, first differs from the rebuilt one; None when it does not."""
+    again = rebuilt.image
+    if image.id == again.id:
+        return None
+    if len(image.layers) != len(again.layers):
+        return Difference("", "", f"it has {len(image.layers)} layers, built again {len(again.layers)}")
+    for number, (was, now) in enumerate(zip(image.layers, again.layers, strict=True)):
+        if was.diff_id == now.diff_id:
+            continue
+        before = {placed.entry.path: placed.entry for placed in layer_entries(image, was, store)}
+        after = {placed.entry.path: placed.entry for placed in layer_entries(again, now, rebuilt.store)}
+        layer = f"layer {number + 1} of {len(image.layers)} ({was.comment})"
+        for change in entry_changes(before, after):
+            return Difference(layer, change.path, f"built again: {change.what}")
+        return Difference(layer, "", "its files are the same, and their order or form differs")
+    return Difference("", "configuration", "the layers are the same, and it differs")
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            yield piece
