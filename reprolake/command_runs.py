@@ -9,12 +9,12 @@ from pathlib import Path
 
 from reprolake.basket_file import basket_in
 from reprolake.images import find_image, is_image_id
+from reprolake.isolation import Isolation, isolated
 from reprolake.limits import run_limits, with_room
 from reprolake.options import UsageError
 from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, refuse_changes
 from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.process import printable
-from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_runner.added import add_files
 from reprolake_runner.documents.basket import Basket
 from reprolake_runner.documents.run import CommandSpec, RunRecord
@@ -56,6 +56,7 @@ class CommandRequest:
     env: Mapping[str, str] = field(default_factory=dict)
     told: Told | None = None
     relay: Relay | None = None
+    isolation: Isolation = field(default_factory=Isolation)
 
 
 def image_of(request: Request, session: Session) -> Image:
@@ -77,6 +78,7 @@ def run_command(
     if request.stage is not None:
         check_folder(request.stage)
     limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
+    chosen = isolated(request.isolation, session.options)
     tools = session.tools
     basket = place(basket_in(request.basket)) if request.basket is not None else Basket()
     with tools.store.scratch() as scratch:
@@ -107,8 +109,10 @@ def run_command(
             added=scratch / "added" if added else None,
             progress=tools.progress,
             told=request.told,
+            isolation=chosen.facts,
+            gpus=request.isolation.gpus,
         )
-        execution = execute_command(image, tools.store, plan, Bubblewrap(), request.relay)
+        execution = execute_command(image, tools.store, plan, chosen.sandbox, request.relay)
         if request.stage is None:
             return execution.record, None
         outcome = Outcome(

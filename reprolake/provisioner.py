@@ -23,7 +23,7 @@ from traitlets import Unicode
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
     from reprolake_builder.image import Image
-    from reprolake_builder.sandboxes.interface import Running, SandboxSpec
+    from reprolake_builder.sandboxes.interface import Running, Sandbox, SandboxSpec
 
 VARIABLE = "REPROLAKE_IMAGE"
 _PORTS = ("shell", "iopub", "stdin", "control", "hb")
@@ -41,6 +41,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         self._belongings = contextlib.ExitStack()
         self._running: Running | None = None
         self._spec: SandboxSpec | None = None
+        self._sandbox: Sandbox | None = None
 
     @property
     def _manager(self) -> Any:
@@ -53,6 +54,9 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     async def pre_launch(self, **settings: Any) -> dict[str, Any]:
         """Make ready what the kernel needs, and tell its manager where the sockets will be. Raises ReprolakeError."""
+        from reprolake.isolation import Isolation, isolated
+        from reprolake_builder.progress import SILENT
+
         settings.pop("extra_arguments", None)
         self._belongings.close()  # of the kernel before a restart
         session = _session(self._belongings)
@@ -60,17 +64,18 @@ class SandboxProvisioner(KernelProvisionerBase):
         sockets = Path(tempfile.mkdtemp(prefix="rl-"))  # a socket's path has room for a hundred letters
         self._belongings.callback(shutil.rmtree, sockets, ignore_errors=True)
         self._connect(sockets)
-        self._spec = self._sandbox(image, session, sockets)
+        self._sandbox = isolated(Isolation(), session.options).sandbox
+        self._spec = self._sandboxed(image, session, sockets, self._sandbox)
+        self._sandbox.prepare(self._spec, SILENT)
         return dict(await super().pre_launch(cmd=list(self._spec.argv), **settings))
 
     async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
         """Start the kernel in its sandbox and return how to reach it. Raises SandboxError."""
-        from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-
         del cmd, settings
         assert self._spec is not None
+        assert self._sandbox is not None
         null = subprocess.DEVNULL
-        self._running = Bubblewrap().start(self._spec, stdin=null, stdout=null, stderr=null)
+        self._running = self._sandbox.start(self._spec, stdin=null, stdout=null, stderr=null)
         self._belongings.callback(self._running.kill)
         info: KernelConnectionInfo = self._manager.get_connection_info()
         self.connection_info = info
@@ -122,34 +127,33 @@ class SandboxProvisioner(KernelProvisionerBase):
             setattr(manager, f"{name}_port", number)
         write_connection(sockets / CONNECTION, manager.session.key.decode())
 
-    def _sandbox(self, image: Image, session: Session, sockets: Path) -> SandboxSpec:
+    def _sandboxed(self, image: Image, session: Session, sockets: Path, sandbox: Sandbox) -> SandboxSpec:
         from reprolake.limits import run_limits
         from reprolake_builder.image import REPOSITORY
-        from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
         from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite
         from reprolake_runner.bounds import held_limits
-        from reprolake_runner.inside import Places, Program, inside, repository_of, trees_of
+        from reprolake_runner.inside import Places, Program, inside, repository_of, root_of
         from reprolake_runner.kernelspec import choose, command
         from reprolake_runner.processes import CONNECTION, SOCKETS
 
         store = session.tools.store
-        trees = trees_of(image, store)
-        kernel = choose(trees, self._manager.kernel_name or "python3", self.kernel_spec.language or "")
+        root = root_of(image, store)
+        kernel = choose(root.trees, self._manager.kernel_name or "python3", self.kernel_spec.language or "")
         started = command(kernel, f"{SOCKETS}/{CONNECTION}", REPOSITORY)
         limits = run_limits(session.options.settings, {}, weaker=False)
-        held_limits(limits.limits, limits.bounds, {}, Bubblewrap())  # refuses what cannot be held
+        held_limits(limits.limits, limits.bounds, {}, sandbox)  # refuses what cannot be held
         scratch = self._belongings.enter_context(store.scratch())
         scratch.chmod(0o700)
         for name in ("output", "repository"):
             (scratch / name).mkdir(mode=0o700)
-        view = CopyOnWrite(repository_of(image, trees), scratch / "repository", REPOSITORY)
+        view = CopyOnWrite(repository_of(image, root.trees), scratch / "repository", REPOSITORY)
         program = Program(
             argv=started.argv,
             env={**image.env, **kernel.env},
             cwd=started.cwd,
             binds=(Bind(sockets, SOCKETS, writable=True),),
         )
-        return inside(Places(trees, view, scratch / "output", None), program, limits.limits)
+        return inside(Places(root, view, scratch / "output", None), program, limits.limits)
 
 
 def _session(stack: contextlib.ExitStack) -> Session:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from msgspec.structs import replace as replace_in
 
 from reprolake.basket_file import basket_in
+from reprolake.isolation import Isolation, isolated
 from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
 from reprolake.pipeline import Obtained, Session, obtain_image
@@ -59,6 +60,7 @@ class RunRequest:
     check: CheckSpec | None = None
     add: tuple[Path, ...] = ()
     told: Told | None = None
+    isolation: Isolation = field(default_factory=Isolation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
         )
     check_folder(request.stage)
     limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
+    chosen = isolated(request.isolation, session.options)
     tools = session.tools
     for notice in prepared.binding.notices:
         tools.progress.note(notice)
@@ -237,8 +240,10 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
             progress=tools.progress,
             told=request.told,
             added=scratch / "added" if added else None,
+            isolation=chosen.facts,
+            gpus=request.isolation.gpus,
         )
-        execution = execute(image, tools.store, plan)
+        execution = execute(image, tools.store, plan, chosen.sandbox)
         outcome = Outcome(
             record=execution.record,
             repository=execution.repository,

@@ -24,6 +24,7 @@ from reprolake_builder.errors import ReprolakeError, without_logins
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.cgroups import available_memory
 from reprolake_builder.sandboxes.interface import Limits
+from reprolake_builder.sandboxes.names import AUTO, NAMES
 from reprolake_runner.bounds import Bounds
 
 SITE_FILE = Path("/etc/reprolake/reprolake.toml")
@@ -61,6 +62,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
+    sandbox: str = ""
     max_timeout: int | float | str = ""
     max_execution_timeout: int | float | str = ""
     max_stall_timeout: int | float | str = ""
@@ -172,6 +174,7 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
         "index_url": _pip_index(environment),
         "gitlab_hosts": Setting(value="gitlab.com", origin="default"),
         "ca_bundle": _default_ca_bundle(environment),
+        "sandbox": Setting(value=AUTO, origin="default"),
         **_default_limits(),
     }
     for name, found in zip(("debian_mirror", "debian_security_mirror"), configured_mirrors(), strict=True):
@@ -224,6 +227,12 @@ def _check(settings: Mapping[str, Setting]) -> None:
         raise UsageError(
             f"keyring is {keyring.value!r} ({keyring.origin}), and can be subprocess or disabled",
             hint="subprocess asks the program `keyring`",
+        )
+    sandbox = settings["sandbox"]
+    if sandbox.value not in NAMES:
+        raise UsageError(
+            f"sandbox is {printable(sandbox.value)!r} ({sandbox.origin}), and can be {', '.join(NAMES)}",
+            hint="auto takes the first that works here",
         )
     gateways = settings["gateways"]
     for pair in gateways.value.split():

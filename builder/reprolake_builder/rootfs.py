@@ -5,8 +5,9 @@ Source: OCI image specification 1.1, layer.md, "Applying Changesets".
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -15,7 +16,7 @@ from reprolake_builder.errors import PublishError
 from reprolake_builder.image import Image, ImageLayer
 from reprolake_builder.process import printable
 from reprolake_builder.store import Store
-from reprolake_builder.trees import Entry, Owned, Placed, merge
+from reprolake_builder.trees import Entry, Owned, Placed, merge, write_tar
 
 _WHITEOUT = b".wh."
 
@@ -41,6 +42,27 @@ def layer_entries(image: Image, layer: ImageLayer, store: Store) -> list[Placed]
             hint="build the image again: `reprolake build`",
         )
     return merge((tree.root, tree.entries) for tree in trees)[0]
+
+
+def write_layer(image: Image, layer: ImageLayer, store: Store, write: Callable[[bytes], object]) -> None:
+    """Write the layer's tar stream. Raises PublishError at its end when it is not what the image promises."""
+    plain = hashlib.sha256()
+
+    def take(data: bytes) -> None:
+        plain.update(data)
+        write(data)
+
+    try:
+        write_tar(layer_entries(image, layer, store), take)
+        same = "sha256:" + plain.hexdigest() == layer.diff_id
+    except (ValueError, FileNotFoundError):  # a file of another length, or none
+        same = False
+    if not same:
+        folders = [tree.folder for key in layer.trees[:3] if (tree := store.tree(key)) is not None]
+        raise PublishError(
+            f"layer {layer.comment!r} no longer has the bytes it was built with: the store {store.root} was changed",
+            hint=f"remove {' '.join(map(str, folders))} and build again",
+        )
 
 
 def flatten(layers: Iterable[Sequence[Placed]]) -> list[Item]:

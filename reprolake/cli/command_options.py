@@ -11,8 +11,10 @@ from reprolake.cli.common import stacked
 from reprolake.cli.result_options import (
     add_option,
     basket_option,
+    gpu_option,
     lifetime_of,
     limit_options,
+    sandbox_option,
     weaker_option,
 )
 
@@ -32,6 +34,8 @@ command_options = stacked(
     ),
     *limit_options(_LIMITS),
     weaker_option,
+    sandbox_option,
+    gpu_option,
 )
 """The options that decide what a command sees and may take."""
 
@@ -39,10 +43,12 @@ command_options = stacked(
 def command_request(rest: dict[str, Any]) -> CommandRequest:
     """Take the command and its options out of a command's arguments."""
     from reprolake.command_runs import CommandRequest
+    from reprolake.isolation import Isolation
 
     asked = {limit.setting: rest.pop(limit.setting) for limit in _LIMITS if limit.flag}
     names = ("argv", "basket", "add", "stage", "allow_weaker", "cwd")
     return CommandRequest(
+        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus")),
         lifetime=lifetime_of(rest.pop("lifetime")),
         limits={name: amount for name, amount in asked.items() if amount is not None},
         **{name: rest.pop(name) for name in names},

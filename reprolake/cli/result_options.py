@@ -11,6 +11,7 @@ import click
 
 from reprolake.amounts import LimitSetting
 from reprolake.cli.common import F
+from reprolake_builder.sandboxes.names import NAMES
 
 _FILE = click.Path(path_type=Path)
 _METAVARS = {"bytes": "SIZE", "seconds": "SECONDS", "number": "N", "processors": "N"}
@@ -28,6 +29,12 @@ class _Amount(click.ParamType[str]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
         return str(value)
+
+
+def _check_gpus(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value and value != "all" and not (value.isascii() and value.isdigit() and int(value)):
+        raise click.BadParameter(f"{value!r} is neither all nor a number of them", ctx, param)
+    return value
 
 
 basket_option = click.option(
@@ -54,6 +61,20 @@ lifetime_option = click.option(
     default="30d",
     show_default=True,
     help="How long it is to be kept: 12h, 30d, 4w or never.",
+)
+sandbox_option = click.option(
+    "--sandbox",
+    type=click.Choice(NAMES),
+    default="",
+    help="What isolates it. [that of the settings: auto, the first that works here]",
+)
+gpu_option = click.option(
+    "--gpu",
+    "gpus",
+    metavar="all|N",
+    callback=_check_gpus,
+    default="",
+    help="Give it the host's graphics processors. [none]",
 )
 weaker_option = click.option(
     "--allow-weaker",

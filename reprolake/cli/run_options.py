@@ -14,9 +14,11 @@ from reprolake.cli.common import as_usage_error, stacked
 from reprolake.cli.result_options import (
     add_option,
     basket_option,
+    gpu_option,
     lifetime_of,
     lifetime_option,
     limit_options,
+    sandbox_option,
     stage_option,
     weaker_option,
 )
@@ -144,6 +146,8 @@ run_options = stacked(
     lifetime_option,
     *limit_options(LIMITS),
     weaker_option,
+    sandbox_option,
+    gpu_option,
     add_option,
     click.option(
         "--check-outputs",
@@ -191,6 +195,7 @@ def chosen_notebook(given: str, link: str, in_link: str) -> str:
 
 def run_request(rest: dict[str, Any]) -> RunRequest:
     """Take the options of a run out of a command's arguments."""
+    from reprolake.isolation import Isolation
     from reprolake.options import UsageError
     from reprolake.runs import RunRequest
     from reprolake_runner.bind import BindOptions
@@ -231,6 +236,7 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         lifetime=lifetime,
         limits=limits,
         injects=injects,
+        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus")),
         check=check if rest.pop("check_outputs") else None,
         **{name: rest.pop(name) for name in names},
     )

@@ -25,13 +25,13 @@ from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.inside import repository_of, trees_of
+from reprolake_runner.inside import repository_of, root_of
 from reprolake_runner.kernelspec import Kernel, choose
 from reprolake_runner.languages import language_of
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
 from reprolake_runner.placement import PARAMETERS_VARIABLE
 from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
-from reprolake_runner.processes import RunFolder, Start, start
+from reprolake_runner.processes import RunFolder, Start, kernel_spec, start
 from reprolake_runner.record import Account, EventLog, Verdict
 from reprolake_runner.supervise import Supervisor
 
@@ -46,8 +46,8 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     BuildError when the image is not whole in the store.
     """
     sandbox = sandbox or Bubblewrap()
-    trees = trees_of(image, store)
-    repository = repository_of(image, trees)
+    root = root_of(image, store)
+    repository = repository_of(image, root.trees)
     notebook = read_notebook(repository, plan.spec.notebook, plan.spec.kernel, plan.spec.language)
     check_cwd(repository, plan.spec.cwd)
     if notebook.sha256 != plan.spec.notebook_sha256:
@@ -58,17 +58,18 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     limits = with_disk(plan.limits, plan.bounds)
     times = {"timeout": plan.spec.timeout, "execution_timeout": plan.spec.execution_timeout}
     held = held_limits(limits, plan.bounds, times, sandbox)
-    kernel = _kernel(trees, notebook, plan)
+    kernel = _kernel(root.trees, notebook, plan)
     given = Start(
         spec=plan.spec,
         run=RunFolder(plan.folder),
-        trees=trees,
+        root=root,
         repository=repository,
         kernel=kernel,
         env={**image.env, **plan.env},
         inputs=plan.inputs,
         limits=limits,
         bounds=plan.bounds,
+        gpus=plan.gpus,
         told=plan.told,
     )
     given.run.make()
@@ -115,6 +116,8 @@ def _run(
     started, begun = datetime.now(UTC), time.monotonic()
     account = Account(expected=len(notebook.code), is_checked=plan.spec.check is not None)
     events.write("run-started", run=plan.id, kernel=given.kernel.name, spec=msgspec.to_builtins(plan.spec))
+    sandbox.prepare(kernel_spec(given), plan.progress)
+    loaded = time.monotonic()
     with (
         plan.progress.step("Running the notebook", account.expected) as step,
         contextlib.ExitStack() as stack,
@@ -129,7 +132,7 @@ def _run(
     verdict = _proven(account, given.run.executed)
     ended, end = datetime.now(UTC), time.monotonic()
     events.write("run-ended", status=verdict.status, exit_code=verdict.exit_code, message=verdict.message)
-    marks = {"start": up, **supervisor.times, "end": end}
+    marks = {"loading": loaded, "start": up, **supervisor.times, "end": end}
     seconds = {"total": round(end - begun, 4)}
     for name, mark in marks.items():
         seconds[name] = round(mark - begun, 4)

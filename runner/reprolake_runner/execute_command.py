@@ -19,12 +19,12 @@ import msgspec
 
 from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-from reprolake_builder.sandboxes.interface import CopyOnWrite, Sandbox
+from reprolake_builder.sandboxes.interface import CopyOnWrite, Sandbox, SandboxSpec
 from reprolake_builder.store import Store
 from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import CommandSpec
-from reprolake_runner.inside import Places, Program, inside, repository_of, trees_of
+from reprolake_runner.inside import Places, Program, inside, repository_of, root_of
 from reprolake_runner.notebook import check_cwd
 from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
 from reprolake_runner.record import EventLog
@@ -79,8 +79,8 @@ def execute_command(
     not whole in the store.
     """
     sandbox = sandbox or Bubblewrap()
-    trees = trees_of(image, store)
-    repository = repository_of(image, trees)
+    root = root_of(image, store)
+    repository = repository_of(image, root.trees)
     check_cwd(repository, plan.spec.cwd)
     limits = with_disk(plan.limits, plan.bounds)
     held = held_limits(limits, plan.bounds, {"timeout": plan.spec.timeout}, sandbox)
@@ -88,7 +88,11 @@ def execute_command(
     given = _Given(
         plan=plan,
         places=Places(
-            trees, CopyOnWrite(repository, folders.changes, REPOSITORY), folders.output, plan.inputs
+            root,
+            CopyOnWrite(repository, folders.changes, REPOSITORY),
+            folders.output,
+            plan.inputs,
+            plan.gpus,
         ),
         program=Program(
             plan.spec.argv, {**image.env, **plan.env}, f"{REPOSITORY}/{plan.spec.cwd}".rstrip("/")
@@ -120,10 +124,13 @@ def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int
     plan = given.plan
     started, begun = datetime.now(UTC), time.monotonic()
     events.write("run-started", run=plan.id, command=plan.spec.name, spec=msgspec.to_builtins(plan.spec))
+    spec = inside(given.places, given.program, with_disk(plan.limits, plan.bounds))
+    sandbox.prepare(spec, plan.progress)
+    loaded = time.monotonic()
     with contextlib.ExitStack() as stack:
         if given.relay is None:
             stack.enter_context(plan.progress.step("Running the command"))
-        watch = _started(given, sandbox, stack, begun)
+        watch = _started(given, spec, sandbox, stack, begun)
         up = time.monotonic()
         events.write("processes-started", sandbox=dict(sandbox.promises()))
         supervisor = CommandSupervisor(watch, events)
@@ -135,7 +142,8 @@ def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int
         span=(started, ended),
         seconds={
             "total": round(end - begun, 4),
-            "start": round(up - begun, 4),
+            "loading": round(loaded - begun, 4),
+            "start": round(up - loaded, 4),
             "command": round(end - up, 4),
         },
         versions={"reprolake": importlib.metadata.version("reprolake")},
@@ -145,11 +153,11 @@ def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int
     return ending, supervisor.exit_status
 
 
-def _started(given: _Given, sandbox: Sandbox, stack: contextlib.ExitStack, begun: float) -> CommandWatch:
+def _started(
+    given: _Given, spec: SandboxSpec, sandbox: Sandbox, stack: contextlib.ExitStack, begun: float
+) -> CommandWatch:
     """Start the command; when the stack is closed it is gone and so are the pipes. Raises SandboxError."""
     plan, relay, folders = given.plan, given.relay, given.folders
-    limits = with_disk(plan.limits, plan.bounds)
-    spec = inside(given.places, given.program, limits)
     stderr = None
     if relay is not None:
         running = sandbox.start(spec, stdin=relay.inner, stdout=relay.inner, stderr=relay.inner)
@@ -171,7 +179,7 @@ def _started(given: _Given, sandbox: Sandbox, stack: contextlib.ExitStack, begun
         running=running,
         stdout=stdout,
         stderr=stderr,
-        guarded=guarded(written, limits, plan.bounds, sandbox, "command"),
+        guarded=guarded(written, spec.limits, plan.bounds, sandbox, "command"),
         begun=begun,
         timeout=plan.spec.timeout,
         told=plan.told,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from reprolake_builder.errors import BuildError
 from reprolake_builder.image import HOME, REPOSITORY, USER, Image
-from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, SandboxSpec
+from reprolake_builder.rootfs import write_layer
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Layer, Limits, SandboxSpec
 from reprolake_builder.store import Store
 from reprolake_runner.placement import DATA
 
@@ -18,12 +20,13 @@ OUTPUT_VARIABLE = "REPROLAKE_OUTPUT"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a program sees, as host folders: `trees` lowest first, `output` it may write to, `inputs` it may read."""
+    """What a program sees, as host folders: `output` it may write to, `inputs` it may read; `gpus` as in SandboxSpec."""
 
-    trees: tuple[Path, ...]
+    root: ImageRoot
     view: CopyOnWrite
     output: Path
     inputs: Path | None
+    gpus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def inside(places: Places, program: Program, limits: Limits) -> SandboxSpec:
     if places.inputs is not None:
         binds.append(Bind(places.inputs, DATA))
     return SandboxSpec(
-        root=ImageRoot(places.trees),
+        root=places.root,
         argv=program.argv,
         env={**program.env, "HOME": HOME, OUTPUT_VARIABLE: OUTPUT},
         cwd=program.cwd,
@@ -52,7 +55,17 @@ def inside(places: Places, program: Program, limits: Limits) -> SandboxSpec:
         gid=USER[1],
         home=HOME,
         limits=limits,
+        gpus=places.gpus,
     )
+
+
+def root_of(image: Image, store: Store) -> ImageRoot:
+    """Return the image as the root of a sandbox. Raises BuildError when the store lacks a tree of it."""
+    layers = (
+        Layer(layer.diff_id, layer.size, functools.partial(write_layer, image, layer, store))
+        for layer in image.layers
+    )
+    return ImageRoot(trees_of(image, store), tuple(layers))
 
 
 def trees_of(image: Image, store: Store) -> tuple[Path, ...]:

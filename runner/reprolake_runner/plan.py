@@ -27,6 +27,7 @@ class RunPlan(Generic[S]):
     `folder` is an empty host folder that only the caller can enter; everything the run leaves lies below it. `inputs`
     (host folder) appears read-only at /data. `env` is added to the image's environment. `id` names the run.
     `told` is given what cells or the command print, as it comes. What lies below `added` (host folder) is in the repository, too.
+    `isolation` are facts for the record about the choice of the sandbox; `gpus` are those of SandboxSpec.
     """
 
     spec: S
@@ -39,6 +40,8 @@ class RunPlan(Generic[S]):
     progress: Progress = SILENT
     told: Told | None = None
     added: Path | None = None
+    isolation: Mapping[str, str] = field(default_factory=dict)
+    gpus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def record_of(
         warnings=ending.warnings,
         limits=held,
         resources=ending.resources,
-        sandbox=dict(sandbox.promises()),
+        sandbox={**sandbox.promises(), **plan.isolation},
         host={"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()},
         versions=ending.versions,
         seconds=ending.seconds,

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from reprolake_builder.image import REPOSITORY
-from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, Limits, Sandbox, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, Sandbox, SandboxSpec
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.driver.protocol import Connection, DriverPlan
@@ -89,20 +89,21 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the processes start from: `trees` and `repository` are host folders of the store, `env` is added to the kernel's.
+    """What the processes start from: `repository` is a host folder of the store, `env` is added to the kernel's.
 
-    `told` is given what cells print, as it comes.
+    `gpus` are the kernel's, as in SandboxSpec. `told` is given what cells print, as it comes.
     """
 
     spec: RunSpec
     run: RunFolder
-    trees: tuple[Path, ...]
+    root: ImageRoot
     repository: Path
     kernel: Kernel
     env: Mapping[str, str]
     inputs: Path | None
     limits: Limits
     bounds: Bounds = field(default_factory=Bounds)
+    gpus: str = ""
     told: Told | None = None
 
     @property
@@ -160,7 +161,8 @@ def kernel_spec(given: Start) -> SandboxSpec:
         cwd=started.cwd,
         binds=(Bind(given.run.sockets, SOCKETS, writable=True),),
     )
-    return inside(Places(given.trees, given.view, given.run.output, given.inputs), program, given.limits)
+    places = Places(given.root, given.view, given.run.output, given.inputs, given.gpus)
+    return inside(places, program, given.limits)
 
 
 def _driver_plan(given: Start, key: str) -> DriverPlan:
@@ -170,7 +172,7 @@ def _driver_plan(given: Start, key: str) -> DriverPlan:
         notebook=f"{FOLDER}/notebook.ipynb",
         executed=f"{FOLDER}/{given.run.executed.name}",
         parameters=given.spec.parameters.parameters,
-        language=given.spec.language or given.kernel.language,
+        language=given.spec.language or given.kernel.dialect,
         start_timeout=given.spec.start_timeout,
         execution_timeout=given.spec.execution_timeout,
         strict_shell=given.spec.strict_shell,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sandbox_programs import HOST, SANDBOXES
 
-from reprolake_builder.sandboxes.interface import ImageRoot
+from reprolake_runner.inside import root_of
 
 
 @pytest.fixture(
@@ -23,4 +23,4 @@ def root(request):
         return HOST
     image = request.getfixturevalue("built_image")
     store = request.getfixturevalue("session").tools.store
-    return ImageRoot(tuple(store.tree(key).root for key in image.trees))
+    return root_of(image, store)

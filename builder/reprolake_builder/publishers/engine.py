@@ -17,6 +17,7 @@ from reprolake_builder.process import Completed, feed, printable, run
 from reprolake_builder.progress import Progress
 from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.interface import Destination, Publication
+from reprolake_builder.rootfs import write_layer
 from reprolake_builder.store import Store
 from reprolake_builder.trees import Entry, tar_header
 
@@ -184,7 +185,7 @@ def _write_archive(
         write(data + bytes(-len(data) % _BLOCK))
     for layer in layers:
         write(tar_header(Entry(parts.blob_path(layer.diff_id).encode(), "f", 0o644, size=layer.size)))
-        parts.write_layer(image, layer, store, write)
+        write_layer(image, layer, store, write)
         yield layer
     write(bytes(2 * _BLOCK))
 

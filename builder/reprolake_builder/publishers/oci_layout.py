@@ -19,6 +19,7 @@ from reprolake_builder.progress import Progress
 from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.compress import GzipWriter
 from reprolake_builder.publishers.interface import Destination, Publication
+from reprolake_builder.rootfs import write_layer
 from reprolake_builder.store import Store
 
 _LARGEST_INDEX = 64 << 20  # bytes
@@ -109,7 +110,7 @@ def _write_layer(layer: ImageLayer, image: Image, folder: Path, store: Store) ->
                 size += stream.write(data)
 
             with GzipWriter(out) as gzip:
-                parts.write_layer(image, layer, store, gzip.write)
+                write_layer(image, layer, store, gzip.write)
         digest = "sha256:" + packed.hexdigest()
         partial.chmod(0o644)
         partial.replace(folder / parts.blob_path(digest))

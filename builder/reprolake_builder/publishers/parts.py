@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from reprolake_builder.documents.base import Digest
-from reprolake_builder.errors import PublishError
-from reprolake_builder.image import Image, ImageLayer
-from reprolake_builder.rootfs import layer_entries
-from reprolake_builder.store import Store
-from reprolake_builder.trees import write_tar
+from reprolake_builder.image import Image
 
 GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 PLAIN_LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -23,27 +19,6 @@ LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
-
-
-def write_layer(image: Image, layer: ImageLayer, store: Store, write: Callable[[bytes], object]) -> None:
-    """Write the layer's tar stream. Raises PublishError at its end when it is not what the image promises."""
-    plain = hashlib.sha256()
-
-    def take(data: bytes) -> None:
-        plain.update(data)
-        write(data)
-
-    try:
-        write_tar(layer_entries(image, layer, store), take)
-        same = "sha256:" + plain.hexdigest() == layer.diff_id
-    except (ValueError, FileNotFoundError):  # a file of another length, or none
-        same = False
-    if not same:
-        folders = [tree.folder for key in layer.trees[:3] if (tree := store.tree(key)) is not None]
-        raise PublishError(
-            f"layer {layer.comment!r} no longer has the bytes it was built with: the store {store.root} was changed",
-            hint=f"remove {' '.join(map(str, folders))} and build again",
-        )
 
 
 def descriptor(kind: str, digest: Digest, size: int) -> dict[str, Any]:

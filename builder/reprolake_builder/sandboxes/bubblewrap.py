@@ -23,6 +23,7 @@ from typing import IO
 
 import reprolake_builder
 from reprolake_builder.errors import SandboxError
+from reprolake_builder.progress import Progress
 from reprolake_builder.sandboxes import cgroups, requirements, scope, seccomp
 from reprolake_builder.sandboxes.arguments import arguments, mount_points
 from reprolake_builder.sandboxes.interface import Bind, Held, HostRoot, ImageRoot, Limits, SandboxSpec
@@ -48,6 +49,8 @@ class _Streams:
 
 class Bubblewrap:
     """Runs programs in bubblewrap; all that one object starts share one user number outside."""
+
+    passes_gpus = False
 
     def __init__(self) -> None:
         self._outer = requirements.free_user() if os.geteuid() == 0 else -1
@@ -85,6 +88,9 @@ class Bubblewrap:
             found["cpus"] = Held(groups["cpu"]) if "cpu" in groups else Held("processor affinity", weaker)
         return found
 
+    def prepare(self, spec: SandboxSpec, progress: Progress) -> None:
+        """Do nothing: trees are mounted where they lie."""
+
     def start(self, spec: SandboxSpec, *, stdin: Stream, stdout: Stream, stderr: Stream) -> Sandboxed:
         """Start the program; it dies with the thread that started it.
 
@@ -92,6 +98,8 @@ class Bubblewrap:
         """
         if problem := requirements.missing():
             raise unavailable(problem)
+        if spec.gpus:
+            raise unavailable("bubblewrap passes on no graphics processors")
         _refuse_nul(spec)
         self._hand_over(spec)
         streams = _Streams(stdin, stdout, stderr)

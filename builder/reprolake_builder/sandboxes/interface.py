@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from reprolake_builder.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer of an image: digest and size (bytes) of its tar stream, and what writes that stream, piece by piece."""
+
+    diff_id: str
+    size: int
+    write: Callable[[Callable[[bytes], object]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRoot:
-    """Root file system from stored trees (host folders), lowest first; read-only inside."""
+    """Root file system from stored trees (host folders), lowest first; read-only inside.
+
+    `layers` are the same files for those who cannot use the trees, lowest first.
+    """
 
     trees: tuple[Path, ...]
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,7 @@ class SandboxSpec:
 
     `env` is the whole environment; `cwd` and all targets are sandbox paths. `uid`/`gid` are those seen inside.
     `home` (sandbox path) and /tmp are empty, writable and in memory; "" means no home folder.
-    There is no network, only an own loopback.
+    There is no network, only an own loopback. `gpus` is "all" or a number of them, "" for none.
     """
 
     root: ImageRoot | HostRoot
@@ -117,6 +132,7 @@ class SandboxSpec:
     gid: int = 100
     home: str = ""
     limits: Limits = field(default_factory=Limits)
+    gpus: str = ""
 
 
 class Running(Protocol):
@@ -148,7 +164,9 @@ class Running(Protocol):
 
 
 class Sandbox(Protocol):
-    """One way to isolate."""
+    """One way to isolate; `passes_gpus` says whether a program in it can be given any."""
+
+    passes_gpus: bool
 
     def problem(self) -> str:
         """Why this host cannot use it, with the remedy; "" when it can."""
@@ -158,6 +176,12 @@ class Sandbox(Protocol):
 
     def holds(self, limits: Limits) -> Mapping[str, Held]:
         """What holds each of the limits here, by the field's name; those that are None are left out."""
+
+    def prepare(self, spec: SandboxSpec, progress: Progress) -> None:
+        """Bring the root to where `start` can use it, if that takes time; else `start` does.
+
+        Raises SandboxError.
+        """
 
     def start(
         self, spec: SandboxSpec, *, stdin: IO[bytes] | int, stdout: IO[bytes] | int, stderr: IO[bytes] | int
