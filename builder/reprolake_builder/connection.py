@@ -6,10 +6,9 @@ Source: RFC 9110, sections 10.2.3 (Retry-After), 13.1.5 (If-Range) and 14 (range
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,6 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from reprolake_builder.credentials import Credentials, same_origin, without_login
 from reprolake_builder.errors import AnswerError, FetchError
 from reprolake_builder.inward import is_inside, is_only_here, leads_inward
+from reprolake_builder.no_proxy import is_direct
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
 from reprolake_builder.site import Site, is_private
@@ -365,23 +365,6 @@ def body_of(answer: requests.Response, url: str) -> Iterator[bytes]:
                 begun, seen = time.monotonic(), 0
     except HTTPError as error:
         raise requests.ConnectionError(error) from error
-
-
-def is_direct(url: str, no_proxy: Sequence[str]) -> bool:
-    """Whether a URL's host is among those that no proxy is for: names, domains, addresses, networks, with or without a port; or `*`."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    for entry in no_proxy:
-        name, _, port = entry.lower().rpartition(":") if entry.count(":") == 1 else (entry.lower(), "", "")
-        if port and port != str(parts.port or {"http": 80, "https": 443}.get(parts.scheme)):
-            continue
-        domain = name.lstrip("*").lstrip(".")
-        if name == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):
-            return True
-        with contextlib.suppress(ValueError):
-            if ipaddress.ip_address(host) in ipaddress.ip_network(name, strict=False):
-                return True
-    return False
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reprolake_builder.connection import is_direct
+from reprolake_builder.no_proxy import is_direct
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import FetchError
 from reprolake_builder.site import Site
