@@ -162,7 +162,7 @@ def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
         lock=obtained.origin,
         unheard=lock.environment.unheard,
         notebook=prepared.notebook.path,
-        kernel=prepared.notebook.kernel,
+        kernel=prepared.notebook.kernel or f"for {prepared.notebook.language}",
         parameters=binding.parameters.parameters,
         defaults={item.name: item.shown for item in prepared.notebook.parameters if item.name not in given},
         inputs=tuple(

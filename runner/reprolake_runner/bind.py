@@ -153,13 +153,13 @@ def _known(
     if name in declared:
         return declared[name]
     shown = printable(name)
-    language = language_of(notebook.language)
+    language = language_of(notebook.dialect)
     if language is not None:
         try:
             language.check_name(name)
         except NotebookError as error:
             raise NotebookError(f"{origin}: {error.message}", hint=error.hint) from error
-    if notebook.parameters_cell is None or notebook.language != "python":
+    if notebook.parameters_cell is None or notebook.dialect != "python":
         return DeclaredParameter(name=name, kind="", line=0)
     near = difflib.get_close_matches(name, declared, 1)
     there = ", ".join(declared) or "none"

@@ -99,7 +99,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
 def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec]) -> Kernel:
     """Return the kernel that runs the notebook, and say what is not as one would expect."""
     kernel = choose(trees, notebook.kernel, "" if plan.spec.kernel else notebook.language)
-    if kernel.name != notebook.kernel.lower():
+    if notebook.kernel and kernel.name.lower() != notebook.kernel.lower():
         plan.progress.note(
             f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
         )

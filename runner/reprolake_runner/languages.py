@@ -8,8 +8,10 @@
 | "a" | 'a' | "a" | "a" | 'a' |
 | [1, 2] | [1, 2] | list(1, 2) | Any[1, 2] | its JSON |
 | {"k": 1} | {'k': 1} | list("k" = 1) | Dict{String,Any}("k" => 1) | its JSON |
+| NaN | float("nan") | NaN | NaN | nan |
+| Infinity | float("inf") | Inf | Inf | inf |
 
-Whatever the language, the values also lie in a JSON file, which is all that other languages get.
+In Python 2 text beyond ASCII is `u"…"`. JSON has no word for the last two: see `json_value`. Whatever the language, the values also lie in a JSON file, which is all that other languages get.
 """
 
 from __future__ import annotations
@@ -74,21 +76,37 @@ def language_of(name: str) -> Language | None:
     return LANGUAGES.get(_ALIASES.get(folded, folded))
 
 
-def python(value: Any, depth: int = 0) -> str:
+def dialect(language: str, kernel: str) -> str:
+    """Return the language that a kernel of that name takes, where its name says more than that of its language."""
+    is_old = kernel.lower() == _PYTHON_2 and language_of(language) is LANGUAGES["python"]
+    return _PYTHON_2 if is_old else language
+
+
+def python(value: Any, depth: int = 0, text: Callable[[str], str] = repr) -> str:
     """Return a Python expression for a JSON value. Raises NotebookError for what is none or is nested too deep."""
     _shallow(depth)
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, str):
+        return text(value)
+    if value is None or isinstance(value, bool):
         return repr(value)
     if isinstance(value, int):
         return repr(value) if abs(value) < 10**_DIGITS else hex(value)
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else f'float("{value}")'
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(python(item, depth + 1) for item in value) + "]"
+        return "[" + ", ".join(python(item, depth + 1, text) for item in value) + "]"
     if isinstance(value, dict):
-        pairs = (f"{python(key, depth + 1)}: {python(item, depth + 1)}" for key, item in value.items())
+        pairs = (f"{text(key)}: {python(item, depth + 1, text)}" for key, item in value.items())
         return "{" + ", ".join(pairs) + "}"
     raise _no_json(value)
+
+
+def python2(value: Any) -> str:
+    """Return a Python 2 expression for a JSON value: native strings, where they can only mean one thing.
+
+    Source: the Python 2.7 language reference, 2.4.1.
+    """
+    return python(value, text=lambda text: repr(text) if text.isascii() else f"u{text!a}")
 
 
 def r(value: Any, depth: int = 0) -> str:
@@ -185,6 +203,7 @@ def _no_json(value: Any) -> NotebookError:
     return NotebookError(f"a parameter is a {type(value).__name__}, which is no JSON value")
 
 
+_PYTHON_2 = "python2"
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 LANGUAGES: Mapping[str, Language] = {
     "python": Language("Python", python, "{} = {}", _IDENTIFIER, frozenset(keyword.kwlist)),
@@ -198,6 +217,13 @@ LANGUAGES: Mapping[str, Language] = {
     "julia": Language("Julia", julia, "{} = {}", _IDENTIFIER, frozenset(_JULIA_RESERVED.split())),
     "bash": Language(
         "bash", bash, "{}={}", re.compile(r"[A-Za-z_]\w*", re.ASCII), frozenset(_BASH_RESERVED.split())
+    ),
+    _PYTHON_2: Language(
+        "Python 2",
+        python2,
+        "{} = {}",
+        re.compile(_IDENTIFIER.pattern, re.ASCII),
+        frozenset((*keyword.kwlist, "exec", "print")),
     ),
 }
 _ALIASES = {"python3": "python", "ipython": "python", "ipython3": "python", "sh": "bash", "shell": "bash"}

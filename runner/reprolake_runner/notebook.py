@@ -21,7 +21,7 @@ import msgspec
 from reprolake_builder.process import printable
 from reprolake_runner.declared import DeclaredParameter, declared_parameters
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.languages import LANGUAGES, language_of
+from reprolake_runner.languages import LANGUAGES, dialect, language_of
 
 MAX_BYTES = 64 << 20
 TAG = "parameters"
@@ -81,9 +81,9 @@ class Notebook:
     """A notebook of the repository.
 
     `path` is relative to the repository's root; `sha256` that of the file; `kernel` and `language` as it declares them,
-    "python3" and "python" when it does not; `cells` their number. `parameters_cell` is the index of the cell tagged
-    `parameters`, None when there is none; what it declares is known of Python notebooks only. `has_outputs` says whether any
-    cell was saved with some.
+    "python3" and "python" when it does neither, "" for the kernel when it only declares the language; `cells` their number.
+    `parameters_cell` is the index of the cell tagged `parameters`, None when there is none; what it declares is known of
+    Python notebooks only. `has_outputs` says whether any cell was saved with some.
     """
 
     path: str
@@ -95,6 +95,11 @@ class Notebook:
     parameters_cell: int | None
     parameters: tuple[DeclaredParameter, ...]
     has_outputs: bool = False
+
+    @property
+    def dialect(self) -> str:
+        """The language that its parameters are written in."""
+        return dialect(self.language, self.kernel)
 
 
 def read_notebook(repository: Path, path: str, kernel: str = "", language: str = "") -> Notebook:
@@ -130,18 +135,32 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
         cells=len(file.cells),
         code=tuple(CodeCell(n, cell.text) for n, cell in enumerate(file.cells) if cell.cell_type == "code"),
         parameters_cell=tagged,
-        parameters=declared_parameters(file.cells[tagged].text, shown, tagged)
-        if tagged is not None and language == "python"
+        parameters=_declared(file.cells[tagged].text, shown, tagged, dialect(language, kernel))
+        if tagged is not None
         else (),
         has_outputs=any(cell.outputs for cell in file.cells),
     )
 
 
+def _declared(text: str, shown: str, cell: int, language: str) -> tuple[DeclaredParameter, ...]:
+    if language == "python":
+        return declared_parameters(text, shown, cell)
+    if language_of(language) is not LANGUAGES["python2"]:
+        return ()
+    try:
+        return declared_parameters(text, shown, cell)
+    except NotebookError:  # only the Python of today is understood
+        return ()
+
+
 def _kernel(metadata: _Metadata, shown: str, kernel: Any, language: Any) -> tuple[str, str]:
-    kernel = kernel or metadata.kernelspec.get("name", "python3")
     stated = metadata.language_info.get("name") or metadata.kernelspec.get("language")
     language = language or stated or "python"
-    if not isinstance(kernel, str) or not _KERNEL_NAME.fullmatch(kernel) or kernel.strip(".") == "":
+    kernel = kernel or metadata.kernelspec.get("name", "")
+    if kernel == "" and isinstance(language, str) and language_of(language) is LANGUAGES["python"]:
+        kernel = "python3"
+    is_name = isinstance(kernel, str) and _KERNEL_NAME.fullmatch(kernel) and kernel.strip(".")
+    if not is_name and kernel != "":
         raise NotebookError(
             printable(f"{shown} names the kernel {str(kernel)[:80]!r}, which is no name of a kernel"),
             hint="choose a kernel in Jupyter and save the notebook",

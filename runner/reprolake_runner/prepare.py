@@ -28,7 +28,7 @@ def prepared_notebook(
         )
     try:
         made = parse(notebook_bytes(repository, notebook.path).decode("utf-8", "replace"))
-        inject(made, parameters.parameters, notebook.language)
+        inject(made, parameters.parameters, notebook.dialect)
         if report_mode:
             hide_code(made)
         known_metadata = made.metadata.get("papermill")

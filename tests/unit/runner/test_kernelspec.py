@@ -111,7 +111,7 @@ def test_ipykernel_starts_where_nothing_can_stand_in_for_its_modules(trees):
     found = command(choose(trees, "python3", "python"), "/run/c.json", "/repo/it's")
     assert found.cwd == "/"
     assert found.argv[:2] == ("python", "-c")
-    assert repr("/repo/it's") in found.argv[2]
+    assert repr(b"/repo/it's") in found.argv[2]
     assert found.argv[3:5] == ("-f", "/run/c.json")
 
 
@@ -120,3 +120,50 @@ def test_other_kernels_start_in_the_notebooks_folder(trees):
     offer(trees[1], "ir", R)
     found = command(choose(trees, "ir", "R"), "/run/c.json", "/repo/sub")
     assert (found.cwd, found.argv[-1], found.argv[0]) == ("/repo/sub", "/run/c.json", "R")
+
+
+def test_a_notebook_that_names_only_its_language_gets_a_kernel_of_it(trees):
+    """Without the name of a kernel the language decides, also where Python's kernel is there."""
+    offer(trees[1], "python3", PYTHON)
+    offer(trees[0], "ir", R, "usr/share/jupyter/kernels")
+    assert choose(trees, "", "R").name == "ir"
+    with pytest.raises(NotebookError, match=r"names no kernel, and the image has none for julia$") as error:
+        choose(trees, "", "julia")
+    assert "ir (R), python3 (python)" in error.value.hint
+
+
+def test_kernels_that_leave_their_specification_to_a_command_are_found(trees):
+    """IRkernel is found in R's library, and bash_kernel by its package; what stands where Jupyter looks comes first."""
+    offer(trees[0], "kernelspec", R, "usr/lib/R/site-library/IRkernel")
+    place = trees[1] / "opt/env/lib/python3.11/site-packages/bash_kernel"
+    place.mkdir(parents=True)
+    (place / "__main__.py").write_text("")
+    assert choose(trees, "ir", "R").argv[0] == "R"
+    assert choose(trees, "bash", "bash").argv == ("python", "-m", "bash_kernel", "-f", "{connection_file}")
+    offer(trees[0], "bash", PYTHON | {"argv": ["own"], "language": "bash"}, "usr/local/share/jupyter/kernels")
+    assert choose(trees, "bash", "bash").argv == ("own",)
+
+
+def test_the_users_own_kernels_come_first(trees):
+    """As in Jupyter, a kernel in the home folder of the image hides those of the environment."""
+    offer(trees[1], "python3", PYTHON)
+    offer(trees[0], "python3", PYTHON | {"argv": ["mine"]}, "home/jovyan/.local/share/jupyter/kernels")
+    assert choose(trees, "python3", "python").argv == ("mine",)
+
+
+def test_the_python_of_old_has_a_dialect_of_its_own(trees):
+    """A kernel that is called python2, or started by that, takes its parameters in Python 2."""
+    offer(trees[1], "python2", PYTHON)
+    offer(trees[1], "old", PYTHON | {"argv": ["/usr/bin/python2.7", "-m", "ipykernel"]})
+    offer(trees[1], "python3", PYTHON)
+    offer(trees[1], "r2", R | {"argv": ["R"]})
+    found = {name: choose(trees, name, "").dialect for name in ("python2", "old", "python3", "r2")}
+    assert found == {"python2": "python2", "old": "python2", "python3": "python", "r2": "R"}
+
+
+@pytest.mark.parametrize("module", ["ipykernel_launcher", "ipykernel", "ipykernel.kernelapp"])
+def test_every_way_to_start_ipykernel_is_known(trees, module):
+    """Old and new kernel specifications get the same start."""
+    offer(trees[1], "python3", PYTHON | {"argv": ["python", "-E", "-m", module, "-f", "{connection_file}"]})
+    found = command(choose(trees, "python3", "python"), "/run/c.json", "/repo")
+    assert found.argv[:3] == ("python", "-E", "-c")

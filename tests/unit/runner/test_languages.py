@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.languages import LANGUAGES, bash, julia, language_of, python, r
+from reprolake_runner.languages import LANGUAGES, bash, dialect, julia, language_of, python, r
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(
@@ -173,3 +173,33 @@ def test_languages_go_by_several_names():
     assert language_of("IPython") is LANGUAGES["python"]
     assert language_of("R") is LANGUAGES["r"]
     assert language_of("scala") is None
+
+
+@given(VALUES)
+def test_a_python_2_literal_is_ascii_and_its_value(value):
+    """Python 2 reads source as ASCII: other characters are escaped in a unicode string, others stay native strings."""
+    found = LANGUAGES["python2"].literal(value)
+    assert found.isascii()
+    assert json.dumps(eval(found, {"__builtins__": {"float": float}})) == json.dumps(value)
+    assert LANGUAGES["python2"].literal("é") == "u'\\xe9'"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "language", "said"),
+    [
+        ("python2", "python", "python2"),
+        ("python3", "python", "python"),
+        ("python2", "R", "R"),
+        ("Python2", "ipython", "python2"),
+    ],
+)
+def test_the_name_of_a_kernel_tells_pythons_of_old(kernel, language, said):
+    """Only a kernel that is called python2 takes Python 2, and only where its language is Python."""
+    assert dialect(language, kernel) == said
+
+
+@pytest.mark.parametrize("name", ["print", "exec", "é"])
+def test_names_of_python_2(name):
+    """What is a statement in Python 2, and letters beyond ASCII, are no names of parameters there."""
+    with pytest.raises(NotebookError, match="cannot be the name"):
+        LANGUAGES["python2"].check_name(name)

@@ -261,3 +261,33 @@ def test_undeclared_imports_are_named_with_their_cell(tmp_path):
 def test_the_magic_of_matplotlib_imports_it(source, found):
     """`%matplotlib` fails where matplotlib is not installed: it counts as an import, except where it is only text."""
     assert list(imported_modules(CodeCell(0, source))) == found
+
+
+@pytest.mark.parametrize(
+    ("metadata", "found"),
+    [
+        ({}, ("python3", "python")),
+        ({"language_info": {"name": "R"}}, ("", "R")),
+        ({"kernelspec": {"name": "ir"}, "language_info": {"name": "R"}}, ("ir", "R")),
+        ({"kernelspec": {"display_name": "x"}, "language_info": {"name": "python"}}, ("python3", "python")),
+    ],
+)
+def test_what_a_notebook_says_of_its_kernel(tmp_path, metadata, found):
+    """Only a Python notebook, or one that says nothing, is taken to mean python3."""
+    made = {"nbformat": 4, "nbformat_minor": 4, "metadata": metadata, "cells": []}
+    (tmp_path / "a.ipynb").write_text(json.dumps(made))
+    notebook = read_notebook(tmp_path, "a.ipynb")
+    assert (notebook.kernel, notebook.language) == found
+
+
+def test_a_python_2_notebook_may_declare_what_is_no_python_of_today(tmp_path):
+    """Its parameters are known as far as they can be parsed, and it is no error where they cannot."""
+    made = {
+        "nbformat": 4,
+        "nbformat_minor": 4,
+        "metadata": {"kernelspec": {"name": "python2", "language": "python"}},
+        "cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "print 'x'\nn = 1"}],
+    }
+    (tmp_path / "a.ipynb").write_text(json.dumps(made))
+    notebook = read_notebook(tmp_path, "a.ipynb")
+    assert (notebook.parameters, notebook.dialect) == ((), "python2")
