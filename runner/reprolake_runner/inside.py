@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reprolake_builder.container_engine import Layer
 from reprolake_builder.errors import BuildError
 from reprolake_builder.image import HOME, REPOSITORY, USER, Image
 from reprolake_builder.rootfs import write_layer
-from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Layer, Limits, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, SandboxSpec
 from reprolake_builder.store import Store
 from reprolake_runner.placement import DATA
 

@@ -15,11 +15,11 @@ from published import noted, publish_to
 from small_image import base, small_image, top
 
 from reprolake.pipeline import Request, obtain_image, obtain_lock
+from reprolake_builder import oci
+from reprolake_builder.container_engine import chain_ids
 from reprolake_builder.errors import PublishError
 from reprolake_builder.progress import SILENT
 from reprolake_builder.publish import parse_destination, publish
-from reprolake_builder.publishers import parts
-from reprolake_builder.publishers.engine import _chain_ids
 from reprolake_builder.store import Store
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample-repos/no-parameters"
@@ -106,11 +106,11 @@ def test_a_name_that_no_engine_takes_is_refused(name):
 def test_chain_ids_follow_the_specification():
     """A chain id is the layer's own digest at the bottom, above it the digest of both, and never depends on what follows."""
     one, two, three = ("sha256:" + letter * 64 for letter in "abc")
-    chain = _chain_ids([one, two, three])
+    chain = chain_ids([one, two, three])
     assert chain[0] == one
     assert chain[1] == "sha256:" + hashlib.sha256(f"{one} {two}".encode()).hexdigest()
-    assert _chain_ids([one, two]) == chain[:2]
-    assert _chain_ids([one, three])[1] != chain[1]
+    assert chain_ids([one, two]) == chain[:2]
+    assert chain_ids([one, three])[1] != chain[1]
 
 
 FAKE = """#!{python}
@@ -158,10 +158,8 @@ class FakeEngine:
 
     @property
     def manifest(self):
-        layers = [
-            parts.descriptor(parts.PLAIN_LAYER, layer.diff_id, layer.size) for layer in self.image.layers
-        ]
-        return parts.digest_of(parts.manifest(self.image, layers))
+        layers = [oci.descriptor(oci.PLAIN_LAYER, layer.diff_id, layer.size) for layer in self.image.layers]
+        return oci.digest_of(oci.manifest(self.image, layers))
 
     @property
     def loads(self):

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+from reprolake_builder import oci
 from reprolake_builder.compare import compare_blobs
 from reprolake_builder.documents.base import Digest
 from reprolake_builder.errors import PublishError
 from reprolake_builder.image import Image
 from reprolake_builder.progress import Progress
-from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.interface import Destination, Publication
 from reprolake_builder.publishers.oci_layout import faulty, write_blobs, write_index
 from reprolake_builder.store import Store
@@ -46,8 +46,8 @@ class DockerArchive:
             manifest = write_blobs(image, folder, store, progress)
             write_index(image, folder, manifest, to.name)
             layers = [layer["digest"] for layer in json.loads(manifest)["layers"]]
-            (folder / "manifest.json").write_bytes(parts.older_manifest(image, to.name, layers))
-            digest = parts.digest_of(manifest)
+            (folder / "manifest.json").write_bytes(oci.older_manifest(image, [to.name], layers))
+            digest = oci.digest_of(manifest)
 
             def check(partial: Path) -> None:
                 difference = compare_blobs(image, digest, functools.partial(_blob, partial), store, progress)
@@ -63,7 +63,7 @@ def _blob(archive: Path, digest: Digest) -> Iterator[IO[bytes]]:
     """Yield a blob of a layout in a tar file (host path), opened. Raises FileNotFoundError."""
     with tarfile.open(archive, "r:") as opened:
         try:
-            stream = opened.extractfile(parts.blob_path(digest))
+            stream = opened.extractfile(oci.blob_path(digest))
         except KeyError:
             stream = None
         if stream is None:

@@ -11,12 +11,12 @@ from typing import IO, Any
 
 import msgspec
 
+from reprolake_builder import oci
 from reprolake_builder.compare import compare_blobs
 from reprolake_builder.documents.base import Digest
 from reprolake_builder.errors import PublishError
 from reprolake_builder.image import Image, ImageLayer
 from reprolake_builder.progress import Progress
-from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.compress import GzipWriter
 from reprolake_builder.publishers.interface import Destination, Publication
 from reprolake_builder.rootfs import write_layer
@@ -49,10 +49,10 @@ class OciLayout:
         self.check(to)
         try:
             manifest = write_blobs(image, to.path, store, progress)
-            digest = parts.digest_of(manifest)
+            digest = oci.digest_of(manifest)
 
             def blob(digest: Digest) -> IO[bytes]:
-                return (to.path / parts.blob_path(digest)).open("rb", buffering=0)
+                return (to.path / oci.blob_path(digest)).open("rb", buffering=0)
 
             difference = compare_blobs(image, digest, blob, store, progress)
             if difference is not None:
@@ -60,9 +60,7 @@ class OciLayout:
             write_index(image, to.path, manifest, to.name)
         except OSError as error:
             raise PublishError(f"{to.path} cannot be written: {error.strerror or error}") from error
-        return Publication(
-            reference=f"oci:{to.path}:{parts.tag_of(to.name)}", image=image.id, manifest=digest
-        )
+        return Publication(reference=f"oci:{to.path}:{oci.tag_of(to.name)}", image=image.id, manifest=digest)
 
 
 def faulty(path: Path, what: str) -> PublishError:
@@ -84,17 +82,17 @@ def write_blobs(image: Image, folder: Path, store: Store, progress: Progress) ->
         for layer in image.layers:
             layers.append(_write_layer(layer, image, folder, store))
             step.advance(layer.size)
-    manifest = parts.manifest(image, layers)
+    manifest = oci.manifest(image, layers)
     for blob in (image.config.encode(), manifest):
-        _replace(folder / parts.blob_path(parts.digest_of(blob)), blob)
+        _replace(folder / oci.blob_path(oci.digest_of(blob)), blob)
     return manifest
 
 
 def write_index(image: Image, folder: Path, manifest: bytes, name: str) -> None:
     """Add the image to the index of a layout (host folder); one of the same tag is replaced."""
-    entry = parts.index_entry(image, manifest, f"docker.io/{name}")
-    _replace(folder / "oci-layout", parts.LAYOUT)
-    _replace(folder / "index.json", parts.index([*_others(folder / "index.json", parts.tag_of(name)), entry]))
+    entry = oci.index_entry(image, manifest, f"docker.io/{name}")
+    _replace(folder / "oci-layout", oci.LAYOUT)
+    _replace(folder / "index.json", oci.index([*_others(folder / "index.json", oci.tag_of(name)), entry]))
 
 
 def _write_layer(layer: ImageLayer, image: Image, folder: Path, store: Store) -> dict[str, Any]:
@@ -113,10 +111,10 @@ def _write_layer(layer: ImageLayer, image: Image, folder: Path, store: Store) ->
                 write_layer(image, layer, store, gzip.write)
         digest = "sha256:" + packed.hexdigest()
         partial.chmod(0o644)
-        partial.replace(folder / parts.blob_path(digest))
+        partial.replace(folder / oci.blob_path(digest))
     finally:
         partial.unlink(missing_ok=True)
-    return parts.descriptor(parts.GZIP_LAYER, digest, size)
+    return oci.descriptor(oci.GZIP_LAYER, digest, size)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from reprolake_builder.container_engine import Layer
 from reprolake_builder.progress import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer of an image: digest and size (bytes) of its tar stream, and what writes that stream, piece by piece."""
-
-    diff_id: str
-    size: int
-    write: Callable[[Callable[[bytes], object]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +107,25 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Doors:
+    """Sockets of a sandbox's own loopback that are made inside and handed out, before the program starts.
+
+    A socket stays in the network that it was made in: those that listen on the ports `listen` of 127.0.0.1 are where programs
+    inside are heard outside, and `dials` more, which are not connected, reach 127.0.0.1 inside and nothing else. So a proxy
+    outside serves a sandbox that has no network.
+    """
+
+    listen: tuple[int, ...] = ()
+    dials: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """What runs, in which root, seeing what.
 
     `env` is the whole environment; `cwd` and all targets are sandbox paths. `uid`/`gid` are those seen inside.
     `home` (sandbox path) and /tmp are empty, writable and in memory; "" means no home folder.
-    There is no network, only an own loopback. `gpus` is "all" or a number of them, "" for none.
+    There is no network, only an own loopback, with `doors` or None. `gpus` is "all" or a number of them, "" for none.
     """
 
     root: ImageRoot | HostRoot
@@ -133,10 +139,15 @@ class SandboxSpec:
     home: str = ""
     limits: Limits = field(default_factory=Limits)
     gpus: str = ""
+    doors: Doors | None = None
 
 
 class Running(Protocol):
-    """A program in its sandbox."""
+    """A program in its sandbox; `doors` are the sockets that were asked for, in that order, and their taker's to close."""
+
+    @property
+    def doors(self) -> tuple[socket.socket, ...]:
+        """The sockets."""
 
     def poll(self) -> int | None:
         """Exit status, or None while it runs; 128 + N when signal N ended the program.

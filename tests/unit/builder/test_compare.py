@@ -12,9 +12,9 @@ import tarfile
 import pytest
 from small_image import base, small_image, top
 
+from reprolake_builder import oci
 from reprolake_builder.compare import compare_blobs, compare_diff_ids
 from reprolake_builder.progress import SILENT
-from reprolake_builder.publishers import parts
 from reprolake_builder.publishers.oci_layout import write_blobs
 from reprolake_builder.store import Store
 
@@ -39,10 +39,10 @@ class Layout:
         self.manifest = write_blobs(image, folder, store, SILENT)
 
     def open(self, digest):
-        return (self.folder / parts.blob_path(digest)).open("rb")
+        return (self.folder / oci.blob_path(digest)).open("rb")
 
     def layer(self, number):
-        return self.folder / parts.blob_path(json.loads(self.manifest)["layers"][number]["digest"])
+        return self.folder / oci.blob_path(json.loads(self.manifest)["layers"][number]["digest"])
 
     def replace(self, number, blob):
         listed = json.loads(self.manifest)
@@ -52,7 +52,7 @@ class Layout:
 
     def put(self, blob):
         digest = "sha256:" + hashlib.sha256(blob).hexdigest()
-        (self.folder / parts.blob_path(digest)).write_bytes(blob)
+        (self.folder / oci.blob_path(digest)).write_bytes(blob)
         return digest
 
     def rewrite(self, number, change, *added):
@@ -72,7 +72,7 @@ class Layout:
         self.replace(number, gzip.compress(out.getvalue()))
 
     def difference(self):
-        digest = parts.digest_of(self.manifest)
+        digest = oci.digest_of(self.manifest)
         return str(compare_blobs(self.image, digest, self.open, self.store, SILENT) or "")
 
 
@@ -187,7 +187,7 @@ def test_another_compression_is_noticed(layout):
 
 def test_a_foreign_configuration_is_noticed(layout, image):
     """The configuration, whose hash is the image's id, is read back as well."""
-    (layout.folder / parts.blob_path(image.id)).write_bytes(b"{}")
+    (layout.folder / oci.blob_path(image.id)).write_bytes(b"{}")
     assert layout.difference().startswith("configuration: its blob is sha256:")
 
 

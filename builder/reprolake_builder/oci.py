@@ -1,4 +1,4 @@
-"""What an image consists of, whatever it is written to: layers as tar streams, manifest, index.
+"""What an image consists of beside its layers, whatever it is written to: manifest, index.
 
 Source: OCI image specification 1.1, manifest.md and image-layout.md.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from reprolake_builder.documents.base import Digest
-from reprolake_builder.image import Image
 
 GZIP_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 PLAIN_LAYER = "application/vnd.oci.image.layer.v1.tar"
@@ -21,12 +20,28 @@ _CONFIG = "application/vnd.oci.image.config.v1+json"
 _INDEX = "application/vnd.oci.image.index.v1+json"
 
 
+class Described(Protocol):
+    """An image: the JSON text of its configuration, whose digest is `id`, and annotations for its manifest."""
+
+    @property
+    def id(self) -> Digest:
+        """The digest of the configuration."""
+
+    @property
+    def config(self) -> str:
+        """The configuration."""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """What the manifest says of the image."""
+
+
 def descriptor(kind: str, digest: Digest, size: int) -> dict[str, Any]:
     """Return what refers to a blob of `size` bytes."""
     return {"mediaType": kind, "digest": digest, "size": size}
 
 
-def manifest(image: Image, layers: Sequence[dict[str, Any]]) -> bytes:
+def manifest(image: Described, layers: Sequence[dict[str, Any]]) -> bytes:
     """Return the manifest over the descriptors of the image's layers."""
     return canonical(
         {
@@ -39,15 +54,16 @@ def manifest(image: Image, layers: Sequence[dict[str, Any]]) -> bytes:
     )
 
 
-def index_entry(image: Image, written: bytes, name: str) -> dict[str, Any]:
-    """Return what an index says of the image with that manifest; `name` is `registry/repository:tag`."""
+def index_entry(image: Described, written: bytes, name: str) -> dict[str, Any]:
+    """Return what an index says of the image with that manifest; `name` is `registry/repository:tag`, "" for none."""
+    named = {
+        "org.opencontainers.image.ref.name": tag_of(name),
+        "io.containerd.image.name": name,  # how Docker 25 and later and podman name what they load
+    }
     return {
         **descriptor(_MANIFEST, digest_of(written), len(written)),
         "platform": {key: json.loads(image.config)[key] for key in ("architecture", "os")},
-        "annotations": {
-            "org.opencontainers.image.ref.name": tag_of(name),
-            "io.containerd.image.name": name,  # how Docker 25 and later and podman name what they load
-        },
+        **({"annotations": named} if name else {}),
     }
 
 
@@ -56,11 +72,11 @@ def index(entries: Sequence[dict[str, Any]]) -> bytes:
     return canonical({"schemaVersion": 2, "mediaType": _INDEX, "manifests": entries})
 
 
-def older_manifest(image: Image, name: str, layers: Sequence[Digest]) -> bytes:
+def older_manifest(image: Described, names: Sequence[str], layers: Sequence[Digest]) -> bytes:
     """Return Docker's own manifest.json over the blobs of a layout."""
     older = {
         "Config": blob_path(image.id),
-        "RepoTags": [name],
+        "RepoTags": names,
         "Layers": [blob_path(layer) for layer in layers],
     }
     return canonical([older])
