@@ -31,6 +31,11 @@ EXIT_CODES: Mapping[Status, int] = {
     "stopped": 143,
     "broken": 70,
 }
+_GIVEN_UP: Mapping[str, Status] = {
+    "timed-out": "timed-out",
+    "limit-exceeded": "limit-exceeded",
+    "broken": "broken",
+}
 _LOG_LIMIT = 64 << 20
 _MESSAGE = 1000
 _WARNINGS = 25
@@ -174,15 +179,24 @@ class Account:
             else "between cells"
         )
 
+    def give_up(self, failed: Failed) -> None:
+        """Note that the driver gives up; a cell that it takes back has failed."""
+        self.failed = failed
+        known = self.cells.get(failed.index) if failed.index is not None else None
+        if known is not None and failed.reason == "belied":
+            error = printable(failed.message)[:_MESSAGE]
+            self.cells[known.index] = msgspec.structs.replace(known, state="failed", error=error)
+
     def verdict(self) -> Verdict:
         """Return how the run ended; whatever is not proven to be a success is none."""
         if self.ended is not None:
             return self.ended
-        if self.failed is not None:
+        if self.failed is not None and self.failed.reason != "belied":
             return self._given_up(self.failed)
         bad = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
         if bad is not None:
-            return Verdict("failed", f"{bad.name} {_how(bad.error)}")
+            after = ", after the kernel had said that it was done" if self.failed is not None else ""
+            return Verdict("failed", f"{bad.name} {_how(bad.error)}{after}")
         if self.driver_status != 0:
             return Verdict("broken", f"the driver ended with status {self.driver_status} {self.place}")
         if not self.all_done or not self.saved:
@@ -206,7 +220,7 @@ class Account:
         return Verdict("succeeded", f"{ran}, and put out what the notebook was saved with")
 
     def _given_up(self, failed: Failed) -> Verdict:
-        status: Status = "kernel-died" if failed.reason == "kernel-silent" else failed.reason
+        status = _GIVEN_UP.get(failed.reason, "kernel-died")
         ended = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
         where = f", {self.place}" if status != "timed-out" else _line(ended) if ended else ""
         return Verdict(status, printable(failed.message)[:_MESSAGE] + where)

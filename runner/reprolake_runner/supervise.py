@@ -30,6 +30,7 @@ from reprolake_runner.driver.protocol import (
     Event,
     Failed,
     Heard,
+    Interrupt,
     KernelEnded,
     KernelReady,
     Notice,
@@ -304,13 +305,15 @@ class Supervisor(Watching):
                     self._watch.told(event)
             case Heard():
                 self._watchdog.heard()
+            case Interrupt():
+                log.write("kernel-interrupted", signalled=self._watch.kernel.signal(signal.SIGINT))
             case CellsDone():
                 self._cells_done()
             case Saved():
                 account.saved = event.sha256
                 log.write("notebook-saved", sha256=event.sha256)
             case Failed():
-                account.failed = event
+                account.give_up(event)
                 if event.reason == "timed-out":
                     self._locate()
                 log.write("driver-gave-up", reason=event.reason, message=event.message)

@@ -24,6 +24,7 @@ from reprolake_runner.driver.protocol import (
     Ended,
     Event,
     Heard,
+    Interrupt,
     KernelEnded,
     KernelReady,
     Stop,
@@ -36,6 +37,7 @@ _TICK = 0.5
 _HELLO_AGAIN = 0.2
 _SILENCE = 10.0
 _AFTER_INTERRUPT = 5.0
+_UNTIL_SIGNAL = 1.0  # a kernel that understands the message has reacted by then
 _AFTER_DEATH = 0.2
 _UNTIL_NEWS = 1.0  # a kernel's death breaks connections, too, and the supervisor knows of it
 _HEARD_EVERY = 1.0
@@ -54,6 +56,14 @@ class SilentError(Exception):
     """The kernel does not answer."""
 
 
+class BeliedError(Exception):
+    """The kernel had said that a cell was done, and now says that it failed: somebody else must have spoken for it."""
+
+    def __init__(self, index: int, error: str) -> None:
+        super().__init__(error)
+        self.index = index
+
+
 class Cells:
     """Runs the cells of one notebook in one kernel."""
 
@@ -70,6 +80,7 @@ class Cells:
         self._broken: float | None = None
         self._told = 0.0
         self._shell = ShellLines()
+        self._answered: dict[str, int] = {}
 
     @property
     def code(self) -> list[tuple[int, NotebookNode]]:
@@ -113,6 +124,7 @@ class Cells:
                 return False
             if self._file.due:
                 self._file.save()
+        self._hear_out()
         self._outputs.finish()
         return True
 
@@ -206,6 +218,7 @@ class Cells:
                     continue
                 if channel == "shell" and message["msg_type"] == "execute_reply":
                     reply = message["content"]
+                    self._answered[sent] = index
                 elif channel == "iopub" and not self._shell.take(message):
                     self._pass_on(message)
                     idle = self._outputs.apply(message, cell, index) or idle
@@ -220,12 +233,26 @@ class Cells:
                 self._file.save()
         return reply
 
+    def _hear_out(self) -> None:
+        """Wait until the kernel answers once more: what it had yet to say of earlier cells comes before that."""
+        asked = self._channels.send("shell", "kernel_info_request", {})
+        deadline = time.monotonic() + _SILENCE
+        while time.monotonic() < deadline:
+            for _, message in self._messages(_TICK):
+                if message["parent_header"].get("msg_id") == asked:
+                    return
+        raise SilentError("the kernel did not answer any more after the last cell")
+
     def _interrupt(self, sent: str, index: int, cell: NotebookNode) -> None:
         """Interrupt the cell, and give it a moment to show where it was."""
         self._channels.send("control", "interrupt_request", {})
-        deadline = time.monotonic() + _AFTER_INTERRUPT
+        now = time.monotonic()
+        deadline, signal = now + _AFTER_INTERRUPT, now + _UNTIL_SIGNAL
         idle = False
-        while not idle and time.monotonic() < deadline:
+        while not idle and (now := time.monotonic()) < deadline:
+            if now > signal:
+                self._tell(Interrupt())
+                signal = deadline
             for channel, message in self._messages(_TICK):
                 is_ours = channel == "iopub" and message["parent_header"].get("msg_id") == sent
                 if is_ours and not self._shell.take(message):
@@ -265,7 +292,17 @@ class Cells:
             if time.monotonic() > self._told + _HEARD_EVERY:
                 self._told = time.monotonic()
                 self._tell(Heard())
+            channel, message = received
+            if channel == "shell" and message["msg_type"] == "execute_reply":
+                self._believe_no_longer(message)
             yield received
+
+    def _believe_no_longer(self, message: Message) -> None:
+        """Raise BeliedError when a reply says of a cell that failed what another one said had gone well."""
+        index = self._answered.get(message["parent_header"].get("msg_id", ""))
+        if index is not None and message["content"].get("status") == "error":
+            mark(self._file.notebook.cells[index], "failed", failed=True)
+            raise BeliedError(index, _error(message["content"]))
 
 
 def _name(index: int, cell: NotebookNode) -> str:

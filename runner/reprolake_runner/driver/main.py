@@ -20,7 +20,7 @@ import msgspec
 from reprolake_builder.errors import ReprolakeError
 from reprolake_builder.process import printable
 from reprolake_runner.documents.run import CheckSpec
-from reprolake_runner.driver.cells import Cells, SilentError, StoppedError, TimeUpError
+from reprolake_runner.driver.cells import BeliedError, Cells, SilentError, StoppedError, TimeUpError
 from reprolake_runner.driver.channels import TooMuchError
 from reprolake_runner.driver.check import SavedCell, check_cell
 from reprolake_runner.driver.inject import hide_code, inject
@@ -86,6 +86,9 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
         _fail("timed-out", str(error))
     except TooMuchError as error:
         _fail("limit-exceeded", str(error))
+    except BeliedError as error:
+        file.end(failed=True)
+        _tell(Failed(reason="belied", message=str(error), index=error.index))
     except SilentError as error:
         _fail("kernel-silent", str(error))
     finally:

@@ -119,6 +119,10 @@ class Heard(Document, frozen=True, kw_only=True, tag="heard", tag_field="event")
     """The kernel said something; told now and then."""
 
 
+class Interrupt(Document, frozen=True, kw_only=True, tag="interrupt", tag_field="event"):
+    """The kernel was asked in a message to interrupt the cell and does not: most kernels know no such message, but SIGINT."""
+
+
 class CellsDone(Document, frozen=True, kw_only=True, tag="cells-done", tag_field="event"):
     """No cell is left to run."""
 
@@ -130,12 +134,27 @@ class Saved(Document, frozen=True, kw_only=True, tag="saved", tag_field="event")
 
 
 class Failed(Document, frozen=True, kw_only=True, tag="failed", tag_field="event"):
-    """The driver gives up, for a reason other than a cell that raised."""
+    """The driver gives up, for a reason other than a cell that raised.
 
-    reason: Literal["timed-out", "limit-exceeded", "kernel-silent", "broken"]
+    "belied" is about the cell at `index`: its kernel said that it was done, and then that it had failed.
+    """
+
+    reason: Literal["timed-out", "limit-exceeded", "kernel-silent", "belied", "broken"]
     message: str
+    index: int | None = None
 
 
-Event = KernelReady | CellStarted | CellEnded | CellChecked | Said | Heard | CellsDone | Saved | Failed
+Event = (
+    KernelReady
+    | CellStarted
+    | CellEnded
+    | CellChecked
+    | Said
+    | Heard
+    | Interrupt
+    | CellsDone
+    | Saved
+    | Failed
+)
 
 Json = dict[str, Any]
