@@ -55,6 +55,7 @@ class Head:
     length: int | None
     modified: datetime | None
     mark: str = ""  # what tells this state of the file from another one, "" for nothing
+    unchanged: bool = False  # there is no body: it would be that of the state whose mark was sent
 
     @staticmethod
     def of(answer: requests.Response) -> Head:
@@ -66,7 +67,7 @@ class Head:
         tag = answer.headers.get("ETag", "")
         # A weak tag says that two states are as good as each other, not that their bytes are the same.
         mark = tag if tag and not tag.startswith("W/") else stamp
-        return Head(_number(told), _moment(stamp), mark)
+        return Head(_number(told), _moment(stamp), mark, answer.status_code == 304)
 
     def may_be(self, other: Head) -> bool:
         """Whether the other head can be that of the same state of the file."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from reprolake_builder.connection import ANYTHING, PIECE, Connection, body_of
 from reprolake_builder.documents.base import Document, Moment, Sha256, Size, content_hash
-from reprolake_builder.errors import FetchError
+from reprolake_builder.errors import AnswerError, FetchError
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress, Step
 from reprolake_builder.site import Site
@@ -113,6 +113,23 @@ class Downloader:
     def pieces(self, url: str) -> Iterator[bytes]:
         """Yield a file of which nothing is known; it is for the caller to stop at what is too large. Raises FetchError."""
         return self._connection.pieces(url)
+
+    def changed(self, url: str, mark: str) -> tuple[str, Iterator[bytes]] | None:
+        """Return a file and the mark of its state; None when that is still the state that `mark` stands for ("" for none).
+
+        Raises FetchError, also while the file is read. Source: RFC 9110, section 13.1.
+        """
+        if url.startswith("file:"):
+            path = _local_path(url)
+            try:
+                state = path.stat()
+            except OSError as error:
+                raise AnswerError(f"{path} cannot be read: {error.strerror}", status=404) from error
+            found = f"{state.st_mtime_ns} {state.st_size}"
+            return None if found == mark else (found, _local_pieces(path))
+        condition = "If-None-Match" if mark.startswith('"') else "If-Modified-Since"
+        head, pieces = self._connection.opened(url, {**ANYTHING, **({condition: mark} if mark else {})})
+        return None if head.unchanged and mark else (head.mark, pieces)
 
     def part(self, url: str, first: int, length: int) -> bytes:
         """Return bytes of a file by their place in it. Raises FetchError, also for a server that gives no parts."""
@@ -222,7 +239,7 @@ class Downloader:
 
     def _pieces(self, url: str, headers: Mapping[str, str]) -> Iterator[bytes]:
         if url.startswith("file:"):
-            yield from _local_pieces(Path(unquote(urlsplit(url).path)))
+            yield from _local_pieces(_local_path(url))
             return
         yield from self._connection.pieces(url, headers)
 
@@ -324,6 +341,10 @@ def _told(
             raise FetchError(f"more than the promised {limit} bytes of {printable(name)} arrived")
         advance(len(piece))
         yield piece
+
+
+def _local_path(url: str) -> Path:
+    return Path(unquote(urlsplit(url).path))
 
 
 def _local_pieces(path: Path) -> Iterator[bytes]:

@@ -13,7 +13,9 @@ CONDA_PREFIX: Final = "/opt/conda"
 
 Subdir = Literal["linux-64", "noarch"]
 Priority = Literal["strict", "flexible", "disabled"]
-Md5 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", description="MD5 in lower-case hexadecimal")]
+Md5 = Annotated[
+    str, Meta(pattern=r"^(?:[0-9a-f]{32})?$(?!\n)", description="MD5 in lower-case hexadecimal, or nothing")
+]
 # These end up in file names, URLs and the solver's input.
 CondaName = Annotated[
     str, Meta(pattern=r"^[a-z0-9_][a-z0-9_.-]{0,99}$(?!\n)", description="name of a conda package")
@@ -76,7 +78,7 @@ class CondaPackage(Document, frozen=True, kw_only=True):
     filename: CondaFilename
     size: Size
     sha256: Sha256
-    md5: Md5
+    md5: Md5 = ""
     depends: tuple[MatchText, ...] = ()
     constrains: tuple[MatchText, ...] = ()
     noarch: Literal["", "python", "generic"] = ""
