@@ -70,19 +70,23 @@ def reading(archive: Path, allowed: int, *, hard_links: bool = False) -> Iterato
     Without `hard_links` those are refused, too: git's trees have none.
     Raises TreeError for what is no archive, one that is damaged, and members that no tree can hold.
     """
-    with archive.open("rb") as stream:
-        try:
-            if is_zip := stream.read(2) == b"PK":
-                stream.seek(0)
-            yield (
-                zip_members(stream) if is_zip else tar_members(_plain(stream), allowed, hard_links=hard_links)
-            )
-        except TreeError:
-            raise
-        except _DAMAGED as error:
-            if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
-                raise  # the disk's fault, not the archive's, which can only send us to places that are none
-            raise TreeError(f"it is damaged: {str(error) or type(error).__name__}") from error
+    with archive.open("rb") as stream, telling_damage():
+        if is_zip := stream.read(2) == b"PK":
+            stream.seek(0)
+        yield zip_members(stream) if is_zip else tar_members(plain(stream), allowed, hard_links=hard_links)
+
+
+@contextlib.contextmanager
+def telling_damage() -> Iterator[None]:
+    """Turn what reading a damaged archive raises into TreeError."""
+    try:
+        yield
+    except TreeError:
+        raise
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno not in {None, errno.EINVAL}:
+            raise  # the disk's fault, not the archive's, which can only send us to places that are none
+        raise TreeError(f"it is damaged: {str(error) or type(error).__name__}") from error
 
 
 def commit_named(archive: Path) -> str:
@@ -93,7 +97,7 @@ def commit_named(archive: Path) -> str:
             stream.seek(-min(TAIL, stream.tell()), io.SEEK_END)
             return zip_comment_commit(stream.read())
         try:
-            return _commit(pax_comment(_plain(stream)))
+            return _commit(pax_comment(plain(stream)))
         except _DAMAGED:
             return ""
 
@@ -102,8 +106,8 @@ def _commit(text: str) -> str:
     return text if len(text) in {40, 64} and not text.strip("0123456789abcdef") else ""
 
 
-def _plain(stream: IO[bytes]) -> IO[bytes]:
-    """Return the tar stream in a file, decompressed as its first bytes say."""
+def plain(stream: IO[bytes]) -> IO[bytes]:
+    """Return the tar stream in a file, decompressed as its first bytes say. Raises TreeError for what is none."""
     stream.seek(0)
     start = stream.read(BLOCK)
     stream.seek(0)

@@ -47,7 +47,7 @@ def plan(members: Sequence[Member], limits: Limits, allowed: int) -> Plan:
         raise TreeError(
             f"it would unpack to {size} bytes, more than the {allowed} that are taken of an archive of its size"
         )
-    names = [_checked(member.path) for member in members]
+    names = [checked_path(member.path) for member in members]
     wanted = [_is_wanted(member, name) for member, name in zip(members, names, strict=True)]
     held = [name for name, keep in zip(names, wanted, strict=True) if keep]
     top, litter = _top(held)
@@ -66,7 +66,7 @@ def plan(members: Sequence[Member], limits: Limits, allowed: int) -> Plan:
     return Plan(paths, top, _notes(members, names, held, litter))
 
 
-def _checked(path: bytes) -> bytes:
+def checked_path(path: bytes) -> bytes:
     """Return a member's path in its normal form, empty for the root itself. Raises TreeError for one that no tree may have."""
     try:
         text = path.decode()

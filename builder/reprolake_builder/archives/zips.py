@@ -38,9 +38,16 @@ class _Sparing(io.BufferedReader):
 
 def zip_members(stream: IO[bytes]) -> Iterator[Member]:
     """Yield what lies in a zip archive, an open file. Raises TreeError for what cannot be taken, and zipfile's own errors."""
-    with _Sparing(stream) as sparing, zipfile.ZipFile(sparing) as archive:  # type: ignore[arg-type]
+    with opened(stream) as archive:
         for item in archive.infolist():
             yield _member(archive, item)
+
+
+@contextlib.contextmanager
+def opened(stream: IO[bytes]) -> Iterator[zipfile.ZipFile]:
+    """Yield a zip archive, an open file, whose directory is no larger than memory allows."""
+    with _Sparing(stream) as sparing, zipfile.ZipFile(sparing) as archive:  # type: ignore[arg-type]
+        yield archive
 
 
 def zip_comment_commit(tail: bytes) -> str:
