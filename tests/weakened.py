@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 
-from reprolake_builder.sandboxes import bubblewrap
+from reprolake_builder.sandboxes import bubblewrap, launched
 from reprolake_builder.sandboxes.arguments import arguments
 
 _AFTER_THEM = {"--cap-drop": 1, "--hostname": 1, "--remount-ro": 1, "--seccomp": 1}
@@ -36,15 +36,15 @@ launch.main()
 
 def weaken(monkeypatch, *, secret="", argument=""):
     """Take the walls down for what is started during a test: filter, namespaces, capabilities, keyring, environment."""
-    source = _LAUNCH.format(packages=bubblewrap._PACKAGES, secret=secret, argument=argument)
-    monkeypatch.setattr(bubblewrap, "_LAUNCH", source)
+    source = _LAUNCH.format(packages=launched.PACKAGES, secret=secret, argument=argument)
+    monkeypatch.setattr(launched, "LAUNCH", source)
     monkeypatch.setattr(bubblewrap, "arguments", _weak_arguments)
 
 
 def without_filter(monkeypatch):
     """Let every system call through; everything else stays."""
     allow = struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
-    monkeypatch.setattr(bubblewrap, "_filter", lambda: allow)
+    monkeypatch.setattr(launched, "rules", lambda: allow)
 
 
 def _weak_arguments(*given, **named):

@@ -55,6 +55,7 @@ def arguments(spec: SandboxSpec, *, seccomp: int, report: int, copied: bool) -> 
 def _isolation(spec: SandboxSpec) -> list[str]:
     return [
         "--unshare-all",
+        *(["--share-net"] if spec.doors else []),  # the launcher's, which is none of the host's
         "--unshare-user",
         "--disable-userns",
         "--die-with-parent",

@@ -142,6 +142,11 @@ class Group:
         if pids := self._folders.get("pids"):
             (pids.folder / "pids.max").write_text(str(limits.processes))
 
+    def admit(self, pid: int) -> None:
+        """Have a process of this host join. Raises OSError."""
+        for file in self.procs:
+            Path(file).write_text(str(pid))
+
     def joined(self, pid: int) -> None:
         """Nothing is to be noted: who joins does so by itself."""
 

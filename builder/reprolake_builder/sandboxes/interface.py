@@ -6,10 +6,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-from reprolake_builder.container_engine import Layer
-from reprolake_builder.progress import Progress
+if TYPE_CHECKING:  # the words of the seam alone need none of it
+    from reprolake_builder.container_engine import Layer
+    from reprolake_builder.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""The small program between Reprolake and bubblewrap: a user, namespaces, mounts; then it becomes bubblewrap.
+"""The small program between Reprolake and bubblewrap or another runtime: a user, namespaces, mounts; then it becomes that.
 
 It runs in an interpreter of its own (`python -I -S`) because a process with threads must not change namespaces, and
 because bubblewrap cannot mount an overlay itself before version 0.11. All that it brings together lies below /tmp of a
 private mount namespace, under short names:
 
     t/<n>  trees of an image    b/<n>  binds    top  mount points    root  the overlay    repo  the copy-on-write
+    m  what `enclosure` makes
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import resource
 import sys
 
-from reprolake_builder.sandboxes import mounts
+from reprolake_builder.sandboxes import enclosure, mounts
 
 TYPE_CHECKING = False  # as in typing, whose import would double the time until bubblewrap runs
 if TYPE_CHECKING:
@@ -29,14 +30,12 @@ UNMAPPED = "copy"
 
 
 def main() -> None:
-    """Read the plan from the descriptor given as the only argument, and become bubblewrap."""
+    """Read the plan from the descriptor given as the only argument, and become what it says."""
     with open(int(sys.argv[1]), "rb") as stream:
         plan: Plan = marshal.loads(stream.read())  # noqa: S302  (written by our own parent into memory)
     try:
         _prepare(plan)
-        os.execve(  # noqa: S606
-            plan["bwrap"], ["bwrap", "--args", str(plan["arguments"]), "--", *plan["command"]], {}
-        )
+        os.execve(plan["program"], plan["words"], plan["env"])  # noqa: S606
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         os.write(plan["report"], f"!{what}\n".encode(errors="replace"))
@@ -45,11 +44,14 @@ def main() -> None:
 
 def _prepare(plan: Plan) -> None:
     _guard_parent(plan["parent"])
+    if plan["doors"] >= 0:
+        # now, since the user that we become may not read it; and not for all, since it takes time
+        import reprolake_builder.sandboxes.loopback
     for procs in plan["groups"]:
-        _write(procs, "0")
+        mounts.write(procs, "0")
     if plan["processors"]:
         os.sched_setaffinity(0, plan["processors"])
-    _write("/proc/self/oom_score_adj", _FIRST_TO_GO)
+    mounts.write("/proc/self/oom_score_adj", _FIRST_TO_GO)
     os.umask(
         0o022
     )  # the caller's could hide the mount points from the user that we become, and make runs differ
@@ -65,6 +67,9 @@ def _prepare(plan: Plan) -> None:
     else:
         _own_namespaces(plan)
         _gather(plan)
+    if plan["doors"] >= 0:
+        reprolake_builder.sandboxes.loopback.own_network()
+        reprolake_builder.sandboxes.loopback.hand_out(plan["doors"], plan["listen"], plan["dials"])
     if plan["trees"]:
         _stack(plan)
     if plan["lower"]:
@@ -74,14 +79,8 @@ def _prepare(plan: Plan) -> None:
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (allowed, allowed))
     _guard_parent(plan["parent"])  # again: a change of user or namespace takes the guard away
-
-
-def _write(path: str, word: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY)
-    try:
-        os.write(descriptor, word.encode())
-    finally:
-        os.close(descriptor)
+    if plan["enclosure"] is not None:
+        enclosure.enclose(plan, plan["enclosure"], BASE)
 
 
 def _guard_parent(parent: int) -> None:
@@ -93,7 +92,8 @@ def _guard_parent(parent: int) -> None:
 def _own_namespaces(plan: Plan) -> None:
     uid, gid = plan["inner"]
     outside = os.getuid(), os.getgid()
-    mounts.unshare(mounts.CLONE_NEWUSER | mounts.CLONE_NEWNS)
+    more = enclosure.NAMESPACES if plan["enclosure"] is not None else 0
+    mounts.unshare(mounts.CLONE_NEWUSER | mounts.CLONE_NEWNS | more)
     mounts.map_ids("self", (uid, outside[0]), (gid, outside[1]))
 
 
@@ -115,7 +115,7 @@ def _gather(plan: Plan) -> None:
     lower = os.open(plan["lower"], folder) if plan["lower"] else -1
     scratch = os.open(plan["scratch"], folder) if plan["scratch"] else -1
     mounts.mount("tmpfs", BASE, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0755,size=4m")
-    for name in ("t", "b", "top", "root", "lower", "scratch", "repo"):
+    for name in ("t", "b", "top", "root", "lower", "scratch", "repo", enclosure.MADE):
         os.mkdir(f"{BASE}/{name}")
     for number, descriptor in enumerate(trees):
         os.mkdir(f"{BASE}/t/{number}")

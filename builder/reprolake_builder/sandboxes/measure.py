@@ -36,16 +36,16 @@ class Taken:
 class Processes:
     """The processes of a sandbox whose first one is `first` (a number on this host), which `descriptor` refers to, too.
 
-    `home` (sandbox path) is in memory, "" for none.
+    `home` (sandbox path) is in memory, "" for none. `program` is the number of the program, where it is known already.
     """
 
-    def __init__(self, first: int, descriptor: int, home: str = "") -> None:
+    def __init__(self, first: int, descriptor: int, home: str = "", program: int = 0) -> None:
         self._root = Path(f"/proc/{first}/root")
         self._first = first
         self._descriptor = descriptor
         self._folders = (*FOLDERS, *([home] if home else []))
         self._is_set_up = False
-        self._known = 0
+        self._known = program
 
     def taken(self, *, exactly: bool) -> Taken:
         """Return what all take together. Memory that processes share counts once for each of them unless `exactly`."""
@@ -116,7 +116,7 @@ class Processes:
             return False
         try:
             # while the first one lives, its number and those of its children are not given to others
-            if self._found() != pid or select.select([self._descriptor], [], [], 0)[0]:
+            if pid not in self._children() or select.select([self._descriptor], [], [], 0)[0]:
                 return False
             for one in (number, signal.SIGCONT):
                 signal.pidfd_send_signal(program, one)
@@ -137,18 +137,23 @@ class Processes:
         return self._known
 
     def _found(self) -> int:
-        try:
-            children = Path(f"/proc/{self._first}/task/{self._first}/children").read_text().split()
-        except OSError:
-            return 0
-        for child in children:
+        for child in self._children():
             with contextlib.suppress(OSError, IndexError):
                 words = (
                     Path(f"/proc/{child}/status").read_text().partition("NSpid:")[2].split("\n")[0].split()
                 )
                 if words[-1] == "2":
-                    return int(child)
+                    return child
         return 0
+
+    def _children(self) -> list[int]:
+        try:
+            return [
+                int(word)
+                for word in Path(f"/proc/{self._first}/task/{self._first}/children").read_text().split()
+            ]
+        except OSError:
+            return []
 
 
 def _field(path: Path, name: str) -> int:

@@ -11,11 +11,17 @@ import struct
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 MS_NOSUID = 2
 MS_NODEV = 4
+MS_NOEXEC = 8
 MS_RDONLY = 1
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -30,6 +36,19 @@ _OPEN_TREE_CLONE = 1
 _AT_EMPTY_PATH = 0x1000
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _MOUNT_ATTR_IDMAP = 0x00100000
+_AF_INET, _SOCK_DGRAM = 2, 2
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 1
+
+_NAMESPACES = {
+    CLONE_NEWUSER: "user",
+    CLONE_NEWNS: "mount",
+    CLONE_NEWNET: "network",
+    CLONE_NEWUTS: "UTS",
+    CLONE_NEWIPC: "IPC",
+    CLONE_NEWCGROUP: "cgroup",
+    CLONE_NEWPID: "PID",
+}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -48,7 +67,7 @@ def _call(number: int, what: str, *arguments: object) -> int:
 
 def unshare(flags: int) -> None:
     """Move this process into new namespaces."""
-    names = [name for bit, name in ((CLONE_NEWUSER, "user"), (CLONE_NEWNS, "mount")) if flags & bit]
+    names = [name for bit, name in _NAMESPACES.items() if flags & bit]
     _checked(_libc.unshare(ctypes.c_int(flags)), f"new {' and '.join(names)} namespace")
 
 
@@ -111,11 +130,26 @@ def map_ids(process: str, uid: tuple[int, int], gid: tuple[int, int]) -> None:
         ("uid_map", f"{uid[0]} {uid[1]} 1"),
         ("gid_map", f"{gid[0]} {gid[1]} 1"),
     ):
-        descriptor = os.open(f"/proc/{process}/{name}", os.O_WRONLY)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
+        write(f"/proc/{process}/{name}", text)
+
+
+def write(path: str, word: str) -> None:
+    """Write a word to a file of the kernel's."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, word.encode())
+    finally:
+        os.close(descriptor)
+
+
+def loopback_up() -> None:
+    """Switch on the only interface of a new network namespace. Source: netdevice(7)."""
+    asking = _checked(_libc.socket(_AF_INET, _SOCK_DGRAM, 0), "socket")
+    try:
+        request = ctypes.create_string_buffer(struct.pack("16sh22x", b"lo", _IFF_UP))
+        _checked(_libc.ioctl(asking, ctypes.c_ulong(_SIOCSIFFLAGS), request), "loopback interface")
+    finally:
+        os.close(asking)
 
 
 def user_namespace(uid: tuple[int, int], gid: tuple[int, int]) -> int:
@@ -141,6 +175,11 @@ def user_namespace(uid: tuple[int, int], gid: tuple[int, int]) -> int:
         for descriptor in (ready, until, hold):
             os.close(descriptor)
         os.waitpid(child, 0)
+
+
+def set_host_name(name: str) -> None:
+    """Give the machine another name, in this UTS namespace."""
+    _checked(_libc.sethostname(name.encode(), ctypes.c_size_t(len(name.encode()))), "host name")
 
 
 def join_own_keyring() -> None:

@@ -37,7 +37,7 @@ def version() -> tuple[int, ...]:
 
 @functools.cache
 def missing() -> str:
-    """What this host lacks, with the remedy; "" when nothing is known to be missing."""
+    """What this host lacks for user namespaces and overlays in them, with the remedy; "" when nothing is known to be missing."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return (
             f"images are for linux/amd64, and this host is {platform.system()} on {platform.machine() or 'an unknown processor'}: "
@@ -49,6 +49,12 @@ def missing() -> str:
             f"Linux {platform.release()} does not let users mount overlays; "
             f"a kernel from {'.'.join(map(str, _OLDEST_KERNEL))} on is needed"
         )
+    return _namespaces_off()
+
+
+@functools.cache
+def bwrap_missing() -> str:
+    """What this host lacks to use bubblewrap; "" when nothing is known to be missing."""
     if not bwrap():
         return "bubblewrap is not installed; install the package `bubblewrap` (Debian, Ubuntu, Fedora: the same name)"
     if Path(bwrap()).stat().st_mode & stat.S_ISUID:
@@ -58,7 +64,7 @@ def missing() -> str:
             f"bubblewrap {'.'.join(map(str, version()))} is too old; "
             f"version {'.'.join(map(str, _OLDEST_BWRAP))} or later is needed"
         )
-    return _namespaces_off()
+    return ""
 
 
 def _namespaces_off() -> str:

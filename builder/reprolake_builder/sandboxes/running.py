@@ -1,17 +1,16 @@
-"""A program in bubblewrap: whether it lives, how it ended, and how to end it."""
+"""A program in its sandbox: whether it lives, how it ended, and how to end it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import select
 import signal
+import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from reprolake_builder import process
 from reprolake_builder.errors import SandboxError
@@ -19,9 +18,10 @@ from reprolake_builder.sandboxes.cgroups import Counts, Group
 from reprolake_builder.sandboxes.interface import Usage
 from reprolake_builder.sandboxes.launch import UNMAPPED
 from reprolake_builder.sandboxes.measure import Processes, Taken
+from reprolake_builder.sandboxes.reports import Begun, Report
 from reprolake_builder.sandboxes.scope import Scope
 
-_START_SECONDS = 60
+_MOST_DOORS = 250
 _NOTHING = Counts(cpu_seconds=None, memory_bytes=None, processes=None, kills=0, refused=0)
 
 
@@ -33,47 +33,55 @@ class OwnerUnmappedError(Exception):
 class Belongings:
     """What goes with a sandbox: its copy-on-write's `scratch` (host path), its `home` in memory (sandbox path), its group.
 
-    `memory_bytes` is its limit.
+    `memory_bytes` is its limit; `doors` is where the sockets of its loopback arrive.
     """
 
     scratch: Path | None
     home: str
     group: Group | Scope | None
     memory_bytes: int | None
+    doors: socket.socket | None = None
 
 
 class Sandboxed:
-    """A program in bubblewrap.
+    """A program that the launcher started.
 
-    `child` is the launcher, which becomes bubblewrap; `report` is what both say about the start.
+    `child` is the launcher, which becomes bubblewrap or waits for the runtime; `report` is what both say about the start.
     """
 
-    def __init__(self, child: subprocess.Popen[bytes], report: IO[bytes], belongings: Belongings) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], report: Report, belongings: Belongings) -> None:
         self._child = child
-        self._report = report
+        self._report: Report | None = report
         self._belongings = belongings
         self._processes: Processes | None = None
         self._usage: Usage | None = None
         self._peak = 0
         self._killed = False
-        self._told = b""
+        self._failure = ""
         self._first: int | None = None  # the first process inside: with it everything inside ends
         self._own = os.pidfd_open(child.pid)
-        line = self._first_line()
-        if line.startswith(b"{"):
+        begun = report.begun(child.kill)
+        self._doors = _received(belongings.doors) if belongings.doors is not None else ()
+        if isinstance(begun, Begun):
             with contextlib.suppress(OSError):  # it may be gone already
                 if belongings.group is not None:
                     belongings.group.joined(child.pid)
-                number = int(json.loads(line)["child-pid"])
-                self._first = os.pidfd_open(number)
-                self._processes = Processes(number, self._first, belongings.home)
+                self._first = os.pidfd_open(begun.first)
+                self._processes = Processes(begun.first, self._first, belongings.home, begun.program)
             return
+        child.kill()
         status = child.wait()
-        self._close()
-        if line.strip() == UNMAPPED.encode():
+        self._close(status)
+        if begun == UNMAPPED:
             raise OwnerUnmappedError
-        reason = process.printable(line[1:].decode(errors="replace").strip())
-        raise unavailable(reason or f"the launcher ended with {status} before it became bubblewrap")
+        raise unavailable(
+            process.printable(begun[1:]) or f"the launcher ended with {status} before the sandbox was there"
+        )
+
+    @property
+    def doors(self) -> tuple[socket.socket, ...]:
+        """The sockets that were asked for."""
+        return self._doors
 
     def poll(self) -> int | None:
         """Exit status, or None while it runs; 128 + N when signal N ended the program.
@@ -166,37 +174,32 @@ class Sandboxed:
                     OSError
                 ):  # overlay leaves it unreadable, and then nobody could remove it
                     (scratch / "work" / "work").chmod(0o700)
-        self._close()
         status = self._child.returncode
-        if status == 1 and not self._killed and b"exit-code" not in self._told:
-            raise unavailable(
-                "bubblewrap could not set the sandbox up; its own words are in the program's log"
-            )
+        self._close(status)
+        if self._failure and not self._killed:
+            raise unavailable(self._failure)
         return 128 - status if status < 0 else int(status)
 
-    def _first_line(self) -> bytes:
-        line = b""
-        while not line.endswith(b"\n"):
-            if not select.select([self._report], [], [], _START_SECONDS)[0]:
-                self._child.kill()
-            piece = self._report.read(1)
-            if not piece:
-                break
-            line += piece
-        return line
-
-    def _close(self) -> None:
-        if self._report.closed:
+    def _close(self, status: int) -> None:
+        if self._report is None:
             return
         self._last_counts()
-        while piece := self._report.read(4096):
-            self._told += piece
+        self._failure = self._report.failure(status)
         self._report.close()
+        self._report = None
 
     def __del__(self) -> None:
         for descriptor in (self._first, self._own):
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _received(doors: socket.socket) -> tuple[socket.socket, ...]:
+    """Return the sockets that the launcher sent before it reported; none when it failed."""
+    doors.setblocking(False)
+    with doors, contextlib.suppress(OSError):
+        return tuple(socket.socket(fileno=number) for number in socket.recv_fds(doors, 1, _MOST_DOORS)[1])
+    return ()
 
 
 def _filled(counts: Counts, taken: Taken) -> Counts:

@@ -20,9 +20,9 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch):
     """Without bubblewrap the message says which package to install."""
     monkeypatch.setattr(requirements, "_PATH", "/nonexistent")
     requirements.bwrap.cache_clear()
-    requirements.missing.cache_clear()
+    requirements.bwrap_missing.cache_clear()
     try:
-        assert "install the package `bubblewrap`" in requirements.missing()
+        assert "install the package `bubblewrap`" in requirements.bwrap_missing()
     finally:
         requirements.bwrap.cache_clear()
-        requirements.missing.cache_clear()
+        requirements.bwrap_missing.cache_clear()

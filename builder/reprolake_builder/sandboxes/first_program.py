@@ -1,0 +1,136 @@
+"""The first program of a container whose runtime cannot do what is promised: limits, the filter, an exact environment.
+
+Apptainer hands its own variables on, lets through every system call that its profiles cannot name, and leaves its own
+process inside unfiltered. So the first program is one of ours, made here for each start: a Linux program for x86-64 that is
+nothing but a list of system calls with constant arguments. It limits and filters itself, starts the command as its child,
+and ends as the command does. It needs nothing of the image.
+Source: System V ABI, AMD64 supplement: 3.4.1 (initial stack), A.2.1 (system calls); elf(5); the calls' manual pages.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_BASE = 0x400000
+_HEADER = 64 + 2 * 56
+_WRITE, _CLOSE, _DUP2, _FORK, _EXECVE, _WAIT4, _FCNTL, _CHDIR = 1, 3, 33, 57, 59, 61, 72, 80
+_PRCTL, _EXIT_GROUP, _PRLIMIT64, _SECCOMP, _CLOSE_RANGE = 157, 231, 302, 317, 436
+_F_SETFD, _FD_CLOEXEC = 2, 1
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_SET_MODE_FILTER = 1
+_REPORT = 3
+_MOST = 0xFFFFFFFF
+_NEVER_RAN = 125
+
+FIRST, PROGRAM, FAILED = b"1", b"2", b"x"
+"""What it reports: the first process is there (and waits for a word), its child is about to become the command, it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to become: `paths` (sandbox paths) are tried one after the other, `limits` are numbers of limits and their values."""
+
+    paths: Sequence[bytes]
+    argv: Sequence[bytes]
+    env: Mapping[bytes, bytes]
+    cwd: bytes
+    limits: Sequence[tuple[int, int]]
+
+
+def first_program(command: Command, rules: bytes, report: int) -> bytes:
+    """Return the program; `rules` are the filter's, `report` is the descriptor of a socket that it tells how far it got by."""
+    data = _Data()
+    argv = data.pointers([data.text(word) for word in command.argv])
+    env = data.pointers([data.text(name + b"=" + value) for name, value in command.env.items()])
+    filter_at = data.put(struct.pack("=HxxxxxxQ", len(rules) // 8, data.put(rules)))
+    tell = {word: data.put(word) for word in (FIRST, PROGRAM, FAILED)}
+    failed = _call(_WRITE, _REPORT, tell[FAILED], 1) + _call(_EXIT_GROUP, _NEVER_RAN)
+
+    def must(number: int, *values: int) -> bytes:
+        # test eax, eax; jns over what follows
+        return _call(number, *values) + b"\x85\xc0\x79" + struct.pack("b", len(failed)) + failed
+
+    code = must(_DUP2, report, _REPORT) + must(_CLOSE_RANGE, _REPORT + 1, _MOST, 0)
+    for kind, value in command.limits:
+        code += must(_PRLIMIT64, 0, kind, data.put(struct.pack("=QQ", value, value)), 0)
+    code += must(_CHDIR, data.text(command.cwd))
+    code += must(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    code += must(_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, filter_at)
+    code += must(_WRITE, _REPORT, tell[FIRST], 1) + _answer(failed)
+    code += must(_FORK)
+    child = must(_FCNTL, _REPORT, _F_SETFD, _FD_CLOEXEC) + must(_WRITE, _REPORT, tell[PROGRAM], 1)
+    for path in command.paths:
+        child += _call(_EXECVE, data.text(path), argv, env)
+    child += failed
+    code += b"\x75" + _short(child) if len(child) < 128 else b"\x0f\x85" + struct.pack("<i", len(child))
+    return _executable(data.content, code + child + _reaper())
+
+
+def _answer(failed: bytes) -> bytes:
+    """Wait for the word to go on: read(report, rsp - 64, 1); cmp eax, 1; je over what follows."""
+    read = b"\xbf" + struct.pack("<I", _REPORT) + b"\x48\x8d\x74\x24\xc0\xba" + struct.pack("<I", 1)
+    return read + b"\x31\xc0\x0f\x05\x83\xf8\x01\x74" + _short(failed) + failed
+
+
+def _reaper() -> bytes:
+    """Wait until the child has ended, collect orphans meanwhile, and end with its status: 128 and the signal's number."""
+    head = b"\x41\x89\xc4" + _call(_CLOSE, _REPORT) + b"\x48\x83\xec\x10"  # mov r12d, eax; …; sub rsp, 16
+    wait = b"\x31\xd2\x45\x31\xd2\xbf\xff\xff\xff\xff\x48\x89\xe6"  # no options, no usage; any child; status at rsp
+    wait += b"\xb8" + struct.pack("<I", _WAIT4) + b"\x0f\x05"
+    give_up = b"\x83\xf8" + struct.pack("b", -errno.ECHILD)  # cmp eax, -ECHILD; je over the way back
+    again = b"\x44\x39\xe0"  # cmp eax, r12d; jne back to the wait
+    length = len(wait) + len(give_up) + 2 + len(again) + 2
+    loop = wait + give_up + b"\x74" + _short(again + b"..") + again + b"\x75" + struct.pack("b", -length)
+    # the status: its low seven bits are the signal, its second byte what the program returned
+    end = b"\x8b\x04\x24\x89\xc7\x83\xe7\x7f"  # mov eax, [rsp]; mov edi, eax; and edi, 127
+    signalled = b"\x81\xc7" + struct.pack("<I", 128) + b"\xeb\x06"  # add edi, 128; jmp over
+    returned = b"\x0f\xb6\xfc\x90\x90\x90"  # movzx edi, ah
+    leave = b"\xb8" + struct.pack("<I", _EXIT_GROUP) + b"\x0f\x05"
+    return head + loop + end + b"\x74" + _short(signalled) + signalled + returned + leave
+
+
+def _short(over: bytes) -> bytes:
+    return struct.pack("b", len(over))
+
+
+def _call(number: int, *values: int) -> bytes:
+    """Make a system call: mov to edi, esi, edx, r10d, r8d what it is given, to eax its number; syscall."""
+    registers = (b"\xbf", b"\xbe", b"\xba", b"\x41\xba", b"\x41\xb8")
+    moves = b"".join(
+        register + struct.pack("<I", value) for register, value in zip(registers, values, strict=False)
+    )
+    return moves + b"\xb8" + struct.pack("<I", number) + b"\x0f\x05"
+
+
+class _Data:
+    """What the calls point to; it lies before the code, so that addresses are known while that is made."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def put(self, piece: bytes) -> int:
+        self.content += b"\0" * (-len(self.content) % 8)
+        address = _BASE + _HEADER + len(self.content)
+        self.content += piece
+        return address
+
+    def text(self, piece: bytes) -> int:
+        return self.put(piece + b"\0")
+
+    def pointers(self, addresses: Sequence[int]) -> int:
+        return self.put(struct.pack(f"={len(addresses) + 1}Q", *addresses, 0))
+
+
+def _executable(data: bytes, code: bytes) -> bytes:
+    """Return the file: one segment that can be read and executed, a stack that can not."""
+    size = _HEADER + len(data) + len(code)
+    header = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header += struct.pack(
+        "=HHIQQQIHHHHHH", 2, 62, 1, _BASE + _HEADER + len(data), 64, 0, 0, 64, 56, 2, 0, 0, 0
+    )
+    load = struct.pack("=IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
+    stack = struct.pack("=IIQQQQQQ", 0x6474E551, 6, 0, 0, 0, 0, 0, 16)
+    return header + load + stack + data + code

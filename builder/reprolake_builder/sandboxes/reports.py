@@ -1,0 +1,126 @@
+"""What a sandbox says of its start, and of why there was none."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from reprolake_builder.sandboxes.first_program import FAILED, FIRST, PROGRAM
+
+_START_SECONDS = 60
+_CREDENTIALS = struct.Struct("=iII")
+_GO = b"g"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Numbers, on this host, of the first process inside and of the program itself, which is 0 where that is not known yet."""
+
+    first: int
+    program: int = 0
+
+
+class Report(Protocol):
+    """Our end of what a sandbox reports by; `theirs` is the descriptor that it is given."""
+
+    theirs: int
+
+    def begun(self, expire: Callable[[], object]) -> Begun | str:
+        """Wait for the start; without one, return in words what the launcher said. `expire` ends a start that takes too long."""
+
+    def failure(self, status: int) -> str:
+        """Return why the program never ran though its sandbox ended with `status`, "" when it did; nothing is said after that."""
+
+    def close(self) -> None:
+        """Give up our end."""
+
+
+class PipeReport:
+    """Bubblewrap's: lines of JSON."""
+
+    def __init__(self) -> None:
+        read, self.theirs = os.pipe()
+        self._stream = os.fdopen(read, "rb", buffering=0)
+
+    def begun(self, expire: Callable[[], object]) -> Begun | str:
+        """Wait for the first line."""
+        line = b""
+        while not line.endswith(b"\n"):
+            if not select.select([self._stream], [], [], _START_SECONDS)[0]:
+                expire()
+            piece = self._stream.read(1)
+            if not piece:
+                break
+            line += piece
+        if line.startswith(b"{"):
+            return Begun(int(json.loads(line)["child-pid"]))
+        return line.decode(errors="replace").strip()
+
+    def failure(self, status: int) -> str:
+        """Tell bubblewrap's own failures from a program that ended with 1."""
+        told = b""
+        while piece := self._stream.read(4096):
+            told += piece
+        if status == 1 and b"exit-code" not in told:
+            return "bubblewrap could not set the sandbox up; its own words are in the program's log"
+        return ""
+
+    def close(self) -> None:
+        """Give up our end."""
+        self._stream.close()
+
+
+class SocketReport:
+    """That of our first program: one word at a time, and the kernel says who sends it. Source: unix(7), SO_PASSCRED.
+
+    `runtime` is the name of what starts it; `admit` is called with the number of the first process, before anything of the
+    image runs.
+    """
+
+    def __init__(self, runtime: str, admit: Callable[[int], object]) -> None:
+        self._ours, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.theirs = there.detach()
+        self._runtime = runtime
+        self._admit = admit
+
+    def begun(self, expire: Callable[[], object]) -> Begun | str:
+        """Wait for both processes, and let the first go on in between."""
+        word, first = self._next(expire)
+        if word != FIRST:
+            return word.decode(errors="replace").strip() or self._broken()
+        self._admit(first)
+        self._ours.send(_GO)
+        word, program = self._next(expire)
+        return Begun(first, program) if word == PROGRAM else self._broken()
+
+    def _next(self, expire: Callable[[], object]) -> tuple[bytes, int]:
+        if not select.select([self._ours], [], [], _START_SECONDS)[0]:
+            expire()
+        try:
+            word, extra, _, _ = self._ours.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
+        except ConnectionResetError:
+            return b"", 0
+        for level, kind, content in extra:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                return word, _CREDENTIALS.unpack(content)[0]
+        return word, 0
+
+    def _broken(self) -> str:
+        return f"!{self._runtime} could not set it up; its own words are in the program's log"
+
+    def failure(self, status: int) -> str:
+        """Tell a program that could not be started."""
+        del status
+        word, _ = self._next(lambda: None)
+        return "the program is not there, or cannot be run" if word == FAILED else ""
+
+    def close(self) -> None:
+        """Give up our end."""
+        self._ours.close()
