@@ -21,8 +21,10 @@ _SCRIPT = Path(__file__).with_name("compile_sources.py")
 _PROGRAM = "/mnt/compile_sources.py"  # sandbox path
 _TIME_LIMIT = 900  # seconds per share; the process that compiles it limits its own CPU time to less
 _COMPLAINT = 1 << 20  # bytes
+_MEMORY = 3 << 30  # bytes of one sandbox; the process that compiles limits itself to less
+_LOOK = 0.2  # seconds between two looks at its memory, where nothing else holds the limit
 # It writes nothing but its answer, which goes through a pipe, and complaints.
-_LIMITS = Limits(processes=64, file_bytes=_COMPLAINT, tmp_bytes=1 << 20)
+_LIMITS = Limits(processes=64, file_bytes=_COMPLAINT, tmp_bytes=1 << 20, memory_bytes=_MEMORY)
 _NUMBER = 8  # bytes
 _LONGEST = 65 << 20  # bytes of an answer about one source
 _GRACE = 5  # seconds between the end of an answer and that of the process
@@ -67,7 +69,9 @@ class Compiler:
             for pipe in (theirs, to_us):
                 with contextlib.suppress(OSError):  # this user has many such pipes: a small one does
                     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
-            self._running = Bubblewrap().start(spec, stdin=theirs, stdout=to_us, stderr=self._complaints)
+            sandbox = Bubblewrap()
+            self._is_watched = sandbox.holds(spec.limits)["memory_bytes"].watched
+            self._running = sandbox.start(spec, stdin=theirs, stdout=to_us, stderr=self._complaints)
         except BaseException:
             for descriptor in (self._complaints, self._requests, self._answers):
                 os.close(descriptor)
@@ -77,6 +81,7 @@ class Compiler:
             os.close(to_us)
         os.set_blocking(self._requests, False)
         self._told = bytearray()
+        self._next_look = 0.0
 
     def compile(self, share: Sequence[Source]) -> Iterator[bytes]:
         """Yield the byte code of each source in turn, b"" where there is none.
@@ -95,7 +100,7 @@ class Compiler:
                     raise EOFError
                 while len(self._told) < length:
                     request = self._exchange(request, deadline)
-            except EOFError:
+            except (EOFError, MemoryError):
                 raise BuildError(
                     self._death(source), hint="the package holds a source that no Python can compile"
                 ) from None
@@ -113,8 +118,9 @@ class Compiler:
         poller.register(self._answers, select.POLLIN)
         if request:
             poller.register(self._requests, select.POLLOUT)
-        ready = {number for number, _ in poller.poll(max(0.0, deadline - time.monotonic()) * 1000)}
-        if not ready:
+        until = min(deadline, self._looked()) if self._is_watched else deadline
+        ready = {number for number, _ in poller.poll(max(0.0, until - time.monotonic()) * 1000)}
+        if not ready and time.monotonic() >= deadline:
             raise TimeoutError
         if self._answers in ready:
             piece = os.read(self._answers, _PIECE)
@@ -128,6 +134,16 @@ class Compiler:
                 return memoryview(b"")  # the end of the answer says why
         return request
 
+    def _looked(self) -> float:
+        """See whether it takes too much memory, and return when to look again (monotonic seconds). Raises MemoryError."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            usage = self._running.usage()
+            if usage is not None and usage.memory_bytes > _MEMORY:
+                raise MemoryError
+            self._next_look = now + _LOOK
+        return self._next_look
+
     def close(self) -> None:
         """End the sandbox."""
         self._running.kill()
@@ -135,14 +151,24 @@ class Compiler:
             os.close(descriptor)
 
     def _death(self, source: Source) -> str:
+        too_much = f"the compiler of Python sources needed more than {_MEMORY / (1 << 30):g} GiB of memory at {_shown(source)}"
+        if self._is_out_of_memory():
+            self._running.kill()
+            return too_much
         try:
             status = self._running.wait(_GRACE)
         except subprocess.TimeoutExpired:
             return f"the compiler of Python sources gave no sensible answer at {_shown(source)}"
+        if self._is_out_of_memory():
+            return too_much
         said = os.pread(self._complaints, _COMPLAINT, 0).decode("utf-8", "replace").strip()
         reason = printable(said[-_SHOWN:]) or f"status {status}"
         how = f"was ended by signal {status - 128}" if status > 128 else f"failed: {reason}"
         return f"the compiler of Python sources {how} at {_shown(source)}"
+
+    def _is_out_of_memory(self) -> bool:
+        usage = self._running.usage()
+        return usage is not None and (usage.kills > 0 or usage.memory_bytes > _MEMORY)
 
 
 def _request(share: Sequence[Source]) -> Iterator[bytes]:

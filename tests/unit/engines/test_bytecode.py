@@ -1,5 +1,6 @@
 """Byte code: the same bytes every time, the image's paths inside, and nothing of the tree is executed."""
 
+import dataclasses
 import hashlib
 import marshal
 import os
@@ -15,6 +16,7 @@ from python_base import python_base
 from reprolake_builder.engines import compiler
 from reprolake_builder.engines.bytecode import SHARE, ByteCode
 from reprolake_builder.errors import BuildError
+from reprolake_builder.sandboxes import cgroups, scope
 
 pytestmark = pytest.mark.engine("bubblewrap")
 
@@ -170,6 +172,27 @@ def test_a_source_that_kills_the_compiler_is_named(base, tmp_path, monkeypatch):
     monkeypatch.setattr(compiler, "_SCRIPT", script)
     with pytest.raises(BuildError, match=r"ended by signal 6 at /opt/env/lib/bad\.py"):
         compiled(base, tmp_path, {"lib/a.py": "", "lib/bad.py": ""})
+
+
+HOG = "import os\nkept = [bytearray(b'x' * (1 << 20)) for _ in range({megabytes})]\nimport time; time.sleep({rest})\n"
+
+
+@pytest.mark.parametrize("way", ["groups", "watched"])
+def test_a_compiler_that_wants_all_memory_is_ended(base, tmp_path, monkeypatch, way):
+    """An interpreter that takes more memory than it may, whoever it is, ends the build with that word; below the limit it may go on."""
+    if way == "watched":
+        monkeypatch.setattr(cgroups, "places", dict)
+        monkeypatch.setattr(scope, "is_there", bool)
+    limit = 1 << 29
+    monkeypatch.setattr(compiler, "_MEMORY", limit)
+    monkeypatch.setattr(compiler, "_LIMITS", dataclasses.replace(compiler._LIMITS, memory_bytes=limit))
+    script = tmp_path / "script.py"
+    monkeypatch.setattr(compiler, "_SCRIPT", script)
+    script.write_text(HOG.format(megabytes=800, rest=30))
+    with pytest.raises(BuildError, match=r"needed more than \S+ GiB of memory at /opt/env/lib/a\.py"):
+        compiled(base, tmp_path, {"lib/a.py": ""})
+    script.write_text(HOG.format(megabytes=100, rest=0.5) + "os.write(1, bytes(8))\n")
+    assert compiled(base, tmp_path, {"lib/a.py": ""}) == {}
 
 
 def test_a_base_without_python_is_an_error(tmp_path):
