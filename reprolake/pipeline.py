@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from reprolake.options import Options, UsageError
+from reprolake_builder import vendored
 from reprolake_builder.build import build
 from reprolake_builder.denied import denied
 from reprolake_builder.detect import detect, refuse_unheard
@@ -109,7 +111,7 @@ def pin(request: Request, session: Session) -> Resolved:
     """Return what the link stands for; a lock stands for what it was made of."""
     if request.locked and request.relock:
         raise UsageError("--locked refuses to resolve, and --relock is there to resolve")
-    path = Path(request.link)
+    path = _lock_path(request)
     if os.path.isfile(path):
         refuse_changes(f"{path} is a lock", request)
         return Resolved(read_lock(path).source)
@@ -141,7 +143,7 @@ def obtain_lock(
     """
     if request.locked and fresh:
         raise UsageError("--locked refuses to resolve, and `reprolake lock` is there to resolve")
-    path = Path(request.link)
+    path = _lock_path(request)
     if os.path.isfile(path):
         return _read(path, request, session)
     source = pinned or pin(request, session).source
@@ -286,11 +288,26 @@ def refuse_changes(what: str, request: Request) -> None:
         )
 
 
+def _lock_path(request: Request) -> Path:
+    """Return the host path at which the link's lock lies, if it is one: a vendored folder stands for the lock in it."""
+    path = Path(request.link)
+    return path / vendored.LOCK if "\0" not in request.link and vendored.is_vendored(path) else path
+
+
 def _read(path: Path, request: Request, session: Session) -> Obtained:
     refuse_changes(f"{path} is a lock", request)
     pinned = read_lock(path)
-    tree = _fetched(pinned.source, request.source_dir, session)
-    return Obtained(pinned, tree, f"the lock {path}")
+    if not vendored.is_vendored(path.parent) or path.name != vendored.LOCK:
+        tree = _fetched(pinned.source, request.source_dir, session)
+        return Obtained(pinned, tree, f"the lock {path}")
+    brought = vendored.open_vendored(path.parent)
+    vendored.take_vendored(brought, pinned, session.tools)
+    bring = functools.partial(vendored.write_source, brought)
+    has_own = os.path.isfile(brought.source) and request.source_dir is None
+    tree = fetch(
+        pinned.source, session.tools, source_dir=request.source_dir, bring=bring if has_own else None
+    )
+    return Obtained(pinned, tree, f"the vendored lock {path}")
 
 
 def _fetched(source: PinnedSource, source_dir: Path | None, session: Session) -> SourceTree:

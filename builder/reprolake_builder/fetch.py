@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from reprolake_builder.documents.base import content_hash
+from reprolake_builder.documents.base import TreeHash, content_hash
 from reprolake_builder.documents.lock import LAYOUT
 from reprolake_builder.documents.source import (
     FilesSource,
@@ -28,11 +29,19 @@ from reprolake_builder.tools import Tools
 __all__ = ["SourceTree", "fetch"]
 
 
-def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None) -> SourceTree:
+def fetch(
+    source: PinnedSource,
+    tools: Tools,
+    *,
+    source_dir: Path | None = None,
+    bring: Callable[[Path], TreeHash] | None = None,
+) -> SourceTree:
     """Return the pinned files in the store, brought there if they are missing and proven to be the pinned ones.
 
     `source_dir` (host path) is where a local folder's files are now, as the user says; without it they are looked for where
-    the pin has them, and only a folder with exactly the pinned content is copied.
+    the pin has them, and only a folder with exactly the pinned content is copied. `bring` writes the files into an empty host
+    folder and returns git's hash of them: then no place is asked, and that they are what a changeset or an archive's revision
+    named is believed of the pin.
     Raises FetchError when the files cannot be had or are others.
     """
     if source_dir is not None and not isinstance(source, LocalSource):
@@ -44,15 +53,17 @@ def fetch(source: PinnedSource, tools: Tools, *, source_dir: Path | None = None)
         prove_git(source, tools)
     elif isinstance(source, FilesSource):
         prove_files(source, tools)
-    elif isinstance(source, MercurialSource):
+    elif isinstance(source, MercurialSource) and bring is None:
         prove_mercurial(source, tools)
-    elif isinstance(source, HeritageSource):
+    elif isinstance(source, HeritageSource) and bring is None:
         prove_heritage(source, tools)
 
     def fill(folder: Path) -> None:
         root = folder / INSIDE
         root.mkdir()
-        if isinstance(source, GitSource):
+        if bring is not None:
+            found = bring(root)
+        elif isinstance(source, GitSource):
             found = write_git(source, root, tools)
         elif isinstance(source, FilesSource):
             found = write_files(source, root, tools)

@@ -19,7 +19,6 @@ from reprolake_builder.documents.lock import (
     SdistOrigin,
     WheelLock,
 )
-from reprolake_builder.documents.source import GitSource
 
 Kind = Literal["debian", "conda", "python"]
 
@@ -57,7 +56,8 @@ def items_of(lock: EnvironmentLock) -> tuple[Item, ...]:
     ]
     beside = [
         *(_deb(deb, debian.suite, in_image=False) for deb in debian.toolchain),
-        *_for_builds(own_wheels(lock)),
+        *(_wheel(needed, in_image=False) for needed in build_requirements(lock)),
+        *(_built(wheel, in_image=False) for wheel in _all_built(own_wheels(lock))),
     ]
     seen: dict[Sha256, Item] = {}
     for item in (*inside, *beside):
@@ -75,30 +75,26 @@ def fetched(lock: EnvironmentLock) -> dict[Sha256, str]:
 
     What was built from source is not among them, the source distributions are; git repositories are no archives.
     """
-    items = (item for item in items_of(lock) if not item.built_from)
-    return {item.sha256: item.filename for item in items} | {
-        origin.sha256: origin.filename
-        for origin in _origins(own_wheels(lock))
-        if isinstance(origin, SdistOrigin)
+    items = {item.sha256: item.filename for item in items_of(lock) if not item.built_from}
+    return items | {
+        origin.sha256: origin.filename for _, origin in origins(lock) if isinstance(origin, SdistOrigin)
     }
 
 
-def git_sources(lock: EnvironmentLock) -> tuple[GitSource, ...]:
-    """Return the commits that wheels of the lock are built from."""
-    return tuple(origin.source for origin in _origins(own_wheels(lock)) if isinstance(origin, GitOrigin))
+def origins(lock: EnvironmentLock) -> tuple[tuple[str, Origin], ...]:
+    """Return the name of every wheel that is built, for builds of others too, and what it is built from."""
+    return tuple((wheel.name, wheel.origin) for wheel in _all_built(own_wheels(lock)))
 
 
-def _origins(wheels: Iterable[BuiltWheelLock]) -> Iterator[Origin]:
+def build_requirements(lock: EnvironmentLock) -> tuple[WheelLock, ...]:
+    """Return the wheels that are only installed while others are built."""
+    return tuple(needed for wheel in _all_built(own_wheels(lock)) for needed in wheel.build_requirements)
+
+
+def _all_built(wheels: Iterable[BuiltWheelLock]) -> Iterator[BuiltWheelLock]:
     for wheel in wheels:
-        yield wheel.origin
-        yield from _origins(wheel.built_requirements)
-
-
-def _for_builds(wheels: Iterable[BuiltWheelLock]) -> Iterator[Item]:
-    for wheel in wheels:
-        yield from (_wheel(needed, in_image=False) for needed in wheel.build_requirements)
-        yield from (_built(needed, in_image=False) for needed in wheel.built_requirements)
-        yield from _for_builds(wheel.built_requirements)
+        yield wheel
+        yield from _all_built(wheel.built_requirements)
 
 
 def _deb(deb: DebPackage, suite: str, *, in_image: bool) -> Item:

@@ -71,7 +71,7 @@ def images_in(path: Path) -> tuple[WrittenImage, ...]:
     """Return the images in a layout or archive (host path). Raises PublishError for what is none."""
     try:
         if os.path.isdir(path):
-            text, blob = _read(_plain(path / "index.json")), _of_folder(path)
+            text, blob = _read(open_plain(path / "index.json")), _of_folder(path)
         else:
             with _member(path, "index.json") as stream:
                 text = _limited(stream)
@@ -113,15 +113,15 @@ def _written(entry: Descriptor, blob: OpenBlob) -> WrittenImage:
 
 def _of_folder(path: Path) -> OpenBlob:
     # A digest has a form that is no path which leads elsewhere.
-    return lambda digest: _plain(path / "blobs" / "sha256" / digest.removeprefix("sha256:"))
+    return lambda digest: open_plain(path / "blobs" / "sha256" / digest.removeprefix("sha256:"))
 
 
 def _of_archive(path: Path) -> OpenBlob:
     return lambda digest: _member(path, f"blobs/sha256/{digest.removeprefix('sha256:')}")
 
 
-def _plain(path: Path) -> IO[bytes]:
-    """Open a plain file, no link and nothing that could wait. Raises OSError."""
+def open_plain(path: Path) -> IO[bytes]:
+    """Open a plain file (host path), no link and nothing that could wait. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -131,7 +131,7 @@ def _plain(path: Path) -> IO[bytes]:
 
 @contextlib.contextmanager
 def _member(path: Path, name: str) -> Iterator[IO[bytes]]:
-    with _plain(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+    with open_plain(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         try:
             stream = archive.extractfile(name)
         except KeyError:

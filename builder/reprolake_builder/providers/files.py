@@ -88,7 +88,7 @@ def pin_files(offering: Offering, now: datetime, tools: Tools) -> FilesSource:
 def prove_files(source: FilesSource, tools: Tools) -> None:
     """Return when the pinned files make the pinned tree. Raises FetchError: whoever wrote the lock may have lied."""
     if tools.store.get(_LAID_OUT, _key(source.files), _LaidOut) is None:
-        _fetch(source, tools)
+        fetch_files(source, tools)
     try:
         found = _laid_out(source.files, tools).tree
     except TreeError as error:
@@ -105,7 +105,7 @@ def write_files(source: FilesSource, root: Path, tools: Tools) -> TreeHash:
 
     What the store lacks is fetched. Raises FetchError for files that cannot be had, or that make no tree.
     """
-    _fetch(source, tools)
+    fetch_files(source, tools)
     writer = TreeWriter(root)
     try:
         with tools.progress.step(f"Unpacking {source.url}"):
@@ -115,7 +115,8 @@ def write_files(source: FilesSource, root: Path, tools: Tools) -> TreeHash:
     return writer.tree_hash
 
 
-def _fetch(source: FilesSource, tools: Tools) -> None:
+def fetch_files(source: FilesSource, tools: Tools) -> None:
+    """Bring the files of a source into the store. Raises FetchError."""
     missing = [file.size for file in source.files if not tools.store.has_archive(file.sha256)]
     make_room(sum(missing), f"Fetching {len(missing)} files of {source.url}", tools.store, tools.progress)
     wanted = [Wanted(file.name, (file.url,), file.sha256, file.size) for file in source.files]

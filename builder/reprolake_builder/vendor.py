@@ -1,0 +1,235 @@
+"""A lock with everything that it names, brought into one folder: a build from it needs no network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprolake_builder.debs.mirror import wanted_debs
+from reprolake_builder.documents.base import Document, Sha256, Size, pretty
+from reprolake_builder.documents.lock import EnvironmentLock, SdistOrigin
+from reprolake_builder.documents.source import FilesSource, GitSource
+from reprolake_builder.engines.direct import portable
+from reprolake_builder.engines.packages import fetch_wheels
+from reprolake_builder.engines.sdist import fetch_sdist
+from reprolake_builder.errors import FetchError
+from reprolake_builder.inventory import build_requirements, items_of, origins
+from reprolake_builder.process import printable
+from reprolake_builder.providers.files import fetch_files
+from reprolake_builder.providers.git_lfs import bring_objects
+from reprolake_builder.providers.git_parts import Part, Walk
+from reprolake_builder.providers.links import link_of_pin
+from reprolake_builder.solvers.pypi_sdists import sdist_url
+from reprolake_builder.source_tree import SourceTree
+from reprolake_builder.tools import Tools
+from reprolake_builder.trees import Placed, write_tar
+from reprolake_builder.vendored import (
+    LFS,
+    LOCK,
+    MARK,
+    SOURCE,
+    SUMS,
+    Vendored,
+    commits,
+    is_vendored,
+    write_source,
+)
+
+_PACKING = 3600  # seconds
+_PIECE = 1 << 20  # bytes
+_TEXT = """\
+# Everything that {lock} names
+
+`reprolake build {lock}` in this folder makes the image without any network, on any host, to the same bytes; so does
+`reprolake run . NOTEBOOK`. Nothing here has to be trusted: each file is taken only if it has the SHA-256 that the lock names, each
+commit only if git computes the same id. `sha256sum -c {sums}` looks at the files without Reprolake.
+"""
+
+
+class Brought(Document, frozen=True, kw_only=True):
+    """What `reprolake vendor --json` prints: the folder (host path), how many archives and commits lie in it, and their bytes."""
+
+    folder: str
+    archives: int
+    commits: int
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    path: str
+    sha256: Sha256
+
+
+def vendor(lock: EnvironmentLock, tree: SourceTree, folder: Path, tools: Tools) -> Brought:
+    """Bring all that the lock names, and the source, into a folder (host path) that is new, empty or was vendored before.
+
+    What is there already stays. The lock and the list of hashes come last: without them the folder is no vendored one.
+    Raises FetchError for what cannot be had any more.
+    """
+    _check(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _bring(lock, tools)
+        packs = [pack for source in commits(lock) for pack in _write_packs(source, folder, tools)]
+        files = [*_archives(lock), *_large_files(lock, tools)]
+        with tools.progress.step(f"Copying archives to {folder}", len(files)) as step:
+            for file in files:
+                _copy(tools.store.archive(file.sha256), folder / file.path, file.sha256)
+                step.advance()
+        _write_source(lock, tree, folder)
+        sums = sorted(f"{file.sha256}  {file.path}\n" for file in files)
+        _replace(folder / SUMS, "".join(sums).encode())
+        _replace(folder / MARK, _TEXT.format(lock=LOCK, sums=SUMS).encode())
+        _replace(folder / LOCK, pretty(portable(lock)))
+    except OSError as error:
+        raise FetchError(f"{folder} cannot be written: {error.strerror or error}") from error
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Brought(folder=str(folder), archives=len(files), commits=len(packs), size=size)
+
+
+def _check(folder: Path) -> None:
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise FetchError(f"{folder} is no folder", hint="name a new folder")
+    if (
+        folder.is_dir()
+        and any(folder.iterdir())
+        and not is_vendored(folder)
+        and not (folder / "git").is_dir()
+    ):
+        raise FetchError(
+            f"{folder} holds other things than a vendored lock",
+            hint="name a new folder, or remove what is in it",
+        )
+
+
+def _bring(lock: EnvironmentLock, tools: Tools) -> None:
+    """Bring every archive into the store."""
+    debian = lock.debian
+    debs = wanted_debs((*debian.base, *debian.extra, *debian.toolchain), debian.releases, tools.site)
+    tools.downloader.fetch_all(debs, tools.store, tools.progress, "Fetching Debian packages")
+    fetch_wheels((*lock.wheels, *build_requirements(lock)), tools)
+    for name, origin in origins(lock):
+        if isinstance(origin, SdistOrigin) and not tools.store.has_sound_archive(origin.sha256):
+            fetch_sdist(origin, sdist_url(name, origin, tools), tools)
+    if isinstance(lock.source, FilesSource):
+        fetch_files(lock.source, tools)
+
+
+def _archives(lock: EnvironmentLock) -> Iterator[_Placed]:
+    """Yield every archive with its place: by kind and name, as people and other tools look for them."""
+    taken: set[str] = set()
+    conda = {
+        package.sha256: f"{package.channel}/{package.subdir}"
+        for package in (lock.conda.packages if lock.conda else ())
+    }
+    named = [
+        (item.sha256, "/".join(filter(None, [item.kind, conda.get(item.sha256, ""), item.filename])))
+        for item in items_of(lock)
+        if not item.built_from
+    ]
+    named += [
+        (origin.sha256, f"python/{origin.filename}")
+        for _, origin in origins(lock)
+        if isinstance(origin, SdistOrigin)
+    ]
+    if isinstance(lock.source, FilesSource):
+        named += [(file.sha256, f"files/{file.name}") for file in lock.source.files]
+    for sha256, path in dict(named).items():
+        place = path
+        if path in taken:
+            start, _, name = path.rpartition("/")
+            place = f"{start}/{sha256[:12]}/{name}"
+        taken.add(place)
+        yield _Placed(place, sha256)
+
+
+def _large_files(lock: EnvironmentLock, tools: Tools) -> Iterator[_Placed]:
+    """Yield what Git LFS keeps of the lock's commits, which is brought into the store for that."""
+    found: set[Sha256] = set()
+    for source in commits(lock):
+        for part in _parts(source, tools) if source.lfs is not None else ():
+            bring_objects(part, tools)
+            found |= {pointer.sha256 for pointer in part.pointers.values()}
+    for sha256 in sorted(found):
+        yield _Placed(f"{LFS}{sha256}", sha256)
+
+
+def _parts(source: GitSource, tools: Tools) -> Iterator[Part]:
+    """Yield the commit and those of its submodules."""
+    yield from Walk(tools, FetchError, source.left).parts(link_of_pin(source.url), source.commit)
+
+
+def _write_packs(source: GitSource, folder: Path, tools: Tools) -> Iterator[Path]:
+    """Write the objects of a commit and of its submodules' as one pack each, without what came before; yield their places."""
+    packs = folder / "git"
+    packs.mkdir(exist_ok=True)
+    for part in _parts(source, tools):
+        commit, git = part.facts.commit, part.cache.git
+        place = packs / f"{commit}.pack"
+        if not place.exists():
+            objects = git.run("rev-list", "--objects", "--no-walk", commit, timeout=_PACKING)
+            start = packs / f".{secrets.token_hex(4)}"
+            done = git.run("pack-objects", "--quiet", str(start), stdin=objects.stdout, timeout=_PACKING)
+            made = Path(f"{start}-{done.stdout.decode('ascii', 'replace').strip()}.pack")
+            if objects.returncode or done.returncode or not made.is_file():
+                words = printable(objects.tail or done.tail)
+                raise FetchError(f"the commit {commit} of {source.url} cannot be packed: {words}")
+            made.replace(place)
+            for left in packs.glob(f"{start.name}-*"):
+                left.unlink()
+        yield place
+
+
+def _write_source(lock: EnvironmentLock, tree: SourceTree, folder: Path) -> None:
+    """Write the source's files as one archive, where neither archives nor commits hold them. Raises FetchError."""
+    if isinstance(lock.source, FilesSource | GitSource):
+        return
+    place = folder / SOURCE
+    partial = place.with_name(f".{secrets.token_hex(4)}")
+    try:
+        with partial.open("wb") as stream:
+            write_tar((Placed(entry, tree.tree.root) for entry in tree.tree.entries), stream.write)
+        partial.replace(place)
+    finally:
+        partial.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as again:
+        found = write_source(Vendored(folder, {}), Path(again))
+    if found != lock.source.tree:
+        place.unlink()
+        raise FetchError(
+            f"the source cannot be brought along: its files alone make the tree {found}, pinned is {lock.source.tree}",
+            hint="it has submodules that are not checked out, or empty folders",
+        )
+
+
+def _copy(source: Path, target: Path, sha256: Sha256) -> None:
+    """Copy a file of the store, hashed on the way; one that is there with that size already stays."""
+    if target.is_file() and target.stat().st_size == source.stat().st_size:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{secrets.token_hex(4)}")
+    digest = hashlib.sha256()
+    try:
+        with source.open("rb") as stream, partial.open("wb") as copy:
+            while piece := stream.read(_PIECE):
+                digest.update(piece)
+                copy.write(piece)
+        if digest.hexdigest() != sha256:
+            raise FetchError(
+                f"{source} is damaged", hint="run the command again: it is fetched anew", transient=True
+            )
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{secrets.token_hex(4)}")
+    partial.write_bytes(data)
+    partial.replace(path)
