@@ -46,6 +46,8 @@ def detect(tree: SourceTree, ignore: tuple[str, ...] = ()) -> EnvironmentSpec:
         files=tuple(SpokenFile(path=path, sha256=tree.sha256(path)) for path in dict.fromkeys(heard.files)),
         unheard=unheard,
         python=heard.python,
+        conda=next(iter(heard.conda), None),
+        variables=dict(heard.variables),
         requirements=heard.requirements,
         constraints=heard.constraints,
         sources=heard.sources,

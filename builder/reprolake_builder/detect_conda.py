@@ -1,142 +1,180 @@
-"""environment.yml: honoured when it asks for python, pip and pip packages only.
+"""environment.yml: conda packages from channels, and pip's packages beside them.
 
-Source: conda's documentation, "Creating an environment file manually" and "Package match specifications".
+A file that asks for python, pip and pip's packages only needs no channel: it is honoured without conda. Source: conda's
+documentation, "Creating an environment file manually" and "Package match specifications".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from reprolake_builder.conda.selectors import drop_reason, selected_key
+from reprolake_builder.conda.versions import as_pep440, split_spec
 from reprolake_builder.detect_heard import Given, Heard
 from reprolake_builder.detect_requirements import RequirementsReader
-from reprolake_builder.documents.environment import Asked, UnheardFile
+from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
 from reprolake_builder.yaml_nodes import line_of, parse_yaml
 
-_SPEC = re.compile(r"(?:[\w./-]+::)?([A-Za-z0-9_.-]+)\s*(.*)", re.DOTALL)
-_LONGEST = 200  # characters of a version
-_ONE = re.compile(r"(==?)?\s*(\d[\d.]*?)(\.?\*)?(?:(?:=|\s+)([\w.*-]+))?")
-_CLAUSE = re.compile(r"\s*(>=|<=|==|!=|~=|>|<|=)?\s*(\d[\w.]*?)(\.?\*)?\s*")
+_PLATFORM = "linux-64"
+_LONGEST = 500  # characters of a specification
+_MOST = 2000  # demands
 _NO_EFFECT = {
-    "name": "",
-    "prefix": "",
-    "channels": "channels have no say: no package is taken from them",
-    "platforms": "the platform is that of the lock",
+    "name": "the environment lies in a place of its own in the image, whatever its name",
+    "prefix": "the folder is one of the machine that the file was written on",
 }
+_NO_CHANNELS = "channels have no say: no package is taken from them"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+_OURS = {"PATH", "HOME", "USER", "SHELL", "PWD", "TMPDIR", "VIRTUAL_ENV", "PYTHONHOME"}
+_OURS_BEGIN = ("LD_", "CONDA_", "REPROLAKE_", "GLIBC_")
 
 
 def read_conda(given: Given, path: str) -> Heard:
-    """Return what the file asks for; conda packages make it matter that the file is not honoured as a whole.
-
-    Raises DetectError naming file and line.
-    """
-    root = parse_yaml(given.read(path) or "", path)
+    """Return what the file asks for. Raises DetectError naming file and line."""
+    text = given.read(path) or ""
+    root = parse_yaml(text, path)
     if root is None:
         return Heard(files=(path,))
     if not isinstance(root, MappingNode):
         raise DetectError(f"{path} is no list of keys such as `dependencies:`")
-    heard = Heard(files=(path,))
+    reader = _Reader(given, path, text.splitlines())
     for key, value in _pairs(root, path):
-        name = str(key.value)
-        origin = line_of(path, key)
+        reader.take(key, value)
+    return Heard(files=(path,)) + reader.heard()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Takes the keys of one file in whatever order they stand."""
+
+    given: Given
+    path: str
+    lines: list[str]
+    channels: list[Asked] = field(default_factory=list)
+    specs: list[Asked] = field(default_factory=list)
+    variables: list[tuple[str, str]] = field(default_factory=list)
+    unheard: list[UnheardFile] = field(default_factory=list)
+    requirements: RequirementsReader = field(init=False)
+    _channels_at: str = ""
+
+    def __post_init__(self) -> None:
+        self.requirements = RequirementsReader(self.given)
+
+    def take(self, key: ScalarNode, value: Node) -> None:
+        """Take a key of the file."""
+        name, origin = str(key.value), line_of(self.path, key)
         if name == "dependencies":
-            heard += _read_dependencies(given, path, value)
+            self._take_dependencies(value)
+        elif name == "channels":
+            self._channels_at = origin
+            self.channels += [self._asked(item) for item in self._words(value)]
         elif name == "variables":
-            heard += _unheard(
-                origin, "variables of the environment are not set in this version", matters=True
-            )
+            self._take_variables(value)
+        elif name == "platforms":
+            if _PLATFORM not in [item.value for item in self._words(value)]:
+                self._ignore(origin, f"it is for other platforms than {_PLATFORM}", matters=True)
         else:
-            reason = _NO_EFFECT.get(name, f"the key {printable(name)[:40]!r} has no meaning for conda")
-            heard += _unheard(origin, reason, matters=False)
-    return heard
+            unknown = f"the key {printable(name)[:40]!r} has no meaning for conda"
+            self._ignore(origin, _NO_EFFECT.get(name, unknown))
 
+    def heard(self) -> Heard:
+        """What was read: without conda where that does as well."""
+        rest = self.requirements.heard() + Heard(variables=tuple(self.variables))
+        plain = [split_spec(item.text) for item in self.specs]
+        pip_only = all(spec is not None and spec.name in {"python", "pip"} for spec in plain)
+        translated = [as_pep440(item.text, item.origin) for item in self.specs] if pip_only else [None]
+        if None not in translated:
+            if self._channels_at:
+                self._ignore(self._channels_at, _NO_CHANNELS)
+            found = Heard()
+            for part in translated:
+                if part is not None:
+                    found += Heard(python=part.python, requirements=part.requirements, unheard=part.unheard)
+            return found + rest + Heard(unheard=tuple(self.unheard))
+        channels = [item for item in self.channels if item.text != "nodefaults"]
+        if not channels:
+            channels = [Asked(text="defaults", origin=f"{self.path}, which names no channel,")]
+        asked = CondaAsked(channels=tuple(channels), specs=tuple(self.specs))
+        return Heard(conda=(asked,), unheard=tuple(self.unheard)) + rest
 
-def _read_dependencies(given: Given, path: str, value: Node) -> Heard:
-    heard = Heard()
-    others: list[str] = []
-    reader = RequirementsReader(given)
-    for item in _items(value, path):
-        if isinstance(item, ScalarNode):
-            word = item.value.strip()
-            if part := _read_spec(word, line_of(path, item)):
-                heard += part
+    def _take_dependencies(self, value: Node) -> None:
+        for item in _items(value, self.path):
+            if reason := drop_reason(self._line(item)):
+                self._ignore(line_of(self.path, item), reason)
+            elif isinstance(item, ScalarNode):
+                self._take_spec(item)
             else:
-                others.append(f"{printable(word)[:60]} (line {item.start_mark.line + 1})")
-            continue
-        for key, packages in _pairs(item, path):
-            if key.value != "pip":
-                others.append(f"{printable(str(key.value))[:40]}: (line {key.start_mark.line + 1})")
-                continue
-            for package in _items(packages, path):
-                if not isinstance(package, ScalarNode):
-                    raise DetectError(f"{line_of(path, package)}: a pip package is one line of text")
-                reader.take(path, package.start_mark.line + 1, package.value)
-    if others:
-        shown = ", ".join(others[:10]) + (f" and {len(others) - 10} more" if len(others) > 10 else "")
-        heard += _unheard(
-            path, f"conda packages come in a later version, and it asks for {shown}", matters=True
-        )
-    return heard + reader.heard()
+                for key, packages in _pairs(item, self.path):
+                    self._take_group(key, packages)
+        if len(self.specs) > _MOST:
+            raise DetectError(f"{self.path} asks for more than {_MOST} packages")
 
-
-def _read_spec(text: str, origin: str) -> Heard | None:
-    """Return what a conda specification of python or pip asks for, None for another package."""
-    found = _SPEC.fullmatch(text)
-    if found is None or found[1].lower() not in {"python", "pip"}:
-        return None
-    name, wanted = found[1].lower(), found[2].strip()
-    versions, heard = _as_pep440(wanted, origin)
-    if name == "pip":
-        return Heard(requirements=(Asked(text=f"pip{versions}", origin=origin),), unheard=heard)
-    return Heard(python=(Asked(text=versions, origin=origin),) if versions else (), unheard=heard)
-
-
-def _as_pep440(wanted: str, origin: str) -> tuple[str, tuple[UnheardFile, ...]]:
-    """Return conda's version text as a PEP 440 specifier set, and the build if one is named, which cannot be honoured."""
-    unheard: tuple[UnheardFile, ...] = ()
-    if len(wanted) > _LONGEST:
-        raise _not_understood(wanted, origin)
-    if found := _ONE.fullmatch(wanted):
-        operator, version, star, build = found.groups()
-        if build and build != "*":
-            reason = (
-                f"the conda build {printable(build)[:40]} is not taken: Python and pip do not come from conda"
+    def _take_group(self, key: ScalarNode, packages: Node) -> None:
+        """Take `pip:` and its list, or `sel(linux): NAME`."""
+        name = str(key.value)
+        if name == "pip":
+            for package in self._words(packages):
+                self.requirements.take(self.path, package.start_mark.line + 1, package.value)
+            return
+        chosen = selected_key(name)
+        if chosen is None or not isinstance(packages, ScalarNode):
+            raise DetectError(
+                f"{line_of(self.path, key)}: {printable(name)[:40]!r} is no list of packages that conda knows",
+                hint="packages stand one a line as `- NAME`, those of pip below `- pip:`",
             )
-            unheard = (UnheardFile(path=origin, reason=reason, matters=False),)
-        # Conda: =3.11 means 3.11.*, but with a build behind it, or after a space, the version is exact.
-        clauses = [f"=={version}.*" if star or (operator == "=" and not build) else f"=={version}"]
-    else:
-        clauses = [_clause(text, origin) for text in wanted.split(",")] if wanted else []
-    try:
-        return str(SpecifierSet(",".join(clauses))), unheard
-    except InvalidSpecifier as error:
-        raise _not_understood(wanted, origin) from error
+        if chosen:
+            self._take_spec(packages)
+        else:
+            self._ignore(line_of(self.path, key), f"{printable(name)[:40]} is another platform")
 
+    def _take_spec(self, item: ScalarNode) -> None:
+        asked = self._asked(item)
+        if not asked.text.isprintable() or len(asked.text) > _LONGEST or split_spec(asked.text) is None:
+            raise DetectError(
+                f"{asked.origin}: {printable(asked.text)[:100]!r} is no specification of a conda package",
+                hint="write it like numpy=1.26, numpy>=1.24,<2 or conda-forge::numpy; what pip installs stands below `- pip:`",
+            )
+        self.specs.append(asked)
 
-def _clause(text: str, origin: str) -> str:
-    found = _CLAUSE.fullmatch(text)
-    if found is None:
-        raise _not_understood(text, origin)
-    operator, version, star = found.groups()
-    if operator == "=" or (star and operator in {None, "==", "!="}):
-        return f"{'!=' if operator == '!=' else '=='}{version}.*"
-    return f"{operator or '=='}{version}"
+    def _take_variables(self, value: Node) -> None:
+        for key, text in _pairs(value, self.path):
+            name, origin = str(key.value), line_of(self.path, key)
+            if (
+                not isinstance(text, ScalarNode)
+                or not _VARIABLE.fullmatch(name)
+                or not str(text.value).isprintable()
+            ):
+                raise DetectError(f"{origin}: {printable(name)[:60]!r} is no variable with one line of text")
+            if name in _OURS or name.startswith(_OURS_BEGIN):
+                self._ignore(origin, f"{name} is for the image to set", matters=True)
+            else:
+                self.variables.append((name, str(text.value)))
 
+    def _words(self, node: Node) -> list[ScalarNode]:
+        found = []
+        for item in _items(node, self.path):
+            if not isinstance(item, ScalarNode):
+                raise DetectError(f"{line_of(self.path, item)}: one line of text is expected here")
+            if reason := drop_reason(self._line(item)):
+                self._ignore(line_of(self.path, item), reason)
+            else:
+                found.append(item)
+        return found
 
-def _not_understood(text: str, origin: str) -> DetectError:
-    return DetectError(
-        f"{origin}: the version {printable(text)[:80]!r} is not understood",
-        hint="write it like python=3.11, python==3.11.4 or python>=3.9,<3.12",
-    )
+    def _asked(self, item: ScalarNode) -> Asked:
+        return Asked(text=str(item.value).strip(), origin=line_of(self.path, item))
 
+    def _line(self, item: Node) -> str:
+        number = item.start_mark.line
+        return self.lines[number] if number < len(self.lines) else ""
 
-def _unheard(path: str, reason: str, *, matters: bool) -> Heard:
-    return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=matters),) if reason else ())
+    def _ignore(self, origin: str, reason: str, *, matters: bool = False) -> None:
+        self.unheard.append(UnheardFile(path=origin, reason=reason, matters=matters))
 
 
 def _items(node: Node, path: str) -> list[Node]:

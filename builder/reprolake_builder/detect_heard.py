@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, fields
 
-from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
+from reprolake_builder.documents.environment import Asked, AskedSource, CondaAsked, UnheardFile
 from reprolake_builder.source_tree import SourceTree
 
 
@@ -45,6 +45,8 @@ class Heard:
     constraints: tuple[Asked, ...] = ()
     sources: tuple[AskedSource, ...] = ()
     apt: tuple[Asked, ...] = ()
+    conda: tuple[CondaAsked, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
     own: tuple[Asked, ...] = ()
     build_requirements: tuple[Asked, ...] = ()
     dynamic: bool = False

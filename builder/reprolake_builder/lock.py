@@ -52,6 +52,9 @@ def lock(
     to the environment's files is tried. Raises LockError when no set of packages fits, SourceBuildError when one cannot be
     built, FetchError when an index or mirror cannot be reached.
     """
+    if spec.conda is not None:
+        named = ", ".join(item.text for item in spec.conda.specs[:5])
+        raise LockError(f"conda environments come in a later version, and this one is asked for: {named}")
     job = _Job(tree, spec, options, tools, build)
     settled = job.climb()
     workshop, choice, project = settled.workshop, settled.choice, settled.project

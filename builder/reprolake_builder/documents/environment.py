@@ -52,17 +52,27 @@ class AskedSource(Document, frozen=True, kw_only=True):
     origin: str
 
 
+class CondaAsked(Document, frozen=True, kw_only=True):
+    """What is asked of conda's channels: these, in order of priority, for packages in conda's words (`numpy>=1.24,<2`)."""
+
+    channels: tuple[Asked, ...]
+    specs: tuple[Asked, ...]
+
+
 class EnvironmentSpec(Document, frozen=True, kw_only=True):
     """What was asked for.
 
     `python` holds PEP 440 specifier sets ("==3.11.*", ">=3.9"), all of which must hold. `requirements` and
-    `constraints` are PEP 508 lines without direct references, `sources` are packages asked for by where they are. `apt` are Debian package names. `project` is the folder of
+    `constraints` are PEP 508 lines without direct references, `sources` are packages asked for by where they are. `apt` are Debian package names. `conda` is
+    asked where the environment is one of conda's, whose Python it then has; `variables` are set in the image. `project` is the folder of
     the repository's own package, relative to the source's root, or None; its build requirements are `build_requirements`.
     """
 
     files: tuple[SpokenFile, ...]
     unheard: tuple[UnheardFile, ...] = ()
     python: tuple[Asked, ...] = ()
+    conda: CondaAsked | None = None
+    variables: dict[str, str] = {}
     requirements: tuple[Asked, ...] = ()
     constraints: tuple[Asked, ...] = ()
     sources: tuple[AskedSource, ...] = ()

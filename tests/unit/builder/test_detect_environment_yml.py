@@ -59,28 +59,31 @@ def test_condas_versions_become_pep_440(tmp_path, text, python):
     assert matter(spec) == []
 
 
-@pytest.mark.parametrize(
-    "text", ["python=3.11|3.12", "python[version='>=3']", "python=abc", "python>", "python=3."]
-)
+@pytest.mark.parametrize("text", ["python=abc", "python>", "python=3.", "pip>=x"])
 def test_condas_other_words_are_errors(tmp_path, text):
     """What no PEP 440 set can say is an error with its line, not a guess."""
     with pytest.raises(DetectError, match=r"environment\.yml:2.*not understood"):
         found(tmp_path, {"environment.yml": f"dependencies:\n- {text}\n"})
 
 
-def test_conda_packages_stop_the_build(tmp_path):
-    """Conda packages beyond python and pip are named with their lines; ignoring the file leaves requirements.txt to speak."""
+@pytest.mark.parametrize(
+    "text", ["python=3.11|3.12", "python[version='>=3']", "conda-forge::python=3.11|3.12"]
+)
+def test_what_only_conda_can_say_of_python_is_for_conda(tmp_path, text):
+    """A Python that no PEP 440 set describes comes from a channel, as any other package does."""
+    spec = found(tmp_path, {"environment.yml": f'dependencies:\n- "{text}"\n'})
+    assert (texts(spec.conda.specs), spec.python) == ([text], ())
+
+
+def test_ignoring_environment_yml_leaves_requirements_to_speak(tmp_path):
+    """The user can have environment.yml ignored by name; nothing of it is honoured then."""
     files = {
         "environment.yml": "dependencies:\n- python=3.11\n- numpy\n- r-base=4\n",
         "requirements.txt": "scipy",
     }
-    spec = found(tmp_path, files)
-    reasons = [item.reason for item in spec.unheard if item.path == "environment.yml"]
-    assert "numpy (line 3), r-base=4 (line 4)" in reasons[0]
-    with pytest.raises(DetectError, match="later version"):
-        refuse_unheard(spec)
+    assert matter(found(tmp_path, files)) == ["requirements.txt"]
     ignored = found(tmp_path, files, ("environment.yml",))
-    assert (texts(ignored.requirements), ignored.python, matter(ignored)) == (["scipy"], (), [])
+    assert (texts(ignored.requirements), ignored.python, ignored.conda) == (["scipy"], (), None)
     assert [item.reason[:20] for item in ignored.unheard] == ["ignored by --ignore "]
 
 
