@@ -49,19 +49,19 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things of one Python go; folders are relative to the tree's root. `minor` is "3.11"."""
+    """Where things of one Python go; folders are relative to the tree's root. `minor` is "3.11".
+
+    `prefix` is the environment's folder, `packages` that of importable packages below it, where it is not the usual one.
+    """
 
     minor: str
-
-    @property
-    def prefix(self) -> str:
-        """The environment's folder."""
-        return PREFIX.lstrip("/")
+    prefix: str = PREFIX.lstrip("/")
+    packages: str = ""
 
     @property
     def site(self) -> str:
         """The folder of importable packages."""
-        return f"{self.prefix}/lib/python{self.minor}/site-packages"
+        return f"{self.prefix}/{self.packages or f'lib/python{self.minor}/site-packages'}"
 
 
 @dataclass(slots=True)
@@ -172,7 +172,8 @@ def _unpack_member(
         if len(parts) > 2 and parts[0].endswith(".data"):
             kind, rest = parts[1], "/".join(parts[2:])
             if kind == "scripts":
-                installed.write(f"{layout.prefix}/bin/{rest}", _with_interpreter(pieces), executable=True)
+                script = _with_interpreter(pieces, layout)
+                installed.write(f"{layout.prefix}/bin/{rest}", script, executable=True)
                 return
             places = {
                 "purelib": layout.site,
@@ -187,12 +188,12 @@ def _unpack_member(
             installed.write(f"{layout.site}/{member.filename}", pieces, executable=executable)
 
 
-def _with_interpreter(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _with_interpreter(pieces: Iterator[bytes], layout: Layout) -> Iterator[bytes]:
     """Pass a script on with `#!python` replaced by the environment's interpreter."""
     first = next(pieces, b"")
     if first.startswith(b"#!python"):
         _, _, rest = first.partition(b"\n")
-        first = f"#!{PREFIX}/bin/python\n".encode() + rest
+        first = f"#!/{layout.prefix}/bin/python\n".encode() + rest
     yield first
     yield from pieces
 
@@ -213,14 +214,20 @@ def _write_entry_points(installed: Installed, name: str, layout: Layout) -> None
         raise BuildError(f"{name}: its entry_points.txt cannot be read: {error}") from error
     for section in ("console_scripts", "gui_scripts"):
         for command, target in parser.items(section) if parser.has_section(section) else ():
-            matched = _OBJECT.match(target)
-            if not matched or not _COMMAND.fullmatch(command) or command in {".", ".."}:
-                raise BuildError(f"{name}: the entry point {command!r} = {target!r} names no function")
-            module, call = matched.groups()
-            text = _SCRIPT.format(prefix=PREFIX, module=module, top=call.split(".")[0], call=call)
+            text = entry_point_script(command, target, name, layout)
             script = f"{layout.prefix}/bin/{command}"
             (installed.root / script).unlink(missing_ok=True)
-            installed.write(script, iter([text.encode()]), executable=True)
+            installed.write(script, iter([text]), executable=True)
+
+
+def entry_point_script(command: str, target: str, name: str, layout: Layout) -> bytes:
+    """Return the program that calls `target` (MODULE:FUNCTION). Raises BuildError, naming the package's file `name`."""
+    matched = _OBJECT.match(target)
+    if not matched or not _COMMAND.fullmatch(command) or command in {".", ".."}:
+        raise BuildError(f"{name}: the entry point {command!r} = {target!r} names no function")
+    module, call = matched.groups()
+    text = _SCRIPT.format(prefix=f"/{layout.prefix}", module=module, top=call.split(".")[0], call=call)
+    return text.encode()
 
 
 def write_record(installed: Installed, byte_code: Collection[bytes], layout: Layout) -> None:
