@@ -13,6 +13,7 @@ from reprolake.isolation import Isolation, isolated
 from reprolake.limits import run_limits, with_room
 from reprolake.options import UsageError
 from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, refuse_changes
+from reprolake.reach import network_of
 from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.process import printable
 from reprolake_runner.added import add_files
@@ -79,6 +80,7 @@ def run_command(
         check_folder(request.stage)
     limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
     chosen = isolated(request.isolation, session.options)
+    network = network_of(request.isolation.network, session.options, session.tools.progress)
     tools = session.tools
     basket = place(basket_in(request.basket)) if request.basket is not None else Basket()
     with tools.store.scratch() as scratch:
@@ -99,7 +101,9 @@ def run_command(
                 cwd=cwd,
                 added=added,
                 terminal=request.relay is not None,
+                network=str(network.policy),
             ),
+            network=network,
             id=run,
             folder=scratch / run,
             inputs=inputs.folder,

@@ -214,6 +214,7 @@ def plan_lines(plan: Plan) -> list[str]:
             for item in plan.unheard
         ),
         f"notebook    {plan.notebook} (kernel {plan.kernel})",
+        f"network     {plan.network}",
         *(f"parameter   {item.name} = {item.value!r}  ({item.origin})" for item in plan.parameters),
         *(f"parameter   {name}  ({shown})" for name, shown in plan.defaults.items()),
     ]

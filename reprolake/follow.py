@@ -53,6 +53,12 @@ class Event(msgspec.Struct, frozen=True):
     reason: str = ""
     message: str = ""
     warnings: tuple[str, ...] = ()
+    host: str = ""
+    port: int = 0
+    method: str = ""
+    sent: int = 0
+    received: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,11 @@ class Words:
                 return f"being ended: {event.reason}"
             case "kernel-ended" | "command-ended":
                 return f"the {event.event.partition('-')[0]} ended with status {event.status}"
+            case "network-passed":
+                what = event.problem or f"{size(event.sent)} out, {size(event.received)} in"
+                return f"network: {event.method} {event.host}:{event.port}: {what}"
+            case "network-refused":
+                return f"network: refused {event.method} {event.host}:{event.port}: {event.reason}"
             case "output-cut":
                 return f"more of {event.stream} is only in the result"
             case "run-ended":

@@ -12,10 +12,14 @@ from reprolake_builder.sandboxes.interface import Sandbox
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What the user asked for: a sandbox by its name, "" for that of the settings, and graphics processors, "" for none."""
+    """What the user asked for: a sandbox by its name, "" for that of the settings, and graphics processors, "" for none.
+
+    `network` is what --network says, "" for what the settings do.
+    """
 
     sandbox: str = ""
     gpus: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True, slots=True)

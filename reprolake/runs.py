@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace as replace_in
 
@@ -14,11 +15,13 @@ from reprolake.isolation import Isolation, isolated
 from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
 from reprolake.pipeline import Obtained, Session, obtain_image
+from reprolake.reach import network_of
 from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
 from reprolake_builder.process import printable
+from reprolake_builder.progress import SILENT
 from reprolake_runner.added import add_files
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
 from reprolake_runner.documents.run import CheckSpec, Parameter, RunSpec
@@ -40,7 +43,7 @@ class RunRequest:
 
     `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
     `injects` says whether the paths of the notebook and of the executed one are parameters. `kernel`, `language` and `cwd` are
-    the RunSpec's, as `check` is; `add` are host paths of files to bring along; `told` is given what cells print.
+    the RunSpec's, as `kernel_transport` and `check` are; `add` are host paths of files to bring along; `told` is given what cells print.
     """
 
     notebook: str
@@ -56,6 +59,7 @@ class RunRequest:
     language: str = ""
     cwd: str = ""
     start_timeout: float = 60
+    kernel_transport: Literal["auto", "ipc", "tcp"] = "auto"
     report_mode: bool = False
     check: CheckSpec | None = None
     add: tuple[Path, ...] = ()
@@ -99,6 +103,7 @@ class Plan(Document, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...]
     defaults: dict[str, str]
     inputs: tuple[PlannedInput, ...]
+    network: str
     unused: tuple[str, ...]
     unfilled: tuple[str, ...]
     undeclared: tuple[str, ...]
@@ -175,6 +180,7 @@ def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
             )
             for item in binding.basket.items
         ),
+        network=str(network_of(request.isolation.network, session.options, SILENT).policy),
         unused=tuple(item.name for item in binding.unused),
         unfilled=binding.unfilled,
         undeclared=prepared.undeclared,
@@ -213,6 +219,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
     chosen = isolated(request.isolation, session.options)
     tools = session.tools
+    network = network_of(request.isolation.network, session.options, tools.progress)
     for notice in prepared.binding.notices:
         tools.progress.note(notice)
     if prepared.undeclared:
@@ -230,7 +237,12 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
         folder = prepared.cwd or prepared.notebook.path.rpartition("/")[0]
         added = add_files(request.add, obtained.tree.folder, folder, scratch / "added")
         plan = RunPlan(
-            spec=replace_in(_spec(request, prepared, image, staged_inputs, limits), added=added),
+            spec=replace_in(
+                _spec(request, prepared, image, staged_inputs, limits),
+                added=added,
+                network=str(network.policy),
+            ),
+            network=network,
             id=run,
             folder=scratch / run,
             inputs=staged_inputs.folder,
@@ -282,6 +294,7 @@ def _spec(
         timeout=limits.timeout,
         execution_timeout=limits.execution_timeout,
         start_timeout=request.start_timeout,
+        kernel_transport=request.kernel_transport,
         kernel=request.kernel,
         language=request.language,
         cwd=prepared.cwd,

@@ -21,6 +21,7 @@ from reprolake.amounts import LIMITS, LimitSetting
 from reprolake.apt import configured_mirrors
 from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import ReprolakeError, without_logins
+from reprolake_builder.network.policy import NONE
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.cgroups import available_memory
 from reprolake_builder.sandboxes.interface import Limits
@@ -36,7 +37,7 @@ SYSTEM_CA_BUNDLES = (
 DATED_ARCHIVE = "https://snapshot.debian.org/archive/{archive}/{date}"
 _FILE_NAME = "reprolake.toml"
 _GATEWAY = re.compile(r"[a-z0-9.-]+=https?://[^\s/?#]+(?:/[^\s?#]*)?")
-_LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " ", "gitlab_hosts": " "}
+_LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " ", "gitlab_hosts": " ", "network_inward": " "}
 
 
 class UsageError(ReprolakeError):
@@ -63,6 +64,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     https_proxy: str = ""
     no_proxy: str = ""
     sandbox: str = ""
+    network: str = ""
+    network_inward: tuple[str, ...] = ()
     max_timeout: int | float | str = ""
     max_execution_timeout: int | float | str = ""
     max_stall_timeout: int | float | str = ""
@@ -175,6 +178,7 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
         "gitlab_hosts": Setting(value="gitlab.com", origin="default"),
         "ca_bundle": _default_ca_bundle(environment),
         "sandbox": Setting(value=AUTO, origin="default"),
+        "network": Setting(value=NONE, origin="default"),
         **_default_limits(),
     }
     for name, found in zip(("debian_mirror", "debian_security_mirror"), configured_mirrors(), strict=True):

@@ -16,6 +16,7 @@ from reprolake_builder.store import Store
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import Parameter, ParameterSet, RunSpec
 from reprolake_runner.execute import execute
+from reprolake_runner.network import Network
 from reprolake_runner.plan import Execution, RunPlan
 from reprolake_runner.staged import new_run_id
 
@@ -106,12 +107,14 @@ class Runs:
         bounds = spec.pop("bounds", Bounds())
         inputs = spec.pop("inputs", None)
         env = spec.pop("env", {})
+        network = spec.pop("network", Network())
         return RunPlan(
             spec=RunSpec(
                 image=image.id,
                 notebook=path,
                 notebook_sha256=hashlib.sha256(files[path].encode()).hexdigest(),
                 parameters=ParameterSet(parameters=tuple(given)),
+                network=str(network.policy),
                 **spec,
             ),
             id=new_run_id(),
@@ -120,6 +123,7 @@ class Runs:
             env=env,
             limits=limits,
             bounds=bounds,
+            network=network,
         )
 
     def __call__(self, *cells, files=None, path="analysis.ipynb", **given):

@@ -14,6 +14,7 @@ from reprolake.cli.result_options import (
     gpu_option,
     lifetime_of,
     limit_options,
+    network_option,
     sandbox_option,
     weaker_option,
 )
@@ -35,6 +36,7 @@ command_options = stacked(
     *limit_options(_LIMITS),
     weaker_option,
     sandbox_option,
+    network_option,
     gpu_option,
 )
 """The options that decide what a command sees and may take."""
@@ -48,7 +50,7 @@ def command_request(rest: dict[str, Any]) -> CommandRequest:
     asked = {limit.setting: rest.pop(limit.setting) for limit in _LIMITS if limit.flag}
     names = ("argv", "basket", "add", "stage", "allow_weaker", "cwd")
     return CommandRequest(
-        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus")),
+        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus"), rest.pop("network")),
         lifetime=lifetime_of(rest.pop("lifetime")),
         limits={name: amount for name, amount in asked.items() if amount is not None},
         **{name: rest.pop(name) for name in names},

@@ -88,6 +88,12 @@ def limit_options(limits: Sequence[LimitSetting]) -> tuple[Callable[[F], F], ...
     return tuple(
         click.option(
             limit.flag, limit.setting, metavar=_METAVARS[limit.unit], type=_Amount(limit), help=limit.help
+network_option = click.option(
+    "--network",
+    metavar="NET",
+    default="",
+    help="What it may reach: none, all, or allow=HOST[:PORT],... (and *.example.org). [that of the settings: none]",
+)
         )
         for limit in limits
         if limit.flag

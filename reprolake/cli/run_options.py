@@ -18,6 +18,7 @@ from reprolake.cli.result_options import (
     lifetime_of,
     lifetime_option,
     limit_options,
+    network_option,
     sandbox_option,
     stage_option,
     weaker_option,
@@ -125,6 +126,13 @@ run_options = stacked(
     click.option("--inject-paths", is_flag=True, help="Set both."),
     click.option("-k", "--kernel", metavar="NAME", default="", help="Run it by this kernel of the image."),
     click.option(
+        "--kernel-transport",
+        type=click.Choice(("auto", "ipc", "tcp")),
+        default="auto",
+        show_default=True,
+        help="How the kernel is reached: tcp is for those that know nothing else.",
+    ),
+    click.option(
         "-l", "--language", metavar="NAME", default="", help="Take it for a notebook in this language."
     ),
     click.option(
@@ -147,6 +155,7 @@ run_options = stacked(
     *limit_options(LIMITS),
     weaker_option,
     sandbox_option,
+    network_option,
     gpu_option,
     add_option,
     click.option(
@@ -228,6 +237,7 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         "cwd",
         "start_timeout",
         "add",
+        "kernel_transport",
     )
     asked = {limit.setting: rest.pop(limit.setting) for limit in LIMITS if limit.flag}
     limits = {name: amount for name, amount in asked.items() if amount is not None}
@@ -236,7 +246,7 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         lifetime=lifetime,
         limits=limits,
         injects=injects,
-        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus")),
+        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus"), rest.pop("network")),
         check=check if rest.pop("check_outputs") else None,
         **{name: rest.pop(name) for name in names},
     )

@@ -71,6 +71,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
         bounds=plan.bounds,
         gpus=plan.gpus,
         told=plan.told,
+        network=plan.network,
     )
     given.run.make()
     bring(plan.added, given.view)
@@ -83,6 +84,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
         record=msgspec.structs.replace(
             record_of(plan, ending, sandbox, held),
             kernel=given.kernel.name,
+            transport=given.transport,
             kernel_info=account.ready.info if account.ready else {},
             cells=tuple(cell for _, cell in sorted(account.cells.items())),
             checks=tuple(check for _, check in sorted(account.checks.items())),
@@ -139,7 +141,9 @@ def _run(
         begun = mark
     resources = supervisor.meter.resources()
     warnings = tuple(account.warnings)
-    return Ending(verdict, (started, ended), seconds, versions, resources, warnings), account
+    return Ending(
+        verdict, (started, ended), seconds, versions, resources, warnings, supervisor.network
+    ), account
 
 
 def _proven(account: Account, executed: Path) -> Verdict:

@@ -25,6 +25,7 @@ from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import CommandSpec
 from reprolake_runner.inside import Places, Program, inside, repository_of, root_of
+from reprolake_runner.network import opened, served
 from reprolake_runner.notebook import check_cwd
 from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
 from reprolake_runner.record import EventLog
@@ -124,7 +125,7 @@ def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int
     plan = given.plan
     started, begun = datetime.now(UTC), time.monotonic()
     events.write("run-started", run=plan.id, command=plan.spec.name, spec=msgspec.to_builtins(plan.spec))
-    spec = inside(given.places, given.program, with_disk(plan.limits, plan.bounds))
+    spec = opened(inside(given.places, given.program, with_disk(plan.limits, plan.bounds)), plan.network)
     sandbox.prepare(spec, plan.progress)
     loaded = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -149,6 +150,7 @@ def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int
         versions={"reprolake": importlib.metadata.version("reprolake")},
         resources=supervisor.meter.resources(),
         warnings=tuple(supervisor.warnings),
+        network=supervisor.network,
     )
     return ending, supervisor.exit_status
 
@@ -174,6 +176,7 @@ def _started(
             (stdout, out), (stderr, err) = ends
             running = sandbox.start(spec, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
     stack.callback(running.kill)
+    server = served(running, plan.network, None, (), stack)
     written = (folders.output, given.places.view.written)
     return CommandWatch(
         running=running,
@@ -184,4 +187,5 @@ def _started(
         timeout=plan.spec.timeout,
         told=plan.told,
         relay=relay,
+        server=server,
     )

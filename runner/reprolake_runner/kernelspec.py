@@ -16,8 +16,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -52,6 +53,7 @@ class _File(msgspec.Struct):
     language: str = ""
     display_name: str = ""
     env: dict[str, str] = {}
+    metadata: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Kernel:
     language: str
     argv: tuple[str, ...]
     env: dict[str, str]
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
     def dialect(self) -> str:
@@ -166,4 +169,4 @@ def _read(trees: Sequence[Path], folder: str, name: str) -> Kernel | None:
     words = [*file.argv, *file.env, *file.env.values()]
     if not file.argv or any("\0" in word for word in words) or any("=" in name for name in file.env):
         return None
-    return Kernel(name, file.language or "unknown", tuple(file.argv), file.env)
+    return Kernel(name, file.language or "unknown", tuple(file.argv), file.env, file.metadata)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from reprolake_builder.documents.base import content_hash
+from reprolake_builder.network.traffic import NetworkRecord
 from reprolake_builder.progress import SILENT, Progress
 from reprolake_builder.sandboxes.interface import Limits, Sandbox
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import CommandSpec, LimitRecord, Resources, RunRecord, RunSpec
+from reprolake_runner.network import OPEN, Network
 from reprolake_runner.record import Verdict
 from reprolake_runner.supervise import Told
 
@@ -27,7 +29,8 @@ class RunPlan(Generic[S]):
     `folder` is an empty host folder that only the caller can enter; everything the run leaves lies below it. `inputs`
     (host folder) appears read-only at /data. `env` is added to the image's environment. `id` names the run.
     `told` is given what cells or the command print, as it comes. What lies below `added` (host folder) is in the repository, too.
-    `isolation` are facts for the record about the choice of the sandbox; `gpus` are those of SandboxSpec.
+    `isolation` are facts for the record about the choice of the sandbox; `gpus` are those of SandboxSpec. `network` is what the
+    spec's says, with what it takes at this site.
     """
 
     spec: S
@@ -42,6 +45,7 @@ class RunPlan(Generic[S]):
     added: Path | None = None
     isolation: Mapping[str, str] = field(default_factory=dict)
     gpus: str = ""
+    network: Network = field(default_factory=Network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Ending:
     versions: dict[str, str]
     resources: Resources | None
     warnings: tuple[str, ...]
+    network: NetworkRecord | None
 
 
 def record_of(
@@ -93,7 +98,12 @@ def record_of(
         warnings=ending.warnings,
         limits=held,
         resources=ending.resources,
-        sandbox={**sandbox.promises(), **plan.isolation},
+        sandbox={
+            **sandbox.promises(),
+            **({"network": OPEN} if plan.network.is_open else {}),
+            **plan.isolation,
+        },
+        network=ending.network or NetworkRecord(policy="none"),
         host={"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()},
         versions=ending.versions,
         seconds=ending.seconds,

@@ -24,8 +24,10 @@ from reprolake_runner.driver_root import FOLDER, driver_spec
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.inside import Places, Program, inside
 from reprolake_runner.kernelspec import Kernel, command
+from reprolake_runner.network import Network, opened, served
 from reprolake_runner.notebook import notebook_bytes
 from reprolake_runner.supervise import Pipe, Told, Watch
+from reprolake_runner.transport import PORTS, Transport, connection_facts, transport_of
 from reprolake_runner.watchdog import guarded
 
 SOCKETS = "/run/kernel"
@@ -43,6 +45,11 @@ class RunFolder:
     def sockets(self) -> Path:
         """Folder of the kernel's sockets and connection file."""
         return self.folder / "sockets"
+
+    @property
+    def connection(self) -> Path:
+        """Folder of the connection file of a kernel that makes no sockets in a folder."""
+        return self.folder / "connection"
 
     @property
     def driver(self) -> Path:
@@ -83,6 +90,7 @@ class RunFolder:
         """Make folders and empty logs."""
         for folder in (self.sockets, self.driver, self.output, self.changes):
             folder.mkdir(mode=0o700)
+        self.connection.mkdir(mode=0o755)  # below one that nobody else can enter
         for log in (self.log, self.driver_log):
             log.touch(0o600)
 
@@ -105,6 +113,12 @@ class Start:
     bounds: Bounds = field(default_factory=Bounds)
     gpus: str = ""
     told: Told | None = None
+    network: Network = field(default_factory=Network)
+
+    @property
+    def transport(self) -> Transport:
+        """How the kernel is reached."""
+        return transport_of(self.kernel.argv, self.kernel.metadata, self.spec.kernel_transport)
 
     @property
     def view(self) -> CopyOnWrite:
@@ -116,7 +130,8 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
     """Start kernel and driver; when the stack is closed both are gone and so are the pipes. Raises SandboxError."""
     run, begun = given.run, time.monotonic()
     key = secrets.token_hex(32)
-    write_connection(run.sockets / CONNECTION, key)
+    is_relayed = given.transport == "tcp"
+    write_connection((run.connection if is_relayed else run.sockets) / CONNECTION, key, given.transport)
     (run.driver / "notebook.ipynb").write_bytes(notebook_bytes(given.repository, given.spec.notebook))
     with contextlib.ExitStack() as theirs:
         notices, to_driver = _pipe(theirs, stack)
@@ -128,6 +143,7 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
             kernel_spec(given), stdin=subprocess.DEVNULL, stdout=from_kernel, stderr=from_kernel
         )
         stack.callback(kernel.kill)
+        server = served(kernel, given.network, run.sockets if is_relayed else None, PORTS, stack)
         sockets = Bind(run.sockets, SOCKETS)
         driver = sandbox.start(
             driver_spec(run.driver, sockets), stdin=notices, stdout=from_driver, stderr=complaints
@@ -148,21 +164,27 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
         timeout=given.spec.timeout,
         execution_timeout=given.spec.execution_timeout,
         told=given.told,
+        server=server,
     )
 
 
 def kernel_spec(given: Start) -> SandboxSpec:
     """Return the kernel's sandbox: the image, the repository as a copy-on-write view, inputs to read and a folder to write."""
+    is_relayed = given.transport == "tcp"
     folder = f"{REPOSITORY}/{given.spec.cwd or given.spec.notebook.rpartition('/')[0]}".rstrip("/")
     started = command(given.kernel, f"{SOCKETS}/{CONNECTION}", folder)
     program = Program(
         argv=started.argv,
         env={**given.env, **given.kernel.env},
         cwd=started.cwd,
-        binds=(Bind(given.run.sockets, SOCKETS, writable=True),),
+        binds=(
+            Bind(given.run.connection, SOCKETS)
+            if is_relayed
+            else Bind(given.run.sockets, SOCKETS, writable=True),
+        ),
     )
     places = Places(given.root, given.view, given.run.output, given.inputs, given.gpus)
-    return inside(places, program, given.limits)
+    return opened(inside(places, program, given.limits), given.network, is_relayed=is_relayed)
 
 
 def _driver_plan(given: Start, key: str) -> DriverPlan:
@@ -183,19 +205,10 @@ def _driver_plan(given: Start, key: str) -> DriverPlan:
     )
 
 
-def write_connection(path: Path, key: str) -> None:
-    """Write the kernel's connection file. Source: jupyter_client, "Connection files", with its ipc transport."""
-    ports = {
-        f"{name}_port": number for number, name in enumerate(("shell", "iopub", "stdin", "control", "hb"), 1)
-    }
-    facts = {
-        "transport": "ipc",
-        "ip": f"{SOCKETS}/k",
-        "signature_scheme": "hmac-sha256",
-        "key": key,
-        **ports,
-    }
-    path.touch(0o600)
+def write_connection(path: Path, key: str, transport: Transport = "ipc") -> None:
+    """Write the kernel's connection file."""
+    facts = {"signature_scheme": "hmac-sha256", "key": key, **connection_facts(transport, f"{SOCKETS}/k")}
+    path.touch(0o644 if transport == "tcp" else 0o600)
     path.write_text(json.dumps(facts))
 
 

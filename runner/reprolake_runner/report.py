@@ -71,6 +71,7 @@ def report(contents: Contents, pictures: frozenset[str]) -> bytes:
         _figures(contents, pictures),
         _resources(contents.record),
         _inputs(contents),
+        _network(contents.record),
         _files(contents),
         _origin(contents),
         "</main></body></html>\n",
@@ -206,6 +207,35 @@ def _inputs(contents: Contents) -> str:
 
 
 def _files(contents: Contents) -> str:
+def _network(record: RunRecord) -> str:
+    """Show what could be reached, what was, and what was refused."""
+    network = record.network
+    if network is None or network.policy == "none":
+        return ""
+    rows = [
+        (
+            _code(f"{one.host}:{one.port}"),
+            _e(one.method),
+            str(one.times),
+            _size(one.sent),
+            _size(one.received),
+            _e(one.problem),
+        )
+        for one in network.passed[:_MAX_ROWS]
+    ]
+    refused = [
+        (_code(f"{one.host}:{one.port}"), _e(one.method), str(one.times), _e(one.reason))
+        for one in network.refused[:_MAX_ROWS]
+    ]
+    tables = _table("", ("Host", "Method", "Times", "Sent", "Received", "Problem"), rows) if rows else ""
+    tables += _table("Refused", ("Host", "Method", "Times", "Reason"), refused) if refused else ""
+    more = f" {network.untold} requests more are not listed." if network.untold else ""
+    return (
+        f"<section><h2>Network</h2><p>The run could reach: {_code(network.policy)}. Of CONNECT, behind which connections are "
+        f"encrypted, only host and port are known.{more}</p>{tables}</section>"
+    )
+
+
     files = sorted(contents.files, key=lambda kept: (_ORDER.index(kept.role), kept.path))
     rows = []
     for kept in files[:_MAX_ROWS]:

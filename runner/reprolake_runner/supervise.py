@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from reprolake_builder.errors import SandboxError
+from reprolake_builder.network.serving import Server
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Step
 from reprolake_builder.sandboxes.interface import Running
@@ -72,7 +73,7 @@ class Pipe:
 class Watch:
     """Two running sandboxes and the descriptors of their pipes; times in seconds, None is unlimited.
 
-    `begun` (monotonic seconds) is when the run began. `told` is given what cells print. `tells_lines` says that the kernel prints where it is when it is aborted.
+    `begun` (monotonic seconds) is when the run began; `server` serves the kernel's sandbox. `told` is given what cells print. `tells_lines` says that the kernel prints where it is when it is aborted.
     """
 
     kernel: Running
@@ -87,6 +88,7 @@ class Watch:
     timeout: float | None
     execution_timeout: float | None
     told: Told | None = None
+    server: Server | None = None
 
 
 class Supervisor(Watching):
@@ -118,6 +120,7 @@ class Supervisor(Watching):
         for printed in (self._said, self._complaints):
             read = functools.partial(self._read_printed, printed)
             self._selector.register(printed.descriptor, selectors.EVENT_READ, read)
+        self._hear(watch.server)
         try:
             with ending_signals(self._selector, self._signalled):
                 while self._alive:
@@ -128,6 +131,8 @@ class Supervisor(Watching):
             self._read_events()
             self._said.read()
             self._complaints.read()
+            if why := self._hear_no_more():
+                self._account.warnings.append(why)
             self._selector.close()
             if (usage := self.meter.look()) is not None and usage.refused:
                 self._account.warnings.append("the limit on processes was reached: some could not be started")

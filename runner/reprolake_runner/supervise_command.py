@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from reprolake_builder.errors import SandboxError
+from reprolake_builder.network.serving import Server
 from reprolake_builder.sandboxes.interface import Running
 from reprolake_runner.documents.run import Status
 from reprolake_runner.printed import KEPT, Printed
@@ -31,7 +32,7 @@ class CommandWatch:
     """A running command and the pipes of what it prints; times in seconds, None is unlimited.
 
     `begun` (monotonic seconds) is when the run began; `told` is given what is printed. With a `relay` there is one stream,
-    the terminal's.
+    the terminal's. `server` serves the command's sandbox.
     """
 
     running: Running
@@ -42,6 +43,7 @@ class CommandWatch:
     timeout: float | None
     told: Told | None = None
     relay: Relay | None = None
+    server: Server | None = None
 
 
 class CommandSupervisor(Watching):
@@ -71,6 +73,7 @@ class CommandSupervisor(Watching):
             read = functools.partial(self._read_printed, printed)
             self._selector.register(printed.descriptor, selectors.EVENT_READ, read)
         relay = self._watch.relay
+        self._hear(self._watch.server)
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(ending_signals(self._selector, self._signalled))
@@ -81,6 +84,8 @@ class CommandSupervisor(Watching):
         finally:
             self._watch.running.kill()
             self._read_the_rest()
+            if why := self._hear_no_more():
+                self.warnings.append(why)
             self._selector.close()
         self._warn()
         return self._verdict()

@@ -9,6 +9,9 @@ from abc import ABC, abstractmethod
 
 import msgspec
 
+from reprolake_builder.network.serving import Server
+from reprolake_builder.network.traffic import Event as NetworkEvent
+from reprolake_builder.network.traffic import NetworkRecord
 from reprolake_builder.sandboxes.interface import Running
 from reprolake_runner.meter import Meter
 from reprolake_runner.printed import Printed
@@ -31,6 +34,8 @@ class Watching(ABC):
         self._watchdog = Watchdog(running, guarded)
         self.meter = Meter(running, begun)
         self._deadlines = {"look": 0.0}
+        self._server: Server | None = None
+        self.network: NetworkRecord | None = None
 
     @abstractmethod
     def _time_up(self, what: str) -> None:
@@ -62,6 +67,31 @@ class Watching(ABC):
         self._deadlines["look"] = now + max(_LOOK, _LOOK_SHARE * (now - begun))
         if verdict is not None:
             self._exceeded(verdict)
+
+    def _hear(self, server: Server | None) -> None:
+        """Listen to what serves the sandbox, if anything does."""
+        self._server = server
+        if server is not None:
+            self._selector.register(server, selectors.EVENT_READ, self._read_network)
+
+    def _read_network(self) -> None:
+        if self._server is None:
+            return
+        for event in self._server.read():
+            self._note_network(event)
+        if self._server.has_ended:
+            self._selector.unregister(self._server)
+
+    def _note_network(self, event: NetworkEvent) -> None:
+        self._log.write(f"network-{event.__struct_config__.tag}", **msgspec.structs.asdict(event))
+
+    def _hear_no_more(self) -> str:
+        """Take the sums of what passed, once the sandbox is gone; return a warning, or ""."""
+        if self._server is None:
+            return ""
+        broke = self._server.has_ended
+        self.network = self._server.stop(self._note_network)
+        return "the process that served the sandbox's network ended before the run did" if broke else ""
 
     def _read_printed(self, printed: Printed) -> None:
         """Take what a process printed; listen no more when nothing will follow."""

@@ -19,6 +19,8 @@ from reprolake_builder.sandboxes import enclosure, mounts
 
 TYPE_CHECKING = False  # as in typing, whose import would double the time until bubblewrap runs
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reprolake_builder.sandboxes.plan import Plan
 
 _FIRST_TO_GO = (
@@ -44,9 +46,7 @@ def main() -> None:
 
 def _prepare(plan: Plan) -> None:
     _guard_parent(plan["parent"])
-    if plan["doors"] >= 0:
-        # now, since the user that we become may not read it; and not for all, since it takes time
-        import reprolake_builder.sandboxes.loopback
+    make_doors = _door_maker(plan)
     for procs in plan["groups"]:
         mounts.write(procs, "0")
     if plan["processors"]:
@@ -67,9 +67,7 @@ def _prepare(plan: Plan) -> None:
     else:
         _own_namespaces(plan)
         _gather(plan)
-    if plan["doors"] >= 0:
-        reprolake_builder.sandboxes.loopback.own_network()
-        reprolake_builder.sandboxes.loopback.hand_out(plan["doors"], plan["listen"], plan["dials"])
+    make_doors()
     if plan["trees"]:
         _stack(plan)
     if plan["lower"]:
@@ -81,6 +79,19 @@ def _prepare(plan: Plan) -> None:
     _guard_parent(plan["parent"])  # again: a change of user or namespace takes the guard away
     if plan["enclosure"] is not None:
         enclosure.enclose(plan, plan["enclosure"], BASE)
+
+
+def _door_maker(plan: Plan) -> Callable[[], None]:
+    """Return what makes a network with doors; it is loaded now, since the user that we become may not read it, if at all."""
+    if plan["doors"] < 0:
+        return lambda: None
+    from reprolake_builder.sandboxes import loopback
+
+    def make() -> None:
+        loopback.own_network()
+        loopback.hand_out(plan["doors"], plan["listen"], plan["dials"])
+
+    return make
 
 
 def _guard_parent(parent: int) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from reprolake_builder.documents.base import Digest, Document, Sha256
+from reprolake_builder.network.traffic import NetworkRecord
 
 _NAME = 200  # characters
 
@@ -60,7 +61,8 @@ class RunSpec(Document, frozen=True, kw_only=True, tag="notebook", tag_field="ki
     """Everything that decides the run of a notebook; its content hash is the run's key.
 
     `notebook` is relative to the repository's root, `notebook_sha256` its content. Times in seconds; None is unlimited.
-    `kernel` and `language` stand in for what the notebook says, "" for neither; `cwd` is the working folder relative to the
+    `kernel` and `language` stand in for what the notebook says, "" for neither; `kernel_transport` is how the kernel is reached,
+    where "auto" leaves that to its specification; `network` is what may be reached, as --network takes it; `cwd` is the working folder relative to the
     repository's root, "" for the notebook's own. `strict_shell` says that a shell line that fails fails its cell;
     `report_mode` that the executed notebook hides its code; `added` are the user's own files; `check` has the outputs compared with those saved in the notebook.
     """
@@ -81,6 +83,8 @@ class RunSpec(Document, frozen=True, kw_only=True, tag="notebook", tag_field="ki
     report_mode: bool = False
     check: CheckSpec | None = None
     added: tuple[AddedFile, ...] = ()
+    network: str = "none"
+    kernel_transport: Literal["auto", "ipc", "tcp"] = "auto"
 
     @property
     def name(self) -> str:
@@ -92,7 +96,7 @@ class CommandSpec(Document, frozen=True, kw_only=True, tag="command", tag_field=
     """Everything that decides the run of a command; its content hash is the run's key.
 
     `cwd` is the working folder relative to the repository's root, "" for the root itself. `timeout` in seconds; None is
-    unlimited. `added` are the user's own files. A command with a `terminal` is a person's, who may have typed anything.
+    unlimited. `added` are the user's own files; `network` is what may be reached, as --network takes it. A command with a `terminal` is a person's, who may have typed anything.
     """
 
     version: Literal[1] = 1
@@ -103,6 +107,7 @@ class CommandSpec(Document, frozen=True, kw_only=True, tag="command", tag_field=
     cwd: str = ""
     added: tuple[AddedFile, ...] = ()
     terminal: bool = False
+    network: str = "none"
 
     @property
     def name(self) -> str:
@@ -209,6 +214,7 @@ class RunRecord(Document, frozen=True, kw_only=True):
     cells: tuple[CellRecord, ...] = ()
     checks: tuple[OutputCheck, ...] = ()
     warnings: tuple[str, ...] = ()
+    `network` says what could be reached and what was; `transport` how the kernel was.
     limits: tuple[LimitRecord, ...] = ()
     resources: Resources | None = None
     sandbox: dict[str, str] = {}
@@ -229,6 +235,8 @@ class Manifest(Document, frozen=True, kw_only=True):
     """The staged result's table of contents. A result exists when its manifest does. Times in UTC."""
 
     version: Literal[1] = 1
+    network: NetworkRecord | None = None
+    transport: str = ""
     run: str
     key: Sha256
     status: Status

@@ -1,0 +1,133 @@
+"""What a sandbox may reach: nothing, hosts by name, or every public host.
+
+A host that is allowed without a port is allowed on those of http and https. "all" leaves out ports below 1024 (mail, ssh and
+other services that are no business of a notebook) and those that browsers refuse, too.
+Source: Fetch Standard, 2.9 (bad ports).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Literal
+
+from reprolake_builder.documents.base import Document
+from reprolake_builder.inward import is_inside
+from reprolake_builder.process import printable
+
+NONE = "none"
+_ALLOW = "allow="
+_WEB = (80, 443)
+_BAD = {
+    1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+}  # fmt: skip
+_NAME = re.compile(
+    r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+_ENTRY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?")
+FORMS = "none, all, or allow=HOST[:PORT],… where *.example.org stands for all hosts below example.org"
+
+
+class Policy(Document, frozen=True, kw_only=True):
+    """What may be reached. `hosts` are HOST, HOST:PORT or *.DOMAIN with or without :PORT, as `parse` writes them.
+
+    `inward` are HOST:PORT of this site's own network that may be reached all the same when the rest of the policy allows them.
+    """
+
+    mode: Literal["none", "allow", "all"] = "none"
+    hosts: tuple[str, ...] = ()
+    inward: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The policy as `--network` takes it."""
+        return _ALLOW + ",".join(self.hosts) if self.mode == "allow" else self.mode
+
+    def refusal(self, host: str, port: int) -> str:
+        """Why a host (lower case, an IPv6 address without brackets) may not be asked on a port; "" when it may."""
+        if self.mode == "all":
+            if port in _WEB or (port >= 1024 and port not in _BAD) or self.is_inward(host, port):
+                return ""
+            return f"port {port} is none that --network all opens"
+        ports = [port_of for name, port_of in map(_split, self.hosts) if _matches(name, host)]
+        if not ports:
+            return f"{host} is not among the hosts that --network allows"
+        if any(port == allowed if allowed else port in _WEB for allowed in ports):
+            return ""
+        return f"{host} is allowed, and its port {port} is not"
+
+    def is_inward(self, host: str, port: int) -> bool:
+        """Whether the site opened this host and port of its own network by name."""
+        return joined(host, port) in self.inward
+
+
+def parse(text: str, inward: tuple[str, ...] = ()) -> Policy:
+    """Return the policy that `--network` names. Raises ValueError, which says what is expected."""
+    said = text.strip()
+    if said in {"none", "all"}:
+        return Policy(mode="none" if said == NONE else "all", inward=inward)
+    if not said.startswith(_ALLOW):
+        raise ValueError(f"{printable(text)!r} is no network: it is {FORMS}")
+    words = [word for word in (part.strip() for part in said.removeprefix(_ALLOW).split(",")) if word]
+    if not words:
+        raise ValueError(f"allow= names no host: it is {FORMS}")
+    hosts = []
+    for word in words:
+        host, port = entry(word, wildcard=True)
+        if is_inside(host) and f"{host}:{port}" not in {_plain(one) for one in inward}:
+            raise ValueError(
+                f"{printable(word)} is an address of this host or its network, which sandboxes do not reach; "
+                "a site opens single ones by the setting network_inward, as HOST:PORT"
+            )
+        hosts.append(joined(host, port))
+    return Policy(mode="allow", hosts=tuple(sorted(set(hosts))), inward=inward)
+
+
+def parse_inward(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return entries HOST:PORT in their canonical form. Raises ValueError."""
+    found = []
+    for word in words:
+        host, port = entry(word)
+        if not port:
+            raise ValueError(
+                f"{printable(word)} lacks a port: HOST:PORT is expected, like mirror.example.org:8080"
+            )
+        found.append(joined(host, port))
+    return tuple(sorted(set(found)))
+
+
+def entry(word: str, *, wildcard: bool = False) -> tuple[str, int]:
+    """Return host (lower case, without brackets) and port (0 for none) of HOST[:PORT]. Raises ValueError."""
+    found = _ENTRY.fullmatch(word.strip().lower())
+    host = found[1] if found else ""
+    port = int(found[2]) if found and found[2] else 0
+    if found is None or (found[2] and not 0 < port < 1 << 16):
+        raise ValueError(f"{printable(word)} is no HOST or HOST:PORT")
+    if host.startswith("["):
+        return str(ipaddress.IPv6Address(host[1:-1])), port
+    domain = host.rstrip(".")
+    if not domain.isascii():
+        domain = domain.encode("idna").decode()
+    bare = domain.removeprefix("*.") if wildcard else domain
+    if not _NAME.fullmatch(bare):
+        hint = "; all public hosts are --network all" if host == "*" else ""
+        raise ValueError(f"{printable(word)} is no HOST or HOST:PORT{hint}")
+    return domain, port
+
+
+def joined(host: str, port: int) -> str:
+    """Return HOST:PORT, or HOST alone when the port is 0; an IPv6 address gets its brackets."""
+    name = f"[{host}]" if ":" in host else host
+    return f"{name}:{port}" if port else name
+
+
+def _split(word: str) -> tuple[str, int]:
+    return entry(word, wildcard=True)
+
+
+def _plain(word: str) -> str:
+    host, port = entry(word)
+    return f"{host}:{port}"
+
+
+def _matches(name: str, host: str) -> bool:
+    return host.endswith(name[1:]) and host != name[2:] if name.startswith("*.") else host == name

@@ -1,0 +1,89 @@
+"""What a run may reach, and the process beside it that sees to that: the proxy for its requests, the relay for its kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from reprolake_builder.errors import SandboxError
+from reprolake_builder.network.policy import Policy
+from reprolake_builder.network.serving import CERTIFICATES, PORT, Relayed, Server, Serving, surroundings
+from reprolake_builder.sandboxes.interface import Bind, Doors, Running, SandboxSpec
+from reprolake_builder.sandboxes.requirements import free_user
+
+OPEN = "an own loopback, where a filtering proxy outside lets pass what --network allows"
+_DIALS = 40  # connections of the driver to a kernel: five at a time, and some that broke
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What a run may reach, and by which of the site's proxies; `certificates` (host path) are those that the site believes."""
+
+    policy: Policy = field(default_factory=Policy)
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    no_proxy: tuple[str, ...] = ()
+    certificates: Path | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be reached."""
+        return self.policy.mode != "none"
+
+
+def opened(spec: SandboxSpec, network: Network, *, is_relayed: bool = False) -> SandboxSpec:
+    """Return a sandbox whose programs find the proxy, and whose kernel can be relayed to; the same one when it needs neither."""
+    if not network.is_open and not is_relayed:
+        return spec
+    doors = Doors(listen=(PORT,) if network.is_open else (), dials=_DIALS if is_relayed else 0)
+    if not network.is_open:
+        return replace(spec, doors=doors)
+    bundle = network.certificates
+    binds = (Bind(bundle, CERTIFICATES),) if bundle is not None else ()
+    env = {**spec.env, **surroundings(CERTIFICATES if bundle is not None else "")}
+    return replace(spec, doors=doors, binds=(*spec.binds, *binds), env=env)
+
+
+def served(
+    running: Running,
+    network: Network,
+    sockets: Path | None,
+    ports: Sequence[int],
+    stack: contextlib.ExitStack,
+) -> Server | None:
+    """Return the process that serves a running sandbox, ended with the stack; None when there is nothing to serve.
+
+    `sockets` (host folder) is where the driver will look for the kernel that listens on `ports`; None for no such kernel.
+    Raises SandboxError.
+    """
+    doors = list(running.doors)
+    if not network.is_open and sockets is None:
+        return None
+    if len(doors) < (1 if network.is_open else 0) + (1 if sockets is not None else 0):
+        raise SandboxError("the sandbox did not hand out the sockets of its network")
+    listener = doors.pop(0) if network.is_open else None
+    relayed = Relayed(_listening(sockets, len(ports)), tuple(ports), doors) if sockets is not None else None
+    user = free_user() if os.geteuid() == 0 else -1
+    serving = Serving(network.policy, network.proxies, network.no_proxy, user=user)
+    server = Server.start(serving, listener=listener, relayed=relayed)
+    stack.callback(server.stop)
+    return server
+
+
+def _listening(folder: Path, number: int) -> list[socket.socket]:
+    """Return the unix sockets that stand in for those of a kernel; by the folder's descriptor, since their paths may be long."""
+    found = []
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        for place in range(1, number + 1):
+            one = socket.socket(socket.AF_UNIX)
+            one.bind(f"/proc/self/fd/{descriptor}/k-{place}")
+            os.chmod(folder / f"k-{place}", 0o666)  # noqa: S103  (the folder is for the driver alone)
+            one.listen()
+            found.append(one)
+    finally:
+        os.close(descriptor)
+    return found
