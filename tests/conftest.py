@@ -28,6 +28,12 @@ def _bubblewrap() -> str:
     return Bubblewrap().problem()
 
 
+def _apptainer() -> str:
+    from reprolake_builder.sandboxes.apptainer import Apptainer
+
+    return Apptainer().problem()
+
+
 def _installed(program: str) -> str:
     return "" if shutil.which(program) else f"{program} is not installed"
 
@@ -41,6 +47,7 @@ def _answers(program: str) -> str:
 
 ENGINES: dict[str, Callable[[], str]] = {
     "bubblewrap": _bubblewrap,
+    "apptainer": _apptainer,
     "docker": lambda: _answers("docker"),
     "podman": lambda: _answers("podman"),
     "skopeo": lambda: _installed("skopeo"),

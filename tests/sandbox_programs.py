@@ -6,10 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
+from reprolake_builder.sandboxes.apptainer import Apptainer
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import HostRoot, SandboxSpec
 
-SANDBOXES = {"bubblewrap": Bubblewrap}
+SANDBOXES = {"bubblewrap": Bubblewrap, "apptainer": Apptainer}
 HOST = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
 
 

@@ -224,10 +224,10 @@ def test_hundreds_of_trees(sandbox, built_image, session, tmp_path):
 ORDINARY = """
 import json, subprocess, sys, time
 from pathlib import Path
-from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.choice import choose
 from reprolake_builder.sandboxes.interface import *
 folder = Path(sys.argv[1])
-sandbox = Bubblewrap()
+sandbox = choose(sys.argv[2], {}).sandbox
 assert sandbox.problem() == "", sandbox.problem()
 view = CopyOnWrite(folder / "lower", folder / "scratch", "/work")
 root = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
@@ -249,8 +249,12 @@ print(json.dumps([status, (folder / "told").read_text(), (view.written / "new").
 """
 
 
-@pytest.mark.engine("bubblewrap")
-def test_an_ordinary_user_gets_the_same(tmp_path_factory):
+_ORDINARY = 1  # daemon: apptainer asks who calls it, so it has to be a user that the host knows
+LAUNCHED = [pytest.param(name, marks=pytest.mark.engine(name)) for name in ("bubblewrap", "apptainer")]
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_an_ordinary_user_gets_the_same(name):
     """Without root, too, programs run isolated, as the caller outside and as 1000 inside, and are measured."""
     if os.geteuid() != 0:
         pytest.skip("the other tests show it already")
@@ -271,12 +275,12 @@ def test_an_ordinary_user_gets_the_same(tmp_path_factory):
         (mine / "lower/old").write_text("old\n")
         (mine / "scratch").mkdir()
         for path in [mine, *mine.rglob("*")]:
-            os.chown(path, 4242, 4242)
+            os.chown(path, _ORDINARY, _ORDINARY)
         done = subprocess.run(
-            [python, "-B", "-c", ORDINARY, str(mine)],
+            [python, "-B", "-c", ORDINARY, str(mine), name],
             env={"PYTHONPATH": str(folder / "packages")},
-            user=4242,
-            group=4242,
+            user=_ORDINARY,
+            group=_ORDINARY,
             extra_groups=[],
             cwd="/",
             capture_output=True,
@@ -298,22 +302,22 @@ import sys, time
 sys.path[:0] = {path!r}
 import subprocess
 from pathlib import Path
-from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.choice import choose
 from reprolake_builder.sandboxes.interface import *
 root = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
 null = subprocess.DEVNULL
-running = Bubblewrap().start(SandboxSpec(root=root, argv=("/bin/sleep", {number!r}), env={{}}), stdin=null, stdout=null, stderr=null)
+running = choose({name!r}, {{}}).sandbox.start(SandboxSpec(root=root, argv=("/bin/sleep", {number!r}), env={{}}), stdin=null, stdout=null, stderr=null)
 print("up", flush=True)
 time.sleep(60)
 """
 
 
-@pytest.mark.engine("bubblewrap")
-def test_it_dies_with_its_parent():
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_it_dies_with_its_parent(name):
     """SIGKILL to the process that started the sandbox ends everything in it."""
     number = f"88{os.getpid()}"
     child = subprocess.Popen(
-        [sys.executable, "-c", HOLD.format(path=sys.path, number=number)], stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLD.format(path=sys.path, number=number, name=name)], stdout=subprocess.PIPE
     )
     assert child.stdout is not None
     assert child.stdout.readline() == b"up\n"

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from reprolake_builder.errors import SandboxError
+from reprolake_builder.sandboxes.apptainer import Apptainer
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Sandbox
 from reprolake_builder.sandboxes.names import AUTO
 
-_MAKERS: Mapping[str, Callable[[Mapping[str, str]], Sandbox]] = {"bubblewrap": lambda _: Bubblewrap()}
+_MAKERS: Mapping[str, Callable[[Mapping[str, str]], Sandbox]] = {
+    "bubblewrap": lambda _: Bubblewrap(),
+    "apptainer": lambda _: Apptainer(),
+}
 
 
 @dataclass(frozen=True, slots=True)

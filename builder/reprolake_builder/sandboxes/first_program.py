@@ -56,12 +56,15 @@ def first_program(command: Command, rules: bytes, report: int) -> bytes:
     code = must(_DUP2, report, _REPORT) + must(_CLOSE_RANGE, _REPORT + 1, _MOST, 0)
     for kind, value in command.limits:
         code += must(_PRLIMIT64, 0, kind, data.put(struct.pack("=QQ", value, value)), 0)
-    code += must(_CHDIR, data.text(command.cwd))
     code += must(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     code += must(_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, filter_at)
     code += must(_WRITE, _REPORT, tell[FIRST], 1) + _answer(failed)
     code += must(_FORK)
-    child = must(_FCNTL, _REPORT, _F_SETFD, _FD_CLOEXEC) + must(_WRITE, _REPORT, tell[PROGRAM], 1)
+    child = (
+        must(_CHDIR, data.text(command.cwd))
+        + must(_FCNTL, _REPORT, _F_SETFD, _FD_CLOEXEC)
+        + must(_WRITE, _REPORT, tell[PROGRAM], 1)
+    )
     for path in command.paths:
         child += _call(_EXECVE, data.text(path), argv, env)
     child += failed

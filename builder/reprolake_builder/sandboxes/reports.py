@@ -93,6 +93,8 @@ class SocketReport:
     def begun(self, expire: Callable[[], object]) -> Begun | str:
         """Wait for both processes, and let the first go on in between."""
         word, first = self._next(expire)
+        if word == FAILED:
+            return "!its first program could not limit and filter itself"
         if word != FIRST:
             return word.decode(errors="replace").strip() or self._broken()
         self._admit(first)
@@ -119,7 +121,7 @@ class SocketReport:
         """Tell a program that could not be started."""
         del status
         word, _ = self._next(lambda: None)
-        return "the program is not there, or cannot be run" if word == FAILED else ""
+        return "the program or its working folder is not there, or cannot be used" if word == FAILED else ""
 
     def close(self) -> None:
         """Give up our end."""
