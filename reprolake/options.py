@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reprolake.conda_settings import conda_site
 from reprolake.settings import Flags, Setting, UsageError, read_settings, unread_file
 from reprolake.tokens import tokens_of
 from reprolake_builder.site import Site
@@ -110,6 +111,7 @@ def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Ma
             host: url.rstrip("/")
             for host, _, url in (pair.partition("=") for pair in values["gateways"].split())
         },
+        conda=conda_site(values),
         tokens=tokens_of(environment, values["gitlab_hosts"].split()),
     )
 

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import msgspec
 
+from reprolake import conda_settings
 from reprolake.amounts import LIMITS, LimitSetting
 from reprolake.apt import configured_mirrors
+from reprolake.conda_settings import CondaTable
 from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import ReprolakeError, without_logins
 from reprolake_builder.network.policy import NONE
@@ -60,6 +62,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gateways: dict[str, str] = {}
     gitlab_hosts: tuple[str, ...] = ()
     ca_bundle: str = ""
+    conda: CondaTable = CondaTable()
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
@@ -169,7 +172,7 @@ def unread_file(environment: Mapping[str, str], flags: Flags) -> str:
 def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
     unset = Setting(value="", origin="default")
     settings = {
-        **dict.fromkeys(_File.__struct_fields__, unset),
+        **dict.fromkeys((*_File.__struct_fields__, *conda_settings.NAMES), unset),
         "store": Setting(value=str(_default_store(environment)), origin="default"),
         "debian_mirror": Setting(value="", origin="default: the dated archive"),
         "debian_security_mirror": Setting(value="", origin="default: the dated archive"),
@@ -179,8 +182,12 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
         "ca_bundle": _default_ca_bundle(environment),
         "sandbox": Setting(value=AUTO, origin="default"),
         "network": Setting(value=NONE, origin="default"),
+        "conda_channel_priority": Setting(value="strict", origin="default"),
         **_default_limits(),
     }
+    del settings["conda"]
+    for name, (value, place) in conda_settings.from_condarc(environment).items():
+        settings[name] = Setting(value=value, origin=place)
     for name, found in zip(("debian_mirror", "debian_security_mirror"), configured_mirrors(), strict=True):
         if found is not None:
             settings[name] = Setting(value=found.url, origin=str(found.file))
@@ -238,6 +245,10 @@ def _check(settings: Mapping[str, Setting]) -> None:
             f"sandbox is {printable(sandbox.value)!r} ({sandbox.origin}), and can be {', '.join(NAMES)}",
             hint="auto takes the first that works here",
         )
+    for name in conda_settings.NAMES:
+        if wrong := conda_settings.problem(name, settings[name].value):
+            told = without_logins(printable(wrong))
+            raise UsageError(f"{name} ({settings[name].origin}): {told}")
     gateways = settings["gateways"]
     for pair in gateways.value.split():
         if not _GATEWAY.fullmatch(pair):
@@ -300,6 +311,8 @@ def _from_file(path: Path, *, must_exist: bool = False) -> dict[str, Setting]:
         known = ", ".join(_File.__struct_fields__)
         raise UsageError(f"{path}: {error}", hint=f"known settings are {known}") from error
     said = {name: value for name, value in msgspec.structs.asdict(found).items() if value}
+    del said["conda"]
+    said |= found.conda.said()
     said |= {name: mark.join(said[name]) for name, mark in _LISTS.items() if name in said}
     if found.gateways:
         said["gateways"] = " ".join(f"{host}={url}" for host, url in found.gateways.items())

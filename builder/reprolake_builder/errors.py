@@ -12,11 +12,12 @@ _SIGNATURE = re.compile(
     r"(?<=[?&])((?:[\w.-]*(?:token|secret|signature|credential|password|api_?key)|sig|key)=)[^&#\s]*",
     re.IGNORECASE,
 )
+_IN_PATH = re.compile(r"(?<=/t/)(?=[A-Za-z_-]*\d)[\w-]{12,}(?=/)", re.ASCII)  # conda's tokens
 
 
 def without_logins(text: str) -> str:
-    """Return text without what stands in its URLs to open doors: USER:PASSWORD@ and signed queries."""
-    return _SIGNATURE.sub(r"\1***", _LOGIN.sub("***@", text))
+    """Return text without what stands in its URLs to open doors: USER:PASSWORD@, signed queries and conda's /t/TOKEN/."""
+    return _IN_PATH.sub("***", _SIGNATURE.sub(r"\1***", _LOGIN.sub("***@", text)))
 
 
 TEMPORARY = 75
