@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from packaging.utils import canonicalize_name
 
 from reprolake.options import Options, UsageError
 from reprolake_builder import vendored
@@ -26,6 +27,7 @@ from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
 from reprolake_builder.fetch import fetch
 from reprolake_builder.image import Image
+from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest, Resolved, Take
@@ -53,10 +55,22 @@ class Request:
     python: str = ""
     ignore: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    default_groups: bool = True
     byte_code: bool = True
     source_dir: Path | None = None
     locked: bool = False
     relock: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        """What is wanted of a project's extras and dependency groups."""
+        return Selection(
+            frozenset(map(canonicalize_name, self.extras)),
+            frozenset(map(canonicalize_name, self.groups)),
+            self.default_groups,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +162,7 @@ def obtain_lock(
         return _read(path, request, session)
     source = pinned or pin(request, session).source
     tree = _fetched(source, Path(source.path) if isinstance(source, LocalSource) else None, session)
-    spec = detect(tree, request.ignore)
+    spec = detect(tree, request.ignore, request.selection)
     key = _lock_key(source, spec, request)
     kept = session.tools.store.get("locks", key, _KeptLock)
     if kept is not None and not fresh and not request.relock and _still_good(kept, request, session.now):
@@ -188,7 +202,12 @@ def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Se
         now=session.now,
         python=request.python,
         as_of=request.as_of,
-        overrides=tuple(f"--ignore {path}" for path in request.ignore),
+        overrides=(
+            *(f"--ignore {path}" for path in request.ignore),
+            *(f"--extra {name}" for name in request.extras),
+            *(f"--group {name}" for name in request.groups),
+            *(() if request.default_groups else ("--no-default-groups",)),
+        ),
         apt=request.apt,
         byte_code=request.byte_code,
     )
@@ -217,9 +236,14 @@ def check_lock_file(path: Path) -> None:
 
 def write_lock(made: EnvironmentLock, path: Path) -> None:
     """Write the lock to a host path, whole or not at all."""
+    write_text(pretty(made), path)
+
+
+def write_text(data: bytes, path: Path) -> None:
+    """Write a file at a host path, whole or not at all. Raises UsageError."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        partial.write_bytes(pretty(made))
+        partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
@@ -276,6 +300,9 @@ def refuse_changes(what: str, request: Request) -> None:
             ("--python", request.python),
             ("--ignore", request.ignore),
             ("--apt", request.apt),
+            ("--extra", request.extras),
+            ("--group", request.groups),
+            ("--no-default-groups", not request.default_groups),
             ("--no-byte-code", not request.byte_code),
             ("--relock", request.relock),
         )

@@ -27,6 +27,7 @@ COMMANDS = {
     "diff": "Show what changed between two locks or images.",
     "verify": "Build an image once more and compare it to the last byte.",
     "vendor": "Bring everything that a lock names into a folder, to build from without network.",
+    "export": "Write a lock in the format of another tool, or as a bill of materials.",
     "cache": "Show what the store holds; remove what is not wanted any more.",
     "config": "Print each setting and where it was said.",
     "doctor": "Show what works on this host, what is missing, and the remedy.",

@@ -15,7 +15,23 @@ PLAIN = SAMPLES / "no-parameters"
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "exec", "shell", "plan", "build", "lock", "resolve", "inspect", "diff", "verify", "vendor", "cache", "config", "doctor"],
+    [
+        "run",
+        "exec",
+        "shell",
+        "plan",
+        "build",
+        "lock",
+        "resolve",
+        "inspect",
+        "diff",
+        "verify",
+        "vendor",
+        "export",
+        "cache",
+        "config",
+        "doctor",
+    ],
 )
 def test_every_command_has_help_with_an_example(reprolake, command):
     """`--help` of each command shows an example that begins with the command itself."""

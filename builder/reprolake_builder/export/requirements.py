@@ -1,0 +1,42 @@
+"""The Python packages of a lock as requirements.txt, with hashes. Source: pip's documentation, "Requirements File Format"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, GitOrigin, SdistOrigin
+from reprolake_builder.inventory import origin_in_words, own_wheels
+from reprolake_builder.tools import Tools
+
+
+def requirements(lock: EnvironmentLock, tools: Tools) -> str:
+    """Return what `pip install --no-deps -r` installs as the image has it; what has no hash stands at the end with the reason."""
+    del tools
+    return "\n".join(_lines(lock)) + "\n"
+
+
+def _lines(lock: EnvironmentLock) -> Iterator[str]:
+    yield f"# Python {lock.interpreter.version}, packages as of {lock.as_of.isoformat()}"
+    yield "# pip install --no-deps --require-hashes -r THIS-FILE"
+    if lock.conda is not None:
+        yield f"# The other {len(lock.conda.packages)} packages are conda's: export conda-lock or explicit has them."
+    hashed: list[tuple[str, str, str]] = [(wheel.name, wheel.version, wheel.sha256) for wheel in lock.wheels]
+    loose = []
+    for wheel in own_wheels(lock):
+        if isinstance(wheel.origin, SdistOrigin):
+            hashed.append((wheel.name, wheel.version, wheel.origin.sha256))
+        else:
+            loose.append(wheel)
+    for name, version, sha256 in sorted(hashed):
+        yield f"{name}=={version} \\\n    --hash=sha256:{sha256}"
+    if loose:
+        yield "# pip takes no hash of these: install the above first, then these with --no-deps"
+    yield from (_without_hash(wheel) for wheel in loose)
+
+
+def _without_hash(wheel: BuiltWheelLock) -> str:
+    if isinstance(wheel.origin, GitOrigin):
+        source = wheel.origin.source
+        inside = f"#subdirectory={source.subdir}" if source.subdir else ""
+        return f"# {wheel.name} @ git+{source.url}@{source.commit}{inside}"
+    return f"# {origin_in_words(wheel.origin)}  ({wheel.name} {wheel.version}, a package of the repository itself)"
