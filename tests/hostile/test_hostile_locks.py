@@ -22,6 +22,7 @@ from reprolake_builder.documents.lock import (
 )
 from reprolake_builder.download import Downloader
 from reprolake_builder.engines.bytecode import ByteCode
+from reprolake_builder.engines.interpreters import Home, debian_program
 from reprolake_builder.engines.packages import make_packages, wheel_key
 from reprolake_builder.errors import BuildError, FetchError, LockError
 from reprolake_builder.site import Site
@@ -55,7 +56,7 @@ def evil_base(tmp_path):
 
 def compile_tree(base, root, folder):
     """Compile one folder of a tree."""
-    with ByteCode(base, MINOR) as byte_code:
+    with ByteCode(debian_program(base, MINOR)) as byte_code:
         byte_code.compile_tree(root, (folder,), "/")
 
 
@@ -206,9 +207,9 @@ def test_a_wheel_under_another_name_is_refused(tmp_path):
     python_base(tmp_path / "base/root")
     base = Tree(signed_base.base_key((DEB,)), tmp_path / "base")
     wheel = a_wheel(tools.store)
-    make_packages((wheel,), PYTHON, base, tools)
+    make_packages((wheel,), Home(PYTHON, base), tools)
     with pytest.raises(BuildError, match=r"is numpy, and it holds demo-1\.0\.dist-info"):
-        make_packages((msgspec.structs.replace(wheel, name="numpy"),), PYTHON, base, tools)
+        make_packages((msgspec.structs.replace(wheel, name="numpy"),), Home(PYTHON, base), tools)
 
 
 @pytest.mark.parametrize(

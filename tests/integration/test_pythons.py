@@ -14,6 +14,7 @@ import pytest
 from reprolake.pipeline import Request, obtain_image, obtain_lock
 from reprolake_builder.engines.bytecode import ByteCode
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
+from reprolake_builder.engines.interpreters import debian_program
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import ImageRoot, SandboxSpec
 from reprolake_builder.solvers.debian import solve_debian
@@ -32,8 +33,9 @@ COMPILE = """\
 import sys
 from pathlib import Path
 from reprolake_builder.engines.bytecode import ByteCode
+from reprolake_builder.engines.interpreters import debian_program
 base, minor, root, *folders = sys.argv[1:]
-with ByteCode(Path(base), minor) as byte_code:
+with ByteCode(debian_program(Path(base), minor)) as byte_code:
     for folder in folders:
         byte_code.compile_tree(Path(root), (folder,), "/opt/env")
 """
@@ -62,7 +64,7 @@ def test_byte_code_does_not_depend_on_circumstances(session, tmp_path, minor):
     base = make_debian_trees(debian, tools.store, tools.progress)[0].root
     library = base / "usr/lib" / f"python{minor}"
     one, other = wheel(library, tmp_path / "one"), wheel(library, tmp_path / "quite another place")
-    with ByteCode(base, minor) as byte_code:
+    with ByteCode(debian_program(base, minor)) as byte_code:
         byte_code.compile_tree(one, ("lib",), "/opt/env")
     subprocess.run(
         [sys.executable, "-c", COMPILE, base, minor, other, *(f"lib/{part}" for part in reversed(PARTS))],

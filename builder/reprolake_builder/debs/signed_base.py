@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from reprolake_builder.documents.base import Sha256, content_hash
-from reprolake_builder.documents.lock import LAYOUT, DebianInterpreter, DebPackage, InterpreterLock
+from reprolake_builder.documents.lock import (
+    LAYOUT,
+    CondaInterpreter,
+    DebianInterpreter,
+    DebPackage,
+    InterpreterLock,
+)
 from reprolake_builder.store import Store
 
 _KIND = "signed-bases"
@@ -28,7 +34,12 @@ def remember(packages: Iterable[DebPackage], interpreter: DebianInterpreter, sto
 
 
 def interpreter_identity(interpreter: InterpreterLock, base: Sha256, store: Store) -> Sha256:
-    """Return what names the interpreter in keys: its own hash where it is Debian's, else one that no other base shares."""
-    if store.get(_KIND, base, DebianInterpreter) == interpreter:
+    """Return what names the interpreter in keys: its own hash where it is Debian's or runs in a base of Debian's, else one that
+    no other base shares.
+
+    A Python of conda's is in the end what its archive holds: only who names that very archive gets what it made.
+    """
+    vouched = store.get(_KIND, base, DebianInterpreter)
+    if vouched == interpreter or (vouched is not None and isinstance(interpreter, CondaInterpreter)):
         return interpreter.sha256
     return content_hash({"base": base, "interpreter": interpreter})

@@ -30,6 +30,7 @@ from reprolake_builder.documents.lock import (
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.engines.backend import BackendCall, build_system, run_backend
 from reprolake_builder.engines.build_root import build_stack
+from reprolake_builder.engines.interpreters import Home
 from reprolake_builder.engines.packages import make_packages, wheel_key
 from reprolake_builder.engines.repack import repack_wheel
 from reprolake_builder.engines.sources import Source, find_source
@@ -79,7 +80,9 @@ def build_wheel(order: BuildOrder, tools: Tools) -> BuiltWheel:
     if known is not None and tools.store.has_sound_archive(known.lock.sha256):
         return known
     stack = build_stack(order.debian, order.interpreter, tools, toolchain=order.toolchain)
-    parts = make_packages((*order.build_wheels, *order.built_wheels), order.interpreter, stack[0], tools)
+    parts = make_packages(
+        (*order.build_wheels, *order.built_wheels), Home(order.interpreter, stack[0]), tools
+    )
     source = order.source
     call = BackendCall(
         what=source.what,

@@ -9,12 +9,13 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from reprolake_builder.engines.compiler import Compiler, Source
+from reprolake_builder.engines.interpreters import Program
 
 # What one process compiles is part of the layout, see ByteCode.compile_tree: at most so many sources,
 SHARE = 200
@@ -34,15 +35,14 @@ class _Found(NamedTuple):
 
 
 class ByteCode:
-    """Makes byte code by the Python `python` ("3.11") of the base `base_root` (host path), in one sandbox per processor.
+    """Makes byte code by an interpreter, in one sandbox per processor.
 
     For several trees, and to be used by several threads, as a context.
     """
 
-    def __init__(self, base_root: Path, python: str) -> None:
-        self._base_root = base_root
-        self._python = python
-        self._suffix = f".cpython-{python.replace('.', '')}.pyc".encode()
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._suffix = f".cpython-{program.minor.replace('.', '')}.pyc".encode()
         self._mine = threading.local()
         self._compilers: list[Compiler] = []
         self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
@@ -57,11 +57,13 @@ class ByteCode:
         for compiler in self._compilers:
             compiler.close()
 
-    def compile_tree(self, tree_root: Path, folders: tuple[str, ...], prefix: str) -> dict[bytes, bytes]:
+    def compile_tree(
+        self, tree_root: Path, folders: tuple[str, ...], prefix: str, skip: Collection[bytes] = ()
+    ) -> dict[bytes, bytes]:
         """Write `__pycache__` files for every source below `folders` of `tree_root` (host path); return their SHA-256 by path.
 
         The files are hash-based and unchecked, and hold the source's path as it will be in the image: `prefix` + "/" + the
-        path below `tree_root`. A folder "" is the whole tree. What does not compile gets no byte code, nor do test modules: a
+        path below `tree_root`. A folder "" is the whole tree. Sources in `skip` have byte code already. What does not compile gets no byte code, nor do test modules: a
         third of the sources of scientific packages, which pytest compiles in its own way whatever is there.
 
         The bytes depend on the interpreter and on the sorted list of sources only. A compiler's output depends a little on
@@ -70,7 +72,8 @@ class ByteCode:
 
         Raises BuildError when a process dies or takes too long, naming the source, and SandboxError.
         """
-        found = sorted({source for folder in folders for source in _sources(tree_root, folder)})
+        every = {source for folder in folders for source in _sources(tree_root, folder)}
+        found = sorted(source for source in every if source.path not in skip)
         start = os.fsencode(prefix).rstrip(b"/") + b"/"
         jobs = [self._pool.submit(self._compile, tree_root, share, start) for share in _shares(found)]
         made: dict[bytes, bytes] = {}
@@ -98,7 +101,7 @@ class ByteCode:
         """Return this thread's: it would die with another one."""
         mine: Compiler | None = getattr(self._mine, "compiler", None)
         if mine is None:
-            mine = self._mine.compiler = Compiler(self._base_root, self._python)
+            mine = self._mine.compiler = Compiler(self._program)
             self._compilers.append(mine)
         return mine
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from reprolake_builder.engines.interpreters import Program
 from reprolake_builder.errors import BuildError
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
@@ -41,21 +42,25 @@ class Source(NamedTuple):
 
 
 class Compiler:
-    """One sandbox with the interpreter of `base_root` (host path) in it, that compiles shares of sources.
+    """One sandbox with an interpreter in it, that compiles shares of sources.
 
     The interpreter is not trusted, for a lock may come from anybody and name any package as its Python: it sees the base and
     what it is sent, can write nothing but its answer, and what it answers is only ever written to files.
-    It dies with the thread that made this object. Raises SandboxError, and BuildError for a base without that Python.
+    It dies with the thread that made this object. Raises SandboxError, and BuildError for trees without that Python.
     """
 
-    def __init__(self, base_root: Path, python: str) -> None:
-        if not os.path.lexists(base_root / f"usr/bin/python{python}"):
-            raise BuildError(f"the base holds no Python {python}", hint="the lock was changed by hand")
+    def __init__(self, program: Program) -> None:
+        inside = program.executable.lstrip("/")
+        if not any(os.path.lexists(root / inside) for root in program.roots):
+            raise BuildError(
+                f"the image holds no Python {program.minor} at {program.executable}",
+                hint="the lock was changed by hand",
+            )
         # Not -I: that would ignore the hash seed. The environment is ours, so there is nothing else to be isolated from.
         spec = SandboxSpec(
-            root=ImageRoot((base_root,)),
+            root=ImageRoot(program.roots),
             argv=(
-                f"/usr/bin/python{python}",
+                program.executable,
                 *("-s", "-S", "-B", "-Xutf8", "-Xpycache_prefix=/nonexistent", "-Wignore", _PROGRAM),
             ),
             env={"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"},

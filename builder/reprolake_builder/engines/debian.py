@@ -20,6 +20,7 @@ from reprolake_builder.engines.debian_setup import (
 )
 from reprolake_builder.engines.debian_tree import TreeMaker
 from reprolake_builder.engines.debian_unpack import unpack_all
+from reprolake_builder.engines.interpreters import debian_program
 from reprolake_builder.errors import BuildError, FetchError
 from reprolake_builder.progress import Progress
 from reprolake_builder.store import Store, Tree
@@ -88,7 +89,7 @@ def _fill_base(root: Path, packages: tuple[DebPackage, ...], store: Store, progr
     digests: dict[bytes, bytes] = {}
     for deb in packages:
         if python := _PYTHON.fullmatch(deb.name):
-            with ByteCode(root, python[1]) as byte_code:
+            with ByteCode(debian_program(root, python[1])) as byte_code:
                 digests |= byte_code.compile_tree(root, (f"usr/lib/python{python[1]}",), "/")
     return Filled(maker.exceptions(), digests)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -15,11 +16,11 @@ from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.lock import LAYOUT, BuiltWheelLock, InterpreterLock, WheelLock
 from reprolake_builder.download import Wanted
 from reprolake_builder.engines.bytecode import ByteCode
-from reprolake_builder.engines.environment import minor_of
+from reprolake_builder.engines.interpreters import Home, layout_of
 from reprolake_builder.engines.layers import Part
 from reprolake_builder.engines.wheel import Layout, unpack_wheel, write_record
 from reprolake_builder.errors import BuildError
-from reprolake_builder.image import PREFIX
+from reprolake_builder.progress import Progress
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
@@ -42,6 +43,7 @@ def wheel_key(
     wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: Store, *, byte_code: bool = True
 ) -> Sha256:
     """Return the key of the wheel's tree; `base` is the key of the tree that holds the interpreter."""
+    layout = layout_of(interpreter)
     return content_hash(
         {
             "layer": "wheel",
@@ -49,62 +51,81 @@ def wheel_key(
             "archive": wheel.sha256,
             "name": wheel.name,
             "interpreter": interpreter_identity(interpreter, base, store) if byte_code else "",
-            "prefix": PREFIX,
-            "python": minor_of(interpreter),
+            "prefix": f"/{layout.prefix}",
+            "python": layout.minor,
         }
     )
 
 
 def make_packages(
-    wheels: Sequence[Wheel], interpreter: InterpreterLock, base: Tree, tools: Tools, *, byte_code: bool = True
+    wheels: Sequence[Wheel], home: Home, tools: Tools, *, byte_code: bool = True
 ) -> tuple[Part, ...]:
-    """Return one part for each wheel, fetched if need be; a built one must lie in the store, the interpreter in `base`."""
-    layout = Layout(minor_of(interpreter))
+    """Return one part for each wheel, fetched if need be; a built one must lie in the store."""
     keys = {
-        wheel.name: wheel_key(wheel, interpreter, base.key, tools.store, byte_code=byte_code)
+        wheel.name: wheel_key(wheel, home.lock, home.base.key, tools.store, byte_code=byte_code)
         for wheel in wheels
     }
     missing = [wheel for wheel in wheels if tools.store.tree(keys[wheel.name]) is None]
     fetch_wheels([wheel for wheel in missing if isinstance(wheel, WheelLock)], tools)
     if missing:
-        # Threads do: inflating and hashing happen outside the interpreter's lock, compiling in processes of its own. There
-        # are more than processors because a thread waits while its wheel is compiled.
-        with (
-            tools.progress.step("Laying out packages", len(missing)) as step,
-            ByteCode(base.root, layout.minor) if byte_code else nullcontext() as compiler,
-            ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool,
-        ):
+        program = home.program if byte_code else None
+        with ByteCode(program) if program else nullcontext() as compiler:
             largest_first = sorted(missing, key=lambda wheel: -wheel.size)
-            jobs = [
-                pool.submit(_make, wheel, keys[wheel.name], layout, compiler, tools.store)
-                for wheel in largest_first
-            ]
-            try:
-                for job in as_completed(jobs):
-                    job.result()
-                    step.advance()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    return tuple(Part(wheel.name, _known(tools.store, keys[wheel.name], wheel)) for wheel in wheels)
+            side_by_side(
+                [
+                    partial(_make, wheel, keys[wheel.name], home.layout, compiler, tools.store)
+                    for wheel in largest_first
+                ],
+                tools.progress,
+                "Laying out packages",
+            )
+    return tuple(
+        Part(wheel.name, known_tree(tools.store, keys[wheel.name], wheel.filename)) for wheel in wheels
+    )
 
 
-def _known(store: Store, key: Sha256, wheel: Wheel) -> Tree:
+def side_by_side(jobs: Sequence[Callable[[], object]], progress: Progress, label: str) -> None:
+    """Do all jobs; the first failure ends the call.
+
+    Threads do: inflating and hashing happen outside the interpreter's lock, compiling in processes of its own. There are more
+    than processors because a thread waits while its package is compiled.
+    """
+    with (
+        progress.step(label, len(jobs)) as step,
+        ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool,
+    ):
+        running = [pool.submit(job) for job in jobs]
+        try:
+            for job in as_completed(running):
+                job.result()
+                step.advance()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def known_tree(store: Store, key: Sha256, filename: str) -> Tree:
+    """Return a tree that was there or was made just now. Raises BuildError when somebody removed it."""
     tree = store.tree(key)
     if tree is None:
         raise BuildError(
-            f"the tree of {wheel.filename} vanished from the store {store.root}", hint="run the command again"
+            f"the tree of {filename} vanished from the store {store.root}", hint="run the command again"
         )
     return tree
 
 
+def refuse_damaged(store: Store, sha256: Sha256, filename: str) -> None:
+    """Return when the archive lies in the store with the right bytes. Raises BuildError, transient, and removes another one."""
+    if not store.has_sound_archive(sha256):
+        damaged = store.archive(sha256)
+        if damaged.is_relative_to(store.root):
+            store.discard(damaged)
+        raise BuildError(f"{damaged} was {filename} and is damaged", transient=True)
+
+
 def _make(wheel: Wheel, key: Sha256, layout: Layout, compiler: ByteCode | None, store: Store) -> None:
     def fill(root: Path) -> Filled:
-        if not store.has_sound_archive(wheel.sha256):
-            damaged = store.archive(wheel.sha256)
-            if damaged.is_relative_to(store.root):
-                store.discard(damaged)
-            raise BuildError(f"{damaged} was {wheel.filename} and is damaged", transient=True)
+        refuse_damaged(store, wheel.sha256, wheel.filename)
         installed = unpack_wheel(store.archive(wheel.sha256), wheel.filename, root, layout)
         found = installed.info.rpartition("/")[2]
         if not canonicalize_name(found).startswith(f"{canonicalize_name(wheel.name)}-"):

@@ -6,6 +6,7 @@ from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.engines.built import ensure_built
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import make_environment
+from reprolake_builder.engines.interpreters import Home
 from reprolake_builder.engines.layers import Part, order_packages
 from reprolake_builder.engines.packages import Wheel, make_packages
 from reprolake_builder.store import Tree
@@ -23,8 +24,9 @@ def make_parts(
     for wheel in (*lock.built, *project):
         ensure_built(wheel, lock, repository, tools)
     wheels: tuple[Wheel, ...] = (*lock.wheels, *lock.built)
-    packages = make_packages(wheels, lock.interpreter, base, tools, byte_code=lock.byte_code)
-    own = make_packages(project, lock.interpreter, base, tools, byte_code=lock.byte_code)
+    home = Home(lock.interpreter, base)
+    packages = make_packages(wheels, home, tools, byte_code=lock.byte_code)
+    own = make_packages(project, home, tools, byte_code=lock.byte_code)
     requested = frozenset(wheel.name for wheel in wheels if wheel.requested)
     return (
         (Part(f"Debian {lock.debian.suite}", base),),

@@ -51,17 +51,16 @@ if __name__ == "__main__":
 class Layout:
     """Where things of one Python go; folders are relative to the tree's root. `minor` is "3.11".
 
-    `prefix` is the environment's folder, `packages` that of importable packages below it, where it is not the usual one.
+    `prefix` is the environment's folder.
     """
 
     minor: str
     prefix: str = PREFIX.lstrip("/")
-    packages: str = ""
 
     @property
     def site(self) -> str:
         """The folder of importable packages."""
-        return f"{self.prefix}/{self.packages or f'lib/python{self.minor}/site-packages'}"
+        return f"{self.prefix}/lib/python{self.minor}/site-packages"
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from python_base import python_base
 
 from reprolake_builder.engines import compiler
 from reprolake_builder.engines.bytecode import SHARE, ByteCode
+from reprolake_builder.engines.interpreters import debian_program
 from reprolake_builder.errors import BuildError
 from reprolake_builder.sandboxes import cgroups, scope
 
@@ -32,7 +33,7 @@ def base(tmp_path_factory):
 
 def compile_tree(base: Path, root: Path, folder: str, prefix: str) -> dict[bytes, bytes]:
     """Compile one folder and return the digests of what was made."""
-    with ByteCode(base, PYTHON) as byte_code:
+    with ByteCode(debian_program(base, PYTHON)) as byte_code:
         return byte_code.compile_tree(root, (folder,), prefix)
 
 
@@ -78,7 +79,7 @@ def test_what_was_compiled_before_leaves_no_trace(base, tmp_path):
     (tmp_path / "second/lib").mkdir(parents=True)
     for name, text in sources.items():
         (tmp_path / "second" / name).write_text(text)
-    with ByteCode(base, PYTHON) as byte_code:
+    with ByteCode(debian_program(base, PYTHON)) as byte_code:
         for number in range(3):
             byte_code.compile_tree(tmp_path / f"other{number}", ("lib",), "/elsewhere")
         digests = byte_code.compile_tree(tmp_path / "second", ("lib",), "/opt/env")
