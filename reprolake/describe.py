@@ -138,6 +138,8 @@ def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
         f"Python      {lock.interpreter.version} of {_python_from(lock)}",
         f"pinned      {debs} Debian packages,{conda} {len(lock.wheels)} wheels, {size / 1e6:.0f} MB to fetch",
     ]
+    if (obeyed := lock.environment.obeyed) is not None:
+        lines.append(f"obeyed      {obeyed.path}, as {obeyed.tool} wrote it")
     if lock.project is not None:
         lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")
     if lock.debian.toolchain:

@@ -59,6 +59,7 @@ class Request:
     groups: tuple[str, ...] = ()
     default_groups: bool = True
     byte_code: bool = True
+    infer: bool = False
     source_dir: Path | None = None
     locked: bool = False
     relock: bool = False
@@ -190,12 +191,13 @@ def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> 
     pinned = [url, source.tree, commit, source.subdir]
     if (record := record_of(source)) is not None:
         pinned += [record.site, record.id, record.words]
-    asked = [request.as_of, request.python, request.apt, request.byte_code]
+    asked = [request.as_of, request.python, request.apt, request.byte_code, request.infer]
     return content_hash([msgspec.to_builtins(spec), *pinned, *asked])
 
 
 def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Session) -> EnvironmentLock:
     """Return a new lock, and tell the user what may make its environment other than expected."""
+    from reprolake.inferring import offer, with_inferred
     from reprolake_builder.lock import LockOptions, lock  # with every solver: seldom wanted
 
     options = LockOptions(
@@ -207,11 +209,16 @@ def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Se
             *(f"--extra {name}" for name in request.extras),
             *(f"--group {name}" for name in request.groups),
             *(() if request.default_groups else ("--no-default-groups",)),
+            *(("--infer",) if request.infer else ()),
         ),
         apt=request.apt,
         byte_code=request.byte_code,
     )
     made = lock(tree, spec, options, session.tools)
+    if request.infer:
+        made = with_inferred(made, tree, lambda more: lock(tree, more, options, session.tools), session.tools)
+    elif sentence := offer(made, tree, session.tools.store):
+        session.tools.progress.warn(sentence)
     for note in made.notes:
         session.tools.progress.warn(note)
     if made.debian.unconfigured:
@@ -304,6 +311,7 @@ def refuse_changes(what: str, request: Request) -> None:
             ("--group", request.groups),
             ("--no-default-groups", not request.default_groups),
             ("--no-byte-code", not request.byte_code),
+            ("--infer", request.infer),
             ("--relock", request.relock),
         )
         if value

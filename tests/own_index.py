@@ -13,7 +13,8 @@ from reprolake_builder.documents.source import GitSource
 from reprolake_builder.download import Downloader
 from reprolake_builder.site import Site
 from reprolake_builder.solvers.as_of import AsOf, choose_as_of
-from reprolake_builder.solvers.pypi import Choice, Solution, asking, choose
+from reprolake_builder.solvers.pypi import Choice, choose
+from reprolake_builder.solvers.pypi_asking import Solution, asking
 from reprolake_builder.solvers.pypi_failure import NoChoice
 from reprolake_builder.solvers.python_choice import candidates
 from reprolake_builder.store import Store

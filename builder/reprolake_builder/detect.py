@@ -1,36 +1,59 @@
 """The detect stage: the repository's own files become an EnvironmentSpec, and no file is ignored in silence.
 
-Precedence as in repo2docker: binder/ or .binder/ alone decides when it is there; environment.yml stands over requirements.txt.
+Precedence as in repo2docker: binder/ or .binder/ alone decides when it is there; environment.yml stands over a Pipfile, and that
+over requirements.txt. The lock files of other tools stand before what they were made of (docs/reference/files.md).
 """
 
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import NoReturn
 
 import msgspec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from reprolake_builder.detect_heard import Given, Heard, join
+from reprolake_builder.detect_groups import default_groups, dependency_groups, tool_of
+from reprolake_builder.detect_heard import ALL_DEFAULTS, Given, Heard, join
 from reprolake_builder.detect_lines import read_apt, read_python_version, read_runtime
 from reprolake_builder.detect_pyproject import Pyproject, build_requirements, read_project, read_pyproject
 from reprolake_builder.detect_requirements import read_requirements
-from reprolake_builder.detect_unheard import KINDS, PROJECT_FILES, declares_package, find_unheard
-from reprolake_builder.documents.environment import Asked, EnvironmentSpec, SpokenFile, UnheardFile
+from reprolake_builder.detect_unheard import (
+    KINDS,
+    PROJECT_FILES,
+    PYTHON_FILES,
+    declares_package,
+    find_unheard,
+)
+from reprolake_builder.documents.environment import (
+    Asked,
+    EnvironmentSpec,
+    ObeyedLock,
+    SpokenFile,
+    UnheardFile,
+)
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.process import printable
 from reprolake_builder.source_tree import SourceTree
 
 _CONDA = ("environment.yml", "environment.yaml")
+_ANEW = {"uv": "uv lock", "Poetry": "poetry lock", "PDM": "pdm lock", "Pipenv": "pipenv lock"}
 _IGNORED = "ignored by --ignore"
 
 
-def detect(tree: SourceTree, ignore: tuple[str, ...] = ()) -> EnvironmentSpec:
+def detect(
+    tree: SourceTree, ignore: tuple[str, ...] = (), selection: Selection = ALL_DEFAULTS
+) -> EnvironmentSpec:
     """Return what the source's files ask for; files (paths from the source's root) in `ignore` have no say.
+
+    `selection` is what is wanted of a project's extras and groups.
 
     Raises DetectError for a file that cannot be understood, and when `ignore` names a file that is none of the environment's.
     """
-    given = Given(tree, frozenset(join("", path) for path in ignore))
+    given = Given(tree, frozenset(join("", path) for path in ignore), selection)
     folder = _folder(given)
     heard = _packages(given, folder)
     heard += read_runtime(given, join(folder, "runtime.txt"))
@@ -39,6 +62,8 @@ def detect(tree: SourceTree, ignore: tuple[str, ...] = ()) -> EnvironmentSpec:
     heard += _own_package(given, folder, heard)
     heard += find_unheard(given, folder, heard)
     heard += _left_out(given, folder)
+    if heard.obeyed:
+        heard = replace(heard, unheard=tuple(_said_by_lock(item) for item in heard.unheard))
     unheard = tuple(_judged(item, given) for item in dict.fromkeys(heard.unheard))
     _check_ignored(given, heard.files, unheard)
     declared = bool(heard.own)
@@ -53,10 +78,14 @@ def detect(tree: SourceTree, ignore: tuple[str, ...] = ()) -> EnvironmentSpec:
         sources=heard.sources,
         apt=heard.apt,
         project=given.base if declared else None,
-        project_extras=tuple(sorted(_extras(heard))),
+        project_extras=tuple(sorted(_extras(heard) | (selection.extras if declared else frozenset()))),
         project_dynamic=heard.dynamic,
         build_requirements=heard.build_requirements,
         build_backend="pep517" if declared else "",
+        obeyed=heard.obeyed[0] if heard.obeyed else None,
+        extras=tuple(sorted(selection.extras)),
+        groups=tuple(sorted(selection.groups)),
+        default_groups=selection.defaults,
     )
 
 
@@ -65,11 +94,24 @@ def refuse_unheard(spec: EnvironmentSpec) -> None:
     matter = [item for item in spec.unheard if item.matters]
     if not matter:
         return
+    if spec.obeyed is not None and all("#" in item.path for item in matter):
+        _refuse_stale(spec.obeyed, matter)
     listed = "".join(f"\n  {printable(item.path)}: {printable(item.reason)}" for item in matter)
     options = " ".join(f"--ignore {printable(path)}" for path in dict.fromkeys(item.path for item in matter))
     raise DetectError(
         f"these would change the result, and this version cannot honour them:{listed}",
         hint=f"to go on without them: {options}",
+    )
+
+
+def _refuse_stale(obeyed: ObeyedLock, matter: list[UnheardFile]) -> NoReturn:
+    """Raise DetectError for a lock that does not meet what it was made of."""
+    listed = "".join(f"\n  {printable(item.reason)}" for item in matter)
+    options = " ".join(f"--ignore {printable(item.path)}" for item in matter)
+    anew = f"`{_ANEW[obeyed.tool]}` in the repository writes it anew; " if obeyed.tool in _ANEW else ""
+    raise DetectError(
+        f"{obeyed.path} disagrees with what it was made of:{listed}",
+        hint=f"{anew}{options} takes it as it is; --ignore {obeyed.path} resolves without it",
     )
 
 
@@ -85,11 +127,11 @@ def _folder(given: Given) -> str:
 
 
 def _packages(given: Given, folder: str) -> Heard:
-    """Return what environment.yml says, or requirements.txt when there is no environment.yml."""
+    """Return what environment.yml says, or else a lock file, a Pipfile, or requirements.txt."""
     requirements = join(folder, "requirements.txt")
     conda = [path for name in _CONDA if given.has(path := join(folder, name))]
     if not conda:
-        return read_requirements(given, requirements) if given.has(requirements) else Heard()
+        return _python_packages(given, folder)
     from reprolake_builder.detect_conda import read_conda  # with a parser of YAML, which few need
 
     heard = read_conda(given, conda[0])
@@ -98,11 +140,34 @@ def _packages(given: Given, folder: str) -> Heard:
         reason = f"{conda[0]} says the same" if same else f"{conda[0]} stands over it, and they differ"
         heard += Heard(unheard=(UnheardFile(path=path, reason=reason, matters=not same),))
     if given.has(requirements) and requirements not in heard.files:
-        heard += _beside_conda(given, requirements, heard)
-    return heard
+        heard += _beside(given, requirements, heard)
+    reason = f"{conda[0]} stands over it: ignore one of the two"
+    return heard + Heard(
+        unheard=tuple(
+            UnheardFile(path=path, reason=reason, matters=True)
+            for name in PYTHON_FILES
+            if given.has(path := join(folder, name))
+        )
+    )
 
 
-def _beside_conda(given: Given, path: str, heard: Heard) -> Heard:
+def _python_packages(given: Given, folder: str) -> Heard:
+    """Return what a lock file of Python packages says, or else a Pipfile, or requirements.txt."""
+    requirements, pipfile = join(folder, "requirements.txt"), join(folder, "Pipfile")
+    if any(name in PYTHON_FILES or fnmatchcase(name, "pylock.*.toml") for name in given.tree.names(folder)):
+        from reprolake_builder.detect_locked import find_locks, read_locks  # with parsers that few need
+
+        if locks := find_locks(given, folder):
+            return read_locks(given, folder, locks)
+    if given.has(pipfile):
+        from reprolake_builder.detect_pipfile import read_pipfile
+
+        heard = read_pipfile(given, pipfile)
+        return heard + (_beside(given, requirements, heard) if given.has(requirements) else Heard())
+    return read_requirements(given, requirements) if given.has(requirements) else Heard()
+
+
+def _beside(given: Given, path: str, heard: Heard) -> Heard:
     try:
         other = read_requirements(given, path)
     except DetectError as error:
@@ -123,8 +188,42 @@ def _demands(heard: Heard) -> set[tuple[str, str]]:
 
 
 def _own_package(given: Given, folder: str, heard: Heard) -> Heard:
-    """Return what the repository's own package asks for, when it is one that gets installed."""
+    """Return what the repository's own package asks for, when it is one that gets installed, and the groups that are chosen."""
+    if heard.obeyed:
+        return Heard()  # the lock has all of it
     pyproject = read_pyproject(given)
+    beside = bool(heard.files)
+    own = _own_demands(given, folder, pyproject, heard)
+    if own.files and pyproject is not None and not pyproject.is_poetry:
+        return own + _groups(given, pyproject, defaults=given.selection.defaults and not beside)
+    chosen = [*(f"--extra {name}" for name in sorted(given.selection.extras))]
+    chosen += [f"--group {name}" for name in sorted(given.selection.groups)]
+    if chosen and not own.files and not any(path.endswith("Pipfile") for path in heard.files):
+        raise DetectError(
+            f"nothing here declares extras or groups, and {chosen[0]} asks for one",
+            hint="they are declared in pyproject.toml or in a Pipfile",
+        )
+    return own
+
+
+def _groups(given: Given, pyproject: Pyproject, *, defaults: bool) -> Heard:
+    """Return what the chosen dependency groups of a project ask for."""
+    groups = dependency_groups(pyproject)
+    if unknown := sorted(given.selection.groups - groups.keys()):
+        raise DetectError(
+            f"{pyproject.path} has no dependency group {', '.join(map(repr, unknown))}",
+            hint="its groups: " + (", ".join(sorted(groups)) or "none"),
+        )
+    wanted = given.selection.groups | (
+        default_groups(pyproject, tool_of(pyproject)) if defaults else frozenset()
+    )
+    texts = [text for name in sorted(wanted) for text in groups.get(name, ())]
+    asked, sources = pyproject.demands(texts, given)
+    return Heard(requirements=asked, sources=sources)
+
+
+def _own_demands(given: Given, folder: str, pyproject: Pyproject | None, heard: Heard) -> Heard:
+    """Return what the repository's own package asks for, when it is one that gets installed."""
     if heard.own:
         return _asked_for(given, pyproject, heard)
     if folder != given.base:
@@ -137,18 +236,32 @@ def _own_package(given: Given, folder: str, heard: Heard) -> Heard:
             "environment.yml describes the environment without this package: add `- -e .` to its pip packages"
         )
         return Heard(unheard=(UnheardFile(path=declaring[0], reason=reason, matters=True),))
+    if pyproject is not None and pyproject.is_poetry:
+        return _poetry(given, pyproject, heard)
     if pyproject is not None and pyproject.has_project:
-        return read_project(given, pyproject, frozenset(), named=False)
+        return read_project(given, pyproject, given.selection.extras, named=False)
     beside = Heard()
     if pyproject is not None and not pyproject.has_build_system:
         beside = Heard(unheard=(_unread(pyproject),))
     return beside + _scripted(declaring, pyproject, Asked(text="", origin=declaring[0]))
 
 
+def _poetry(given: Given, pyproject: Pyproject, heard: Heard) -> Heard:
+    """Return what a project asks for that speaks Poetry's words, alone or beside [project]."""
+    from reprolake_builder.detect_poetry import read_poetry_declaration
+
+    alone = given if not heard.files else replace(given, selection=replace(given.selection, defaults=False))
+    if not pyproject.has_project:
+        return read_poetry_declaration(alone, pyproject)
+    own = read_project(given, pyproject, given.selection.extras, named=False)
+    return own + read_poetry_declaration(alone, pyproject, main=False)
+
+
 def _asked_for(given: Given, pyproject: Pyproject | None, heard: Heard) -> Heard:
     """Return what the package asks for that requirements.txt or environment.yml names as `-e .`."""
     if pyproject is not None and pyproject.has_project:
-        return read_project(given, pyproject, frozenset(_extras(heard)), named=True)
+        extras = frozenset(_extras(heard)) | given.selection.extras
+        return read_project(given, pyproject, extras, named=True)
     declaring = _declaring(given, pyproject)
     if declaring or (pyproject is not None and pyproject.has_build_system):
         return _scripted(declaring, pyproject)
@@ -160,7 +273,9 @@ def _asked_for(given: Given, pyproject: Pyproject | None, heard: Heard) -> Heard
 
 def _declaring(given: Given, pyproject: Pyproject | None) -> tuple[str, ...]:
     """Return the files that declare the repository's own package."""
-    if pyproject is not None and pyproject.has_project:
+    if pyproject is not None and (pyproject.has_project or pyproject.is_poetry):
+        return (pyproject.path,)
+    if pyproject is not None and pyproject.has_build_system and "metadata" in pyproject.tool.get("flit", {}):
         return (pyproject.path,)
     script, settings = join(given.base, "setup.py"), join(given.base, "setup.cfg")
     found = [script] if given.has(script) else []
@@ -181,9 +296,6 @@ def _scripted(declaring: tuple[str, ...], pyproject: Pyproject | None, *own: Ask
 
 
 def _unread(pyproject: Pyproject) -> UnheardFile:
-    if pyproject.is_poetry:
-        reason = "packages that only [tool.poetry] declares come in a later version, unless requirements.txt asks for `-e .`"
-        return UnheardFile(path=pyproject.path, reason=reason, matters=True)
     if "pixi" in pyproject.tool:
         return UnheardFile(path=pyproject.path, reason="pixi comes in a later version", matters=True)
     if pyproject.has_build_system:
@@ -208,6 +320,13 @@ def _left_out(given: Given, folder: str) -> Heard:
             if (path := join(place, name)) in given.ignored and name in given.tree.names(place)
         )
     )
+
+
+def _said_by_lock(item: UnheardFile) -> UnheardFile:
+    """Return settings of a tool as what does not matter: its lock was made with them."""
+    if item.path.rpartition("/")[2] != "uv.toml":
+        return item
+    return msgspec.structs.replace(item, matters=False, reason="the lock was made with it")
 
 
 def _judged(item: UnheardFile, given: Given) -> UnheardFile:

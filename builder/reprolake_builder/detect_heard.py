@@ -5,16 +5,20 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, fields
 
-from reprolake_builder.documents.environment import Asked, AskedSource, CondaAsked, UnheardFile
+from reprolake_builder.documents.environment import Asked, AskedSource, CondaAsked, ObeyedLock, UnheardFile
+from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.source_tree import SourceTree
+
+ALL_DEFAULTS = Selection()
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The source and the files (paths from its root) that the user ignores by name."""
+    """The source, the files (paths from its root) that the user ignores by name, and what of a project is wanted."""
 
     tree: SourceTree
     ignored: frozenset[str] = frozenset()
+    selection: Selection = ALL_DEFAULTS
 
     @property
     def base(self) -> str:
@@ -49,6 +53,7 @@ class Heard:
     variables: tuple[tuple[str, str], ...] = ()
     own: tuple[Asked, ...] = ()
     build_requirements: tuple[Asked, ...] = ()
+    obeyed: tuple[ObeyedLock, ...] = ()
     dynamic: bool = False
 
     def __add__(self, other: Heard) -> Heard:

@@ -32,6 +32,10 @@ _TOOLS = {
 }  # fmt: skip
 
 
+# Where tools say that a project is no package.
+_NO_PACKAGE = (("uv", "package"), ("poetry", "package-mode"), ("pdm", "distribution"))
+
+
 @dataclass(frozen=True, slots=True)
 class Pyproject:
     """A pyproject.toml that is TOML: `path` from the source's root, its text and its tables."""
@@ -124,9 +128,9 @@ class Pyproject:
         return requirement
 
 
-def read_pyproject(given: Given) -> Pyproject | None:
-    """Return the pyproject.toml of the source's folder, None when there is none or it is ignored. Raises DetectError."""
-    path = join(given.base, NAME)
+def read_pyproject(given: Given, folder: str | None = None) -> Pyproject | None:
+    """Return the pyproject.toml of a folder (the source's own), None when there is none or it is ignored. Raises DetectError."""
+    path = join(given.base if folder is None else folder, NAME)
     text = given.read(path)
     if text is None:
         return None
@@ -147,18 +151,10 @@ def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, 
     if not isinstance(project.get("name"), str):
         raise DetectError(f"{pyproject.path}: [project] has no name")
     dynamic = pyproject.texts(project, "dynamic")
-    optional = _optional(pyproject, project)
-    wanted = _closure(project["name"], optional, extras)
-    unknown = sorted(extra for extra in extras if extra not in optional)
-    if unknown and "optional-dependencies" not in dynamic:
-        raise DetectError(
-            f"{pyproject.path} declares no extra {', '.join(map(repr, unknown))}",
-            hint="its extras: " + (", ".join(optional) or "none"),
-        )
-    texts = [*pyproject.texts(project, "dependencies"), *(t for extra in wanted for t in optional[extra])]
+    texts = project_texts(pyproject, extras)
     own = canonicalize_name(project["name"])
     asked, sources = pyproject.demands(texts, given)
-    is_package = named or pyproject.tool.get("uv", {}).get("package") is not False
+    is_package = named or not any(pyproject.tool.get(t, {}).get(key) is False for t, key in _NO_PACKAGE)
     return _tools(pyproject) + Heard(
         files=(pyproject.path,),
         python=_requires_python(pyproject, project),
@@ -169,6 +165,20 @@ def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, 
         dynamic=is_package
         and bool({"dependencies", "optional-dependencies", "requires-python"} & set(dynamic)),
     )
+
+
+def project_texts(pyproject: Pyproject, extras: frozenset[str]) -> tuple[str, ...]:
+    """Return the demands that [project] writes down, with these extras. Raises DetectError for an extra that it does not have."""
+    project = pyproject.table("project")
+    optional = _optional(pyproject, project)
+    unknown = sorted(extra for extra in extras if extra not in optional)
+    if unknown and "optional-dependencies" not in pyproject.texts(project, "dynamic"):
+        raise DetectError(
+            f"{pyproject.path} declares no extra {', '.join(map(repr, unknown))}",
+            hint="its extras: " + (", ".join(optional) or "none"),
+        )
+    wanted = _closure(str(project.get("name", "")), optional, extras)
+    return (*pyproject.texts(project, "dependencies"), *(t for extra in wanted for t in optional[extra]))
 
 
 def build_requirements(pyproject: Pyproject | None) -> tuple[Asked, ...]:

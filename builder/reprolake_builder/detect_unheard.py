@@ -37,13 +37,7 @@ _TABLE: tuple[tuple[str, Weight, str], ...] = (
     (".devcontainer.json", Weight.ALONE, _EDITOR),
     ("postBuild", Weight.ALWAYS, _SCRIPT),
     ("start", Weight.ALWAYS, _SCRIPT),
-    ("Pipfile", Weight.ALWAYS, "Pipenv comes in a later version"),
-    ("Pipfile.lock", Weight.ALWAYS, _LOCKED),
-    ("uv.lock", Weight.ALWAYS, _LOCKED),
-    ("poetry.lock", Weight.ALWAYS, _LOCKED),
-    ("pdm.lock", Weight.ALWAYS, _LOCKED),
-    ("pylock.toml", Weight.ALWAYS, _LOCKED),
-    ("pylock.*.toml", Weight.ALWAYS, _LOCKED),
+    ("pylock.*.toml", Weight.NEVER, "it is the lock of an environment with a name of its own"),
     ("conda-lock.yml", Weight.ALWAYS, _LOCKED),
     ("*.conda-lock.yml", Weight.ALWAYS, _LOCKED),
     ("conda-*.lock", Weight.ALWAYS, _LOCKED),
@@ -69,7 +63,10 @@ _TABLE: tuple[tuple[str, Weight, str], ...] = (
     ("environment?*.yml", Weight.ALONE, _VARIANT),
     ("environment?*.yaml", Weight.ALONE, _VARIANT),
 )
+PYTHON_FILES = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "Pipfile")
+"""Files of tools for Python packages, the one that stands over the others first."""
 KINDS = (
+    *PYTHON_FILES,
     "environment.yml",
     "environment.yaml",
     "requirements.txt",

@@ -18,7 +18,8 @@ from reprolake_builder.engines.workshop import Build, Commission, Made, Workshop
 from reprolake_builder.errors import BuilderError, FetchError, LockError, SourceBuildError
 from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
-from reprolake_builder.solvers.pypi import Choice, asking, choose
+from reprolake_builder.solvers.pypi import Choice, choose
+from reprolake_builder.solvers.pypi_asking import asking, obeying
 from reprolake_builder.solvers.pypi_failure import NoChoice, Rejected, reason_of
 from reprolake_builder.solvers.pypi_requirements import required_by_package
 from reprolake_builder.solvers.pypi_target import moved_on
@@ -117,8 +118,8 @@ class _Job:
         if isinstance(settled, _Settled):
             return settled
         error = settled.error()
-        if self.options.as_of:
-            raise error  # the user has decided
+        if self.options.as_of or self.spec.obeyed is not None:
+            raise error  # the user has decided, or a lock that is for every date
         try:
             changed = last_changed(self.tree.source, self.spec.files, self.tools)
         except FetchError as unreachable:
@@ -205,7 +206,8 @@ class _Stage:
             if wanted not in pythons and not _holds(wanted, choice):
                 pythons += (wanted,)
                 continue
-            if not self.spec.project_dynamic or project.built.requires == required:
+            resolved = self.spec.obeyed is not None or not self.spec.project_dynamic
+            if resolved or project.built.requires == required:
                 return choice, project
             required = project.built.requires
             name = canonicalize_name(project.built.lock.name)
@@ -219,7 +221,10 @@ class _Stage:
         self, known: Sequence[Asked], pythons: Sequence[Asked], unbuilt: Mapping[str, BuilderError]
     ) -> Choice | NoChoice:
         spec = self.spec
-        asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
+        if spec.obeyed is not None:
+            asked = obeying(spec.obeyed, self.as_of)
+        else:
+            asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
         allowed = candidates((*spec.python, *pythons), self.options.python, self.as_of)
         left = [candidate for candidate in allowed if candidate.python.version not in unbuilt]
         failed = [Rejected(python, reason_of(error, self.as_of)) for python, error in unbuilt.items()]

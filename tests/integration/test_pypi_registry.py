@@ -12,7 +12,8 @@ from reprolake_builder.documents.environment import Asked
 from reprolake_builder.download import Downloader, Wanted
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.as_of import AsOf
-from reprolake_builder.solvers.pypi import Choice, asking, choose
+from reprolake_builder.solvers.pypi import Choice, choose
+from reprolake_builder.solvers.pypi_asking import asking
 from reprolake_builder.solvers.pypi_failure import NoChoice
 from reprolake_builder.solvers.pypi_target import TARGETS
 from reprolake_builder.solvers.pypi_urls import wheel_urls

@@ -52,6 +52,20 @@ class AskedSource(Document, frozen=True, kw_only=True):
     origin: str
 
 
+class ObeyedLock(Document, frozen=True, kw_only=True):
+    """A lock file of another tool that decides which Python packages there are; `path` is relative to the source's root.
+
+    `pins` hold every package at one version, for each Python on offer, with the SHA-256 of the files that may serve where the
+    lock has them. `direct` are the names of those that the project itself asks for, `pythons` the Pythons on offer that it serves.
+    """
+
+    path: str
+    tool: Literal["uv", "pylock", "Poetry", "PDM", "Pipenv"]
+    pins: tuple[Asked, ...]
+    direct: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
+
+
 class CondaAsked(Document, frozen=True, kw_only=True):
     """What is asked of conda's channels: these, in order of priority, for packages in conda's words (`numpy>=1.24,<2`)."""
 
@@ -66,6 +80,8 @@ class EnvironmentSpec(Document, frozen=True, kw_only=True):
     `constraints` are PEP 508 lines without direct references, `sources` are packages asked for by where they are. `apt` are Debian package names. `conda` is
     asked where the environment is one of conda's, whose Python it then has; `variables` are set in the image. `project` is the folder of
     the repository's own package, relative to the source's root, or None; its build requirements are `build_requirements`.
+    `obeyed` is the lock file that stands in for resolving, None without one. `extras` and `groups` are what the user chose of the
+    project's extras and dependency groups; `default_groups` tells whether those came too that its tool installs unasked.
     """
 
     files: tuple[SpokenFile, ...]
@@ -82,3 +98,7 @@ class EnvironmentSpec(Document, frozen=True, kw_only=True):
     project_dynamic: bool = False
     build_requirements: tuple[Asked, ...] = ()
     build_backend: Literal["pep517", ""] = ""
+    obeyed: ObeyedLock | None = None
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    default_groups: bool = True

@@ -204,9 +204,8 @@ class Workshop:
         for text in lack.names:
             name = canonicalize_name(text)
             made = shelf.setdefault(lack.target.minor, {}).setdefault(name, {})
-            search = Search(
-                name, lack.target, self.commission.as_of.cutoff, lack.demands, lack.words, frozenset(made)
-            )
+            cutoff = None if lack.locked else self.commission.as_of.cutoff
+            search = Search(name, lack.target, cutoff, lack.demands, lack.words, frozenset(made), lack.locked)
             sdist = find_sdist(search, self.tools) if len(made) < _MOST_VERSIONS else None
             if sdist is not None and not set(sdist.elsewhere) & {lack.target.minor, *lack.elsewhere}:
                 _refuse_circle(name, chain)

@@ -4,62 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
-import msgspec
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.documents.lock import BuiltWheelLock, WheelLock
-from reprolake_builder.download import Wanted
 from reprolake_builder.errors import BuilderError, LockError, SourceBuildError
 from reprolake_builder.solvers.as_of import AsOf
+from reprolake_builder.solvers.pypi_additions import KERNEL, additions, caught_up, with_younger
+from reprolake_builder.solvers.pypi_asking import Asking, Solution, asking
 from reprolake_builder.solvers.pypi_failure import RELAX, NoChoice, Rejected, explained, reason_of
 from reprolake_builder.solvers.pypi_index import Behind, Resolved, find_behind
-from reprolake_builder.solvers.pypi_requirements import Demand, hashes_of, origins_of, parse_all
+from reprolake_builder.solvers.pypi_locked import solve_locked
+from reprolake_builder.solvers.pypi_pins import pin, taken
 from reprolake_builder.solvers.pypi_supply import BuildNeed, Lack, Supplier, WheelsOnly
-from reprolake_builder.solvers.pypi_target import Target, rank_of
-from reprolake_builder.solvers.pypi_urls import remember
-from reprolake_builder.solvers.pypi_uv import Answer, Found, Question, Uv, Wheel
-from reprolake_builder.solvers.pypi_words import Refusal, UnsatisfiableError
+from reprolake_builder.solvers.pypi_target import Target
+from reprolake_builder.solvers.pypi_uv import Question, Uv
+from reprolake_builder.solvers.pypi_words import UnsatisfiableError
 from reprolake_builder.solvers.python_choice import Candidate
-from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 from reprolake_builder.tools import Tools
 
-KERNEL = canonicalize_name("ipykernel")
-_LARGEST_WHEEL = 16 << 30  # bytes
 _WHEELS_ONLY = WheelsOnly()
 _NEED = BuildNeed("the repository's package", _WHEELS_ONLY)
 _MOST_BUILDS = 40  # wheels built for one Python
 _BUILD_TOOLS = ("setuptools", "wheel", "packaging")
-_KERNEL_PARTS = ("debugpy", "psutil", "pyzmq", "tornado")  # those of a kernel's parts that are compiled
-_CATCHING_UP = timedelta(days=365)
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What is asked for, parsed, and the cut-off."""
-
-    requirements: tuple[Demand, ...]
-    constraints: tuple[Demand, ...]
-    as_of: AsOf
-
-    @property
-    def demands(self) -> tuple[Demand, ...]:
-        """Requirements and constraints."""
-        return (*self.requirements, *self.constraints)
-
-
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """Python packages for a target: wheels of the index, and `built` ones. `behind` are those much older than they need be."""
-
-    target: Target
-    wheels: tuple[WheelLock, ...]
-    built: tuple[BuiltWheelLock, ...]
-    added: tuple[str, ...]
-    behind: tuple[Behind, ...]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +39,13 @@ class Choice:
     rejected: tuple[Rejected, ...]
 
 
-def asking(requirements: Sequence[Asked], constraints: Sequence[Asked], as_of: AsOf) -> Asking:
-    """Return the demands, parsed. Raises LockError for what is no plain requirement."""
-    return Asking(parse_all(requirements), parse_all(constraints), as_of)
-
-
 def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHEELS_ONLY) -> Solution:
     """Return the wheels for one target, with what `python -m venv` gave at the date and a kernel.
 
     What `supplier` has built is on offer beside the wheels of the index. Raises UnsatisfiableError when no set of wheels fits; FetchError or LockError (transient) when the index cannot be reached.
     """
+    if asked.obeyed is not None:
+        return solve_locked(asked, asked.obeyed, target, tools, supplier)
     uv = Uv(tools.site, tools.store)
     question = Question(
         tuple(demand.line for demand in asked.requirements),
@@ -89,50 +54,30 @@ def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHE
         built=supplier.offered(target),
         direct=supplier.direct(target),
     )
-    whole = replace(question, requirements=(*question.requirements, *_additions(target)))
-    whole, younger = _with_younger(whole, asked, target)
+    whole = replace(question, requirements=(*question.requirements, *additions(target)))
+    whole, younger = with_younger(whole, asked, target)
     try:
         answer = uv.resolve(whole, target)
     except UnsatisfiableError as error:
         uv.resolve(question, target)  # raises when the repository's own set is to blame
         raise _our_fault(error, target) from error
     own = uv.resolve_again(question, target)
-    additions = [name for name in _additions(target) if name not in own.packages]
+    added = [name for name in additions(target) if name not in own.packages]
     names = [d.name for d in asked.requirements if target.holds(d.requirement.marker)]
     names += [canonicalize_name(item.wheel.name) for item in question.direct]
     direct = tuple(dict.fromkeys(names))
     resolved = Resolved(whole, answer, target, asked.demands, asked.as_of.date)
-    watched = (*direct, KERNEL) if KERNEL in additions else direct
-    taken = _taken(answer, (*question.built, *(item.wheel for item in question.direct)), direct)
-    rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in taken}}
+    watched = (*direct, KERNEL) if KERNEL in added else direct
+    built = taken(answer, (*question.built, *(item.wheel for item in question.direct)), direct)
+    rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in built}}
     return Solution(
         target,
-        _pin(rest, target, tools, direct, asked.demands),
-        taken,
-        tuple(f"{name}: {_additions(target)[name]}" for name in additions),
+        pin(rest, target, tools, direct, asked.demands),
+        built,
+        tuple(f"{name}: {additions(target)[name]}" for name in added),
         find_behind(resolved, watched, uv, tools.downloader),
-        (*answer.warnings, *(younger if KERNEL in additions else ())),
+        (*answer.warnings, *(younger if KERNEL in added else ())),
     )
-
-
-def _with_younger(whole: Question, asked: Asking, target: Target) -> tuple[Question, tuple[str, ...]]:
-    """Return the question for a Python that came after the cut-off, whose kernel has to know it, and a note.
-
-    What the set itself asks for stays as of the cut-off.
-    """
-    until = _caught_up(target, asked.as_of)
-    named = {demand.name for demand in asked.requirements}
-    parts = [name for name in _KERNEL_PARTS if canonicalize_name(name) not in named]
-    if until is None or KERNEL in named or not parts:
-        return whole, ()
-    note = f"{' and '.join(parts)} that the added kernel needs may be of {until:%Y-%m-%d}: Python {target.minor} came after {asked.as_of.day}"
-    return replace(whole, later=tuple((name, until) for name in parts)), (note,)
-
-
-def _caught_up(target: Target, as_of: AsOf) -> datetime | None:
-    """Return when (UTC) packages had taken up a Python that came after the cut-off; None for one that was there."""
-    released = datetime.combine(PYTHONS_ON_OFFER[target.minor].released, datetime.min.time(), UTC)
-    return released + _CATCHING_UP if as_of.cutoff is not None and as_of.cutoff < released else None
 
 
 def choose(
@@ -209,7 +154,10 @@ def _supplied(
             solution = solve(asked, target, tools, supplier)
         except UnsatisfiableError as error:
             refusal = error.refusal
-            if not supplier.supply(Lack(refusal.lacking, asked.demands, target, elsewhere, refusal.whole)):
+            locked = asked.obeyed is not None
+            if not supplier.supply(
+                Lack(refusal.lacking, asked.demands, target, elsewhere, refusal.whole, locked)
+            ):
                 raise
             continue
         unbuilt = tuple(name for behind in solution.behind for name in behind.lacking if name not in failed)
@@ -259,7 +207,7 @@ def solve_build(
         lines.append("wheel")  # setuptools before 70.1 asks for it in get_requires_for_build_wheel
     question = Question(tuple(lines), cutoff=as_of.cutoff)
     notes: tuple[str, ...] = ()
-    until = _caught_up(target, as_of)
+    until = caught_up(target, as_of)
     if until is not None:
         question = replace(question, later=tuple((name, until) for name in _BUILD_TOOLS))
         later = f"may be of {until:%Y-%m-%d}: Python {target.minor} came after {as_of.day}"
@@ -277,82 +225,14 @@ def solve_build(
                 + explained(error, asked.demands, as_of, target.minor).message,
                 hint=RELAX,
             ) from error
-        taken = _taken(answer, question.built, ())
-        rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in taken}}
-        return BuildSet(_pin(rest, target, tools, (), asked.demands), taken, notes)
+        built = taken(answer, question.built, ())
+        rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in built}}
+        return BuildSet(pin(rest, target, tools, (), asked.demands), built, notes)
     raise LockError(f"{need.what} needs more than {_MOST_BUILDS} packages to be built before it", hint=RELAX)
 
 
-def _taken(
-    answer: Answer, built: Sequence[BuiltWheelLock], direct: Sequence[NormalizedName]
-) -> tuple[BuiltWheelLock, ...]:
-    """Return those of the built wheels that the answer holds, sorted by name."""
-    offered = {wheel.sha256: wheel for wheel in built}
-    found = [
-        msgspec.structs.replace(offered[item.sha256], requested=package.name in direct)
-        for package in answer.packages.values()
-        for item in package.wheels
-        if item.sha256 in offered
-    ]
-    return tuple(sorted(found, key=lambda wheel: wheel.name))
-
-
-def _pin(
-    packages: Mapping[NormalizedName, Found],
-    target: Target,
-    tools: Tools,
-    direct: Sequence[NormalizedName],
-    demands: Sequence[Demand],
-) -> tuple[WheelLock, ...]:
-    """Return the best wheel of each package, sorted by name, and keep their addresses for the build that may follow.
-
-    Where demands name hashes, only wheels that have one of them count.
-    """
-    ranks = target.ranks()
-    chosen: list[tuple[Found, Wheel]] = []
-    for found in packages.values():
-        fitting = [wheel for wheel in found.wheels if rank_of(wheel.filename, ranks) is not None]
-        if not fitting:
-            reason = f"{found.name} {found.version} has no wheel for Python {target.minor}"
-            raise UnsatisfiableError(Refusal(reason, "", reason))
-        named = hashes_of(found.name, demands, target)
-        if named is not None and not (fitting := [wheel for wheel in fitting if wheel.sha256 in named]):
-            where = origins_of(found.name, demands, target)
-            reason = f"no wheel of {found.name} {found.version} for Python {target.minor} has a hash that {where} names"
-            raise UnsatisfiableError(Refusal(reason, "", reason))
-        best = max(fitting, key=lambda wheel: (rank_of(wheel.filename, ranks), wheel.filename))
-        chosen.append((found, best))
-    remember((wheel for _, wheel in chosen), tools.site, tools.store)
-    pins = [
-        WheelLock(
-            name=found.name,
-            version=found.version,
-            filename=wheel.filename,
-            size=_size(wheel, tools) if wheel.size is None else wheel.size,
-            sha256=wheel.sha256,
-            requested=found.name in direct,
-        )
-        for found, wheel in chosen
-    ]
-    return tuple(sorted(pins, key=lambda item: item.name))
-
-
-def _size(wheel: Wheel, tools: Tools) -> int:
-    """Return the size in bytes of a wheel whose index does not tell it: it is fetched, which the build needs anyway."""
-    wanted = Wanted(wheel.filename, (wheel.url,), wheel.sha256, _LARGEST_WHEEL)
-    tools.downloader.fetch_all([wanted], tools.store, tools.progress, f"Fetching {wheel.filename}")
-    return tools.store.archive(wheel.sha256).stat().st_size
-
-
-def _additions(target: Target) -> dict[NormalizedName, str]:
-    """Return what is added when the set does not have it, and why."""
-    venv = f"as `python{target.minor} -m venv` gave it"
-    names = ("pip", "setuptools", "wheel") if target.pair < (3, 12) else ("pip",)
-    return {KERNEL: "no kernel was declared"} | {canonicalize_name(name): venv for name in names}
-
-
 def _our_fault(error: UnsatisfiableError, target: Target) -> UnsatisfiableError:
-    names = ", ".join(_additions(target))
+    names = ", ".join(additions(target))
     ours = f"the repository's own requirements fit, but not with what Reprolake adds ({names})"
     return UnsatisfiableError(replace(error.refusal, reason=f"{ours}: {error.refusal.reason}"))
 

@@ -66,8 +66,10 @@ class _Page(msgspec.Struct, frozen=True):
     files: tuple[IndexFile, ...]
 
 
-def read_page(index: str, name: NormalizedName, downloader: Downloader) -> tuple[IndexFile, ...] | None:
-    """Return all files of a package that are not withdrawn; None when the index has no such page, or not as JSON.
+def read_page(
+    index: str, name: NormalizedName, downloader: Downloader, *, withdrawn: bool = False
+) -> tuple[IndexFile, ...] | None:
+    """Return all files of a package, `withdrawn` ones or none of them; None when the index has no such page, or not as JSON.
 
     `index` is the URL without a slash at its end. Raises FetchError (transient) when it cannot be reached.
     """
@@ -81,4 +83,4 @@ def read_page(index: str, name: NormalizedName, downloader: Downloader) -> tuple
         if error.transient:
             raise
         return None
-    return tuple(file for file in page.files if not file.yanked)
+    return tuple(file for file in page.files if withdrawn or not file.yanked)

@@ -41,7 +41,10 @@ class Sdist:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is looked for: a package for a target, as of a cut-off; `words` are uv's about it, `tried` versions are not wanted."""
+    """What is looked for: a package for a target, as of a cut-off; `words` are uv's about it, `tried` versions are not wanted.
+
+    `withdrawn` ones count too where a lock pins them.
+    """
 
     name: NormalizedName
     target: Target
@@ -49,6 +52,7 @@ class Search:
     demands: tuple[Demand, ...]
     words: str = ""
     tried: frozenset[Version] = frozenset()
+    withdrawn: bool = False
 
 
 def find_sdist(search: Search, tools: Tools) -> Sdist | None:
@@ -56,7 +60,7 @@ def find_sdist(search: Search, tools: Tools) -> Sdist | None:
 
     Raises FetchError (transient) when the index cannot be reached, LockError when it has none of the hashes that are asked for.
     """
-    index, files = _page(search.name, tools)
+    index, files = _page(search.name, tools, withdrawn=search.withdrawn)
     visible = [file for file in files if _is_visible(file, search.cutoff)]
     named = hashes_of(search.name, search.demands, search.target)
     fitting: dict[Version, IndexFile] = {}
@@ -79,7 +83,7 @@ def find_sdist(search: Search, tools: Tools) -> Sdist | None:
     elsewhere = tuple(
         target.minor
         for target in TARGETS.values()
-        if any(_is_wheel_for(other, target) for other in visible if other.version == version)
+        if any(_is_wheel_for(other, target) for other in _others(visible, version, named))
     )
     origin = SdistOrigin(
         filename=file.filename,
@@ -88,6 +92,15 @@ def find_sdist(search: Search, tools: Tools) -> Sdist | None:
     )
     url = urldefrag(urljoin(f"{index}/{search.name}/", file.url)).url
     return Sdist(search.name, version, origin, url, file.uploaded, elsewhere)
+
+
+def _others(
+    files: Iterable[IndexFile], version: Version, named: frozenset[str] | None
+) -> Iterator[IndexFile]:
+    """Yield the files of a release that may be taken: where hashes are named, those that have one of them."""
+    for file in files:
+        if file.version == version and (named is None or file.hashes.get("sha256") in named):
+            yield file
 
 
 def keep_url(sdist: Sdist, tools: Tools) -> None:
@@ -101,7 +114,7 @@ def sdist_url(name: str, origin: SdistOrigin, tools: Tools) -> str:
     if known := remembered(origin.sha256, tools.site, tools.store):
         return known
     normal = canonicalize_name(name)
-    index, files = _page(normal, tools)
+    index, files = _page(normal, tools, withdrawn=True)
     for file in files:
         if file.hashes.get("sha256") == origin.sha256:
             return urldefrag(urljoin(f"{index}/{normal}/", file.url)).url
@@ -111,10 +124,10 @@ def sdist_url(name: str, origin: SdistOrigin, tools: Tools) -> str:
     )
 
 
-def _page(name: NormalizedName, tools: Tools) -> tuple[str, tuple[IndexFile, ...]]:
+def _page(name: NormalizedName, tools: Tools, *, withdrawn: bool) -> tuple[str, tuple[IndexFile, ...]]:
     """Return the first index that has the package, and the files on its page."""
     for index in _indexes(tools):
-        if page := read_page(index, name, tools.downloader):
+        if page := read_page(index, name, tools.downloader, withdrawn=withdrawn):
             return index, page
     return "", ()
 

@@ -15,7 +15,8 @@ from reprolake_builder.solvers.pypi_uv import Direct
 class Lack:
     """A set of packages of which those called `names` have no wheel: `words` are uv's about it.
 
-    `elsewhere` are Pythons that may serve as well: what has wheels for one of them is not built here.
+    `elsewhere` are Pythons that may serve as well: what has wheels for one of them is not built here. `locked` tells that the
+    demands are the pins of a lock, which count whatever the date.
     """
 
     names: tuple[str, ...]
@@ -23,6 +24,7 @@ class Lack:
     target: Target
     elsewhere: tuple[str, ...] = ()
     words: str = ""
+    locked: bool = False
 
 
 class Supplier(Protocol):

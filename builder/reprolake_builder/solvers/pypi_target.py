@@ -51,10 +51,11 @@ class Target:
     def holds(self, marker: Marker | None, extras: Iterable[str] = ("",)) -> bool:
         """Whether the marker is true here, with any of the extras ("" is none)."""
         return marker is None or any(
-            marker.evaluate({**self._markers(), "extra": extra}) for extra in ("", *extras)
+            marker.evaluate({**self.markers(), "extra": extra}) for extra in ("", *extras)
         )
 
-    def _markers(self) -> dict[str, str]:
+    def markers(self) -> dict[str, str]:
+        """The variables of PEP 508 markers here."""
         return {
             "implementation_name": "cpython",
             "implementation_version": self.version,

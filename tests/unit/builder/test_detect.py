@@ -153,8 +153,8 @@ def test_a_sub_folder_is_the_base(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        "Dockerfile", "postBuild", "start", "Pipfile", "Pipfile.lock", "uv.lock", "poetry.lock", "pdm.lock", "pylock.toml",
-        "pylock.dev.toml", "conda-lock.yml", "pixi.toml", "pixi.lock", "renv.lock", "install.R", "DESCRIPTION",
+        "Dockerfile", "postBuild", "start",
+        "conda-lock.yml", "pixi.toml", "pixi.lock", "renv.lock", "install.R", "DESCRIPTION",
         "Project.toml", "Manifest.toml", "REQUIRE", "default.nix", "spack.yaml", "uv.toml",
     ],
 )  # fmt: skip
@@ -183,9 +183,9 @@ def test_some_files_matter_only_when_nothing_else_speaks(tmp_path, name):
 
 
 def test_kinds_of_pyproject(tmp_path):
-    """Poetry's own form stops the build, a mere [build-system] too; settings of tools are named and harmless."""
+    """Poetry's own form is a package, a mere [build-system] stops the build; settings of tools are named and harmless."""
     poetry = '[tool.poetry]\nname = "a"\n[build-system]\nrequires = ["poetry-core"]\n'
-    assert matter(found(tmp_path, {"pyproject.toml": poetry})) == ["pyproject.toml"]
+    assert found(tmp_path, {"pyproject.toml": poetry}).project == ""
     assert matter(found(tmp_path, {"pyproject.toml": "[build-system]\nrequires = []\n"})) == [
         "pyproject.toml"
     ]

@@ -1,0 +1,96 @@
+"""Dependency groups of a pyproject.toml: the standard's own, and those of uv and PDM of before it.
+
+Source: PyPA specifications, "Dependency groups" (PEP 735); uv's and PDM's documentation, "Development dependencies".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from packaging.utils import NormalizedName, canonicalize_name
+
+from reprolake_builder.detect_pyproject import Pyproject
+from reprolake_builder.errors import DetectError
+from reprolake_builder.process import printable
+
+_DEV = canonicalize_name("dev")
+_MOST = 10_000  # demands of a group with all that it includes
+
+
+def dependency_groups(pyproject: Pyproject) -> dict[NormalizedName, tuple[str, ...]]:
+    """Return the demands of every group, with those of the groups that it includes. Raises DetectError."""
+    table: dict[NormalizedName, list[Any]] = {}
+    for name, items in pyproject.table("dependency-groups").items():
+        if canonicalize_name(name) in table or not isinstance(items, list):
+            raise DetectError(
+                f"{pyproject.origin(name)}: the dependency group {printable(name)} is no list, or stands here twice"
+            )
+        table[canonicalize_name(name)] = items
+    found = {name: _resolved(pyproject, table, name, ()) for name in table}
+    for name, texts in _older(pyproject).items():
+        found[name] = (*found.get(name, ()), *texts)
+    return found
+
+
+def default_groups(pyproject: Pyproject, tool: str) -> frozenset[NormalizedName]:
+    """Return the groups that the tool installs when it is told nothing. Raises DetectError."""
+    groups = frozenset(dependency_groups(pyproject))
+    if tool == "PDM":
+        return groups
+    if tool != "uv":
+        return frozenset()
+    said = pyproject.tool.get("uv", {}).get("default-groups", ["dev"])
+    if said == "all":
+        return groups
+    return frozenset(
+        canonicalize_name(name) for name in pyproject.texts({"default-groups": said}, "default-groups")
+    )
+
+
+def tool_of(pyproject: Pyproject) -> str:
+    """Return the tool whose default groups count where there is no lock: the one that has a table of its own."""
+    return "uv" if "uv" in pyproject.tool else "PDM" if "pdm" in pyproject.tool else ""
+
+
+def _resolved(
+    pyproject: Pyproject,
+    table: Mapping[NormalizedName, list[Any]],
+    name: NormalizedName,
+    chain: tuple[str, ...],
+) -> tuple[str, ...]:
+    origin = pyproject.origin(name)
+    if name in chain:
+        raise DetectError(f"{origin}: the dependency group {name} includes itself")
+    if name not in table:
+        raise DetectError(f"{pyproject.origin(name)}: the dependency group {name} is included and not there")
+    found: list[str] = []
+    for item in table[name]:
+        if isinstance(item, str):
+            found.append(item)
+        elif (
+            isinstance(item, dict)
+            and item.keys() == {"include-group"}
+            and isinstance(item["include-group"], str)
+        ):
+            found += _resolved(pyproject, table, canonicalize_name(item["include-group"]), (*chain, name))
+        else:
+            raise DetectError(
+                f"{origin}: the dependency group {name} holds what is neither demand nor include-group"
+            )
+        if len(found) > _MOST:
+            raise DetectError(
+                f"{origin}: the dependency group {name} asks for more than any environment needs"
+            )
+    return tuple(found)
+
+
+def _older(pyproject: Pyproject) -> dict[NormalizedName, tuple[str, ...]]:
+    """Return the groups in the words that uv and PDM had before there was a standard."""
+    uv, pdm = pyproject.tool.get("uv", {}), pyproject.tool.get("pdm", {})
+    found = {_DEV: pyproject.texts(uv, "dev-dependencies")} if "dev-dependencies" in uv else {}
+    table = pdm.get("dev-dependencies", {})
+    for name in table if isinstance(table, dict) else ():
+        texts = tuple(text for text in pyproject.texts(table, name) if not text.startswith("-e "))
+        found[canonicalize_name(name)] = (*found.get(canonicalize_name(name), ()), *texts)
+    return found

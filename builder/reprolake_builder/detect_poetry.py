@@ -1,0 +1,81 @@
+"""Projects that speak Poetry's own words, where there is no lock of them."""
+
+from __future__ import annotations
+
+from reprolake_builder.detect_declared import poetry_demands
+from reprolake_builder.detect_heard import Given, Heard
+from reprolake_builder.detect_pyproject import Pyproject, build_requirements
+from reprolake_builder.detect_sources import ask_folder, ask_git
+from reprolake_builder.documents.environment import Asked, AskedSource
+from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.poetry_project import PoetryDemand, read_poetry_project
+
+
+def read_poetry_declaration(given: Given, pyproject: Pyproject, *, main: bool = True) -> Heard:
+    """Return what `[tool.poetry]` asks for, with or without its main group and the package itself. Raises DetectError."""
+    project = read_poetry_project(pyproject.tables, pyproject.path)
+    known = set(project.groups)
+    if main and (unknown := sorted(given.selection.groups - known)):
+        raise DetectError(
+            f"{pyproject.path} has no group {', '.join(map(repr, unknown))}",
+            hint="its groups: " + (", ".join(sorted(known)) or "none"),
+        )
+    if main and (unknown := sorted(given.selection.extras - project.extras.keys())):
+        raise DetectError(
+            f"{pyproject.path} declares no extra {', '.join(map(repr, unknown))}",
+            hint="its extras: " + (", ".join(sorted(project.extras)) or "none"),
+        )
+    heard = Heard(files=(pyproject.path,))
+    for demand in poetry_demands(project, given.selection, main=main):
+        heard += _heard(demand, given, pyproject)
+    if not main:
+        return heard
+    if len(project.python) > 1:
+        raise _refused(pyproject, "python", "either of several sets of versions")
+    python = tuple(Asked(text=str(one), origin=pyproject.origin("python")) for one in project.python)
+    own = (Asked(text="", origin=pyproject.origin("[tool.poetry]")),) if project.is_package else ()
+    return heard + Heard(
+        python=python, own=own, build_requirements=build_requirements(pyproject) if own else ()
+    )
+
+
+def _heard(demand: PoetryDemand, given: Given, pyproject: Pyproject) -> Heard:
+    edge = demand.edge
+    origin = pyproject.origin(edge.name)
+    extras = tuple(sorted(edge.extras))
+    if demand.place is None:
+        if len(edge.specifiers) > 1:
+            raise _refused(pyproject, edge.name, "either of several sets of versions")
+        shown = f"[{','.join(extras)}]" if extras else ""
+        marker = f"; {edge.marker}" if edge.marker else ""
+        specifier = str(edge.specifiers[0]) if edge.specifiers else ""
+        return Heard(requirements=(Asked(text=f"{edge.name}{shown}{specifier}{marker}", origin=origin),))
+    place = demand.place
+    if place.kind == "git":
+        below = f"#subdirectory={place.subdir}" if place.subdir else ""
+        asked = ask_git(f"git+{place.url}" + (f"@{demand.ref}" if demand.ref else "") + below, origin, given)
+    elif place.kind == "folder":
+        path = place.path if place.path.startswith((".", "/", "~")) else f"./{place.path}"
+        asked = ask_folder(path, pyproject.path.rpartition("/")[0], origin, given)
+    else:
+        raise DetectError(
+            f"{origin}: {edge.name} comes from an archive",
+            hint="archives come in a later version: name a released version for now",
+        )
+    source = AskedSource(
+        url=asked.url,
+        ref=asked.ref,
+        folder=asked.folder,
+        name=edge.name,
+        extras=extras,
+        marker=str(edge.marker or ""),
+        origin=origin,
+    )
+    return Heard(sources=(source,))
+
+
+def _refused(pyproject: Pyproject, name: str, what: str) -> DetectError:
+    return DetectError(
+        f"{pyproject.origin(name)}: {name} may be {what} (`||`), which no resolver of pip's world is told",
+        hint="write one set of versions, or commit a poetry.lock",
+    )

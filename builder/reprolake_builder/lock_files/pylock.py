@@ -1,0 +1,157 @@
+"""pylock.toml: a flat list of packages with markers.
+
+Source: PyPA specifications, "pylock.toml" (PEP 751).
+"""
+
+from __future__ import annotations
+
+import msgspec
+from packaging.utils import canonicalize_name
+
+from reprolake_builder.documents.environment import Asked
+from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
+from reprolake_builder.lock_files.reading import (
+    Table,
+    checked_count,
+    file_of,
+    folder_of,
+    marker_of,
+    name_of,
+    read_toml,
+    specifier_of,
+    version_of,
+)
+from reprolake_builder.process import printable
+
+
+class _Vcs(Table, frozen=True):
+    type: str
+    commit_id: str
+    url: str = ""
+    path: str = ""
+    subdirectory: str = ""
+
+
+class _Directory(Table, frozen=True):
+    path: str
+    subdirectory: str = ""
+
+
+class _File(Table, frozen=True):
+    hashes: dict[str, str]
+    name: str = ""
+    url: str = ""
+    path: str = ""
+
+
+class _Archive(_File, frozen=True):
+    subdirectory: str = ""
+
+
+class _Package(Table, frozen=True):
+    name: str
+    version: str = ""
+    marker: str = ""
+    requires_python: str = ""
+    vcs: _Vcs | None = None
+    directory: _Directory | None = None
+    archive: _Archive | None = None
+    sdist: _File | None = None
+    wheels: tuple[_File, ...] = ()
+
+
+class _Pylock(Table, frozen=True):
+    lock_version: str
+    packages: tuple[_Package, ...]
+    environments: tuple[str, ...] = ()
+    requires_python: str = ""
+    extras: tuple[str, ...] = ()
+    dependency_groups: tuple[str, ...] = ()
+    default_groups: tuple[str, ...] = ()
+
+
+class _Version(msgspec.Struct, frozen=True, rename="kebab"):
+    lock_version: str = ""
+
+
+def read_pylock(text: str, path: str, selection: Selection) -> LockFile:
+    """Return the lock. Raises DetectError."""
+    version = read_toml(text, path, _Version).lock_version
+    if version.partition(".")[0] != "1":
+        raise DetectError(
+            f"{path} has the version {printable(version)[:20]!r}, and this version of Reprolake knows 1 only",
+            hint=f"go on without it: --ignore {path}",
+        )
+    lock = read_toml(text, path, _Pylock)
+    checked_count(len(lock.packages), path)
+    extras = {canonicalize_name(name) for name in lock.extras}
+    groups = {canonicalize_name(name) for name in lock.dependency_groups}
+    for kind, unknown, known in (
+        ("extra", selection.extras - extras, extras),
+        ("group", selection.groups - groups, groups),
+    ):
+        if unknown:
+            raise DetectError(
+                f"{path} knows no {kind} {', '.join(map(repr, sorted(unknown)))}",
+                hint=f"its {kind}s: " + (", ".join(sorted(known)) or "none"),
+            )
+    defaults = {canonicalize_name(name) for name in lock.default_groups} if selection.defaults else set()
+    pins = tuple(_pin(package, path) for package in lock.packages)
+    own = next((pin for pin in pins if pin.place is not None and _is_own(pin.place)), None)
+    python = (Asked(text=str(specifier_of(lock.requires_python, path)), origin=path),)
+    return LockFile(
+        path=path,
+        tool="pylock",
+        pins=pins,
+        roots=tuple(
+            Edge(pin.name, pin.version, marker=pin.markers[0] if pin.markers else None) for pin in pins
+        ),
+        extras=selection.extras,
+        groups=selection.groups | defaults,
+        python=python if lock.requires_python else (),
+        environments=tuple(m for marker in lock.environments if (m := marker_of(marker, path))),
+        own=own.name if own is not None else "",
+        has_own=own is not None,
+    )
+
+
+def _is_own(place: Place) -> bool:
+    return place.kind == "folder" and place.path == ""
+
+
+def _pin(package: _Package, path: str) -> Pin:
+    name = name_of(package.name, path)
+    marker = marker_of(package.marker, path)
+    files = (*((package.sdist,) if package.sdist is not None else ()), *package.wheels)
+    return Pin(
+        name=name,
+        version=version_of(package.version, name, path) if package.version else "",
+        origin=path,
+        files=tuple(_file(item, path) for item in files),
+        place=_place(package, path),
+        markers=(marker,) if marker is not None else (),
+    )
+
+
+def _file(item: _File, path: str) -> LockedFile:
+    return file_of(item.name or item.url or item.path, f"sha256:{item.hashes.get('sha256', '')}", path)
+
+
+def _place(package: _Package, path: str) -> Place | None:
+    if package.vcs is not None:
+        vcs = package.vcs
+        if vcs.type != "git" or not vcs.url:
+            raise DetectError(f"{path}: {printable(package.name)[:100]} comes from no git address")
+        return Place("git", url=vcs.url, commit=vcs.commit_id, subdir=vcs.subdirectory)
+    if package.directory is not None:
+        return Place("folder", path=folder_of(f"{package.directory.path}/{package.directory.subdirectory}"))
+    if package.archive is not None:
+        return Place(
+            "archive", url=package.archive.url, path=package.archive.path, subdir=package.archive.subdirectory
+        )
+    if package.sdist is None and not package.wheels:
+        raise DetectError(f"{path}: nothing says where {printable(package.name)[:100]} comes from")
+    if not package.version:
+        raise DetectError(f"{path}: {printable(package.name)[:100]} has no version")
+    return None
