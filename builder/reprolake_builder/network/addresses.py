@@ -11,6 +11,19 @@ import socket
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# of special purpose, and not so in the lists of every Python
+_SPECIAL = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "64:ff9b:1::/48",
+        "100::/8",
+        "2001::/23",
+        "3fff::/20",
+        "5f00::/16",
+    )
+)
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 
@@ -45,6 +58,7 @@ def _kind(address: Address) -> str:
         ("a multicast address", address.is_multicast),
         ("a private address", address.is_private),
         ("a reserved address", address.is_reserved or not address.is_global),
+        ("a reserved address", any(address in network for network in _SPECIAL)),
         ("a site-local address", isinstance(address, ipaddress.IPv6Address) and address.is_site_local),
     ):
         if holds:

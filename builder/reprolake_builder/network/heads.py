@@ -103,15 +103,15 @@ def request(head: bytes) -> Request:
 
 def answer(head: bytes, method: str) -> Answer:
     """Return the answer of a head to a request by `method`. Raises BadMessageError."""
-    first, fields = _lines(head)
+    try:
+        first, fields = _lines(head)
+        body = _framing(fields) or Framing("connection")
+    except BadMessageError as error:
+        raise BadMessageError(f"the server's answer: {error}", 502) from error
     found = _STATUS.fullmatch(first)
     if found is None:
         raise BadMessageError("the server does not speak HTTP/1.1", 502)
     status = int(found[2])
-    try:
-        body = _framing(fields) or Framing("connection")
-    except BadMessageError as error:
-        raise BadMessageError(f"the server's answer: {error}", 502) from error
     if method == "HEAD" or status < 200 or status in {204, 304}:
         body = Framing("length")
     return Answer(status, found[3] or "", fields, body)

@@ -103,6 +103,8 @@ def entry(word: str, *, wildcard: bool = False) -> tuple[str, int]:
     if found is None or (found[2] and not 0 < port < 1 << 16):
         raise ValueError(f"{printable(word)} is no HOST or HOST:PORT")
     if host.startswith("["):
+        if "%" in host:
+            raise ValueError(f"{printable(word)} names a link of this host")
         return str(ipaddress.IPv6Address(host[1:-1])), port
     domain = host.rstrip(".")
     if not domain.isascii():
@@ -130,4 +132,4 @@ def _plain(word: str) -> str:
 
 
 def _matches(name: str, host: str) -> bool:
-    return host.endswith(name[1:]) and host != name[2:] if name.startswith("*.") else host == name
+    return host.endswith(name[1:]) if name.startswith("*.") else host == name

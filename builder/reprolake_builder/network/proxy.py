@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 import socket
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from reprolake_builder.network.heads import Answer, BadMessageError, Fields, Req
 from reprolake_builder.network.traffic import Event, Passage, Refusal
 
 _HINT = "\n\nReprolake's sandbox reaches what --network allows: none, all, or allow=HOST[:PORT],...\n"
+_AT_ONCE = struct.pack("ii", 1, 0)  # a reset, and no end
 _LINGER, _LINGER_BYTES = 2.0, 1 << 20  # seconds and bytes
 _MOST_HINTS = 20  # answers before the one that counts
 
@@ -102,7 +104,7 @@ class Proxy:
         finally:
             self._report(exchange, problem)
             if problem and exchange.answered:
-                streams[1].transport.abort()  # nobody is to take a part for the whole
+                _break_off(streams[1])
             else:
                 await _close(streams)
 
@@ -291,14 +293,24 @@ async def _complain(writer: asyncio.StreamWriter, status: int, reason: str, exch
         await send(writer, heads.head(f"HTTP/1.1 {status} {phrase}", fields) + text, 5)
 
 
+def _break_off(writer: asyncio.StreamWriter) -> None:
+    """End a connection so that nobody takes a part of an answer for the whole."""
+    one = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    writer.transport.abort()
+
+
 async def _close(near: Streams) -> None:
     """Close a connection after what was said, which a client that is still sending could miss otherwise."""
     reader, writer = near
-    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-        await asyncio.wait_for(writer.drain(), _LINGER)
-        writer.write_eof()
-        left = _LINGER_BYTES
-        async with asyncio.timeout(_LINGER):
-            while left > 0 and (piece := await reader.read(PIECE)):
-                left -= len(piece)
-    writer.transport.abort()
+    try:
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(_LINGER):
+                await writer.drain()
+                writer.write_eof()
+                left = _LINGER_BYTES
+                while left > 0 and (piece := await reader.read(PIECE)):
+                    left -= len(piece)
+    finally:
+        writer.transport.abort()
