@@ -154,7 +154,10 @@ def content_digest(on_disk: bytes) -> bytes:
 
 
 def merge(trees: Iterable[tuple[Path, Iterable[Entry]]]) -> tuple[list[Placed], list[bytes]]:
-    """Return the union of trees (a later one wins) in order, and the paths on which two of them disagree."""
+    """Return the union of trees (a later one wins) in order, and the paths on which two of them disagree.
+
+    Nothing lies below what is no folder, as in an overlay: whoever unpacked it would follow a link there.
+    """
     merged: dict[bytes, Placed] = {}
     conflicts: list[bytes] = []
     for root, entries in trees:
@@ -162,6 +165,9 @@ def merge(trees: Iterable[tuple[Path, Iterable[Entry]]]) -> tuple[list[Placed], 
             before = merged.get(entry.path)
             if before is not None and _content(before.entry) != _content(entry):
                 conflicts.append(entry.path)
+                if before.entry.kind == "d" and entry.kind != "d":
+                    for below in [path for path in merged if path.startswith(entry.path + b"/")]:
+                        del merged[below]
             merged[entry.path] = Placed(entry, root)
     return [merged[path] for path in sorted(merged)], conflicts
 

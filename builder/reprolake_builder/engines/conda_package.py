@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +32,6 @@ from reprolake_builder.errors import BuildError
 from reprolake_builder.git_tree import TreeError, shown
 
 _PIECE = 1 << 16  # bytes
-_SCRIPT = re.compile(r"bin/\.(?P<name>.+)-(?P<what>post-link|pre-link|pre-unlink)\.sh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class _Held:
 class Installed:
     """What was laid out: the SHA-256 of files by path below the tree's root, and the package's own facts.
 
-    `scripts` are those that conda would run and nobody ran. `compiled` are sources that came with byte code.
+    `compiled` are sources that came with byte code.
     """
 
     root: Path
@@ -68,7 +66,6 @@ class Installed:
     laid: list[Laid] = field(default_factory=list)
     digests: dict[bytes, bytes] = field(default_factory=dict)
     compiled: set[bytes] = field(default_factory=set)
-    scripts: list[str] = field(default_factory=list)
 
 
 def unpack_conda(
@@ -231,8 +228,6 @@ def _lay(aside: _Aside, entry: PathEntry, place: str, installed: Installed) -> N
         raise TreeError(f"{shown(place.encode())} has other bytes than the package says")
     if entry.size is not None and entry.size != aside.size:
         raise TreeError(f"{shown(place.encode())} has {aside.size} bytes, and the package says {entry.size}")
-    if script := _SCRIPT.fullmatch(place):
-        installed.scripts.append(f"{script['what']} script of {script['name']}")
     path = f"{installed.prefix}/{place}"
     if entry.prefix_placeholder is not None:
         replaced = replaced_in_binary if entry.file_mode == "binary" else replaced_in_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, LocalSource, RecordPin, record_of
 from reprolake_builder.engines.environment import ENTRY_POINT
-from reprolake_builder.image import HOME, LOCK_IN_IMAGE, PREFIX, REPOSITORY, USER, Image, ImageLayer
+from reprolake_builder.image import LOCK_IN_IMAGE, REPOSITORY, USER, Image, ImageLayer
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
 
@@ -33,14 +33,18 @@ class DirectEngine:
             tools.store.get("images-by-id", known.id.removeprefix("sha256:"), Image)  # it is in use, too
             return known
         # Most calls end above, and these bring every solver with them: a fifth of a second.
+        from reprolake_builder.engines.conda import link_scripts
+        from reprolake_builder.engines.image_environment import image_variables
         from reprolake_builder.engines.layers import conflicts, make_layers
         from reprolake_builder.engines.parts import make_parts
 
         groups = make_parts(lock, repository, _lock_tree(lock_text, tools.store), tools)
-        for conflict in conflicts(groups):
+        parts = [part for group in groups for part in group]
+        for conflict in (*conflicts(groups), *link_scripts(parts)):
             tools.progress.warn(conflict)
         layers = make_layers(groups, tools.store, tools.progress)
-        config = _config(carried, layers, lock_sha256)
+        variables = image_variables(lock, [part.tree for part in parts], tools.store)
+        config = _config(carried, layers, variables, lock_sha256)
         image = Image(
             id="sha256:" + hashlib.sha256(config.encode()).hexdigest(),
             config=config,
@@ -98,7 +102,9 @@ def _record_annotations(record: RecordPin) -> dict[str, str]:
     return {f"reprolake.record.{name}": value for name, value in told.items() if value}
 
 
-def _config(lock: EnvironmentLock, layers: Sequence[ImageLayer], lock_sha256: Sha256) -> str:
+def _config(
+    lock: EnvironmentLock, layers: Sequence[ImageLayer], variables: Mapping[str, str], lock_sha256: Sha256
+) -> str:
     """Return the configuration's JSON text. Source: OCI image specification 1.1, config.md."""
     subdir = lock.source.subdir
     config: dict[str, Any] = {
@@ -107,12 +113,7 @@ def _config(lock: EnvironmentLock, layers: Sequence[ImageLayer], lock_sha256: Sh
         "created": _date(lock),
         "config": {
             "User": f"{USER[0]}:{USER[1]}",
-            "Env": [
-                f"PATH={PREFIX}/bin:/usr/local/bin:/usr/bin:/bin",
-                "LANG=C.UTF-8",
-                f"HOME={HOME}",
-                f"VIRTUAL_ENV={PREFIX}",
-            ],
+            "Env": [f"{name}={value}" for name, value in variables.items()],
             "Entrypoint": [ENTRY_POINT],
             "Cmd": ["bash"],
             "WorkingDir": f"{REPOSITORY}/{subdir}" if subdir else REPOSITORY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ OWN_LAYER = 1 << 20
 """Bytes: a package of at least this unpacked size is a layer of its own. A constant of the layout version."""
 MAX_LAYERS = 100
 """Docker refuses more than 125; a site that stacks layers of its own on the image needs room."""
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,10 @@ class LayerDigest(Document, frozen=True, kw_only=True):
     size: int
 
 
-def order_packages(packages: Sequence[Part], requested: Collection[str]) -> tuple[tuple[Part, ...], ...]:
-    """Return the packages grouped into layers, lowest first.
+def order_packages(
+    packages: Sequence[Part], requested: Collection[str], most: int = MAX_LAYERS
+) -> tuple[tuple[Part, ...], ...]:
+    """Return the packages grouped into layers, lowest first; no more than `most` of them have one of their own.
 
     An engine wants every layer again that lies on a changed one. So what changes least and what costs most to send lies
     lowest: packages that were not `requested` by name, then those that were, the largest first; all small ones, of which one or
@@ -45,8 +48,8 @@ def order_packages(packages: Sequence[Part], requested: Collection[str]) -> tupl
     """
     by_name = sorted(packages, key=lambda part: part.name)
     large = [part for part in by_name if part.tree.size >= OWN_LAYER]
-    if len(large) > MAX_LAYERS:
-        large = sorted(large, key=lambda part: -part.tree.size)[:MAX_LAYERS]
+    if len(large) > most:
+        large = sorted(large, key=lambda part: -part.tree.size)[:most]
     chosen = {part.name for part in large}
     # By powers of two, so that a package does not change its place with every release.
     large.sort(key=lambda part: (part.name in requested, -part.tree.size.bit_length(), part.name))
@@ -83,9 +86,12 @@ def _digest(group: tuple[Part, ...], trees: tuple[Sha256, ...], store: Store) ->
 
 
 def conflicts(groups: Sequence[tuple[Part, ...]]) -> tuple[str, ...]:
-    """Return, in words, every file that two packages claim with different content; the later of them wins."""
+    """Return, in words, the files that two packages claim with different content; the later of them wins.
+
+    Of many files that two packages share the first are named.
+    """
     owner: dict[bytes, tuple[Part, bytes]] = {}
-    found: list[str] = []
+    found: dict[tuple[str, str], list[str]] = {}
     for part in (part for group in groups for part in group):
         for entry in part.tree.entries:
             if entry.kind == "d":
@@ -93,8 +99,15 @@ def conflicts(groups: Sequence[tuple[Part, ...]]) -> tuple[str, ...]:
             before = owner.get(entry.path)
             if before is not None and before[1] != entry.sha256 + entry.target:
                 path = entry.path.decode("utf-8", "backslashreplace")
-                found.append(
-                    f"{before[0].name} and {part.name} both hold {path}; that of {part.name} is used"
-                )
+                found.setdefault((before[0].name, part.name), []).append(path)
             owner[entry.path] = (part, entry.sha256 + entry.target)
-    return tuple(found)
+    return tuple(
+        sentence for (lower, upper), paths in found.items() for sentence in _claims(lower, upper, paths)
+    )
+
+
+def _claims(lower: str, upper: str, paths: Sequence[str]) -> Iterator[str]:
+    for path in paths[:_NAMED]:
+        yield f"{lower} and {upper} both hold {path}; that of {upper} is used"
+    if (more := len(paths) - _NAMED) > 0:
+        yield f"{lower} and {upper} both hold {more} more files; those of {upper} are used"

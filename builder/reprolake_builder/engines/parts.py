@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from reprolake_builder.documents.conda import CondaLock
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.engines.built import ensure_built
+from reprolake_builder.engines.conda import make_conda, make_history
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import make_environment
 from reprolake_builder.engines.interpreters import Home
-from reprolake_builder.engines.layers import Part, order_packages
+from reprolake_builder.engines.layers import MAX_LAYERS, Part, order_packages
 from reprolake_builder.engines.packages import Wheel, make_packages
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
+
+_MOST_BESIDE_CONDA = 25
+"""Layers for wheels in an image with conda packages, which have the rest."""
 
 
 def make_parts(
@@ -19,12 +24,17 @@ def make_parts(
     """Return the image's parts from the lowest, in the groups whose parts may share a layer; what the store lacks is made."""
     fetch_debian(lock.debian, tools)
     base, system = make_debian_trees(lock.debian, tools.store, tools.progress)
+    home = Home(lock.interpreter, base)
+    conda: tuple[Part, ...] = ()
+    history: tuple[Part, ...] = ()
+    if lock.conda is not None:
+        conda, home = make_conda(lock.conda, home, tools, byte_code=lock.byte_code)
+        history = (Part("conda's history", make_history(lock, lock.conda, tools.store)),)
     environment = make_environment(lock.interpreter, tools.store)
     project = (lock.project,) if lock.project is not None else ()
     for wheel in (*lock.built, *project):
         ensure_built(wheel, lock, repository, tools)
     wheels: tuple[Wheel, ...] = (*lock.wheels, *lock.built)
-    home = Home(lock.interpreter, base)
     packages = make_packages(wheels, home, tools, byte_code=lock.byte_code)
     own = make_packages(project, home, tools, byte_code=lock.byte_code)
     requested = frozenset(wheel.name for wheel in wheels if wheel.requested)
@@ -32,7 +42,14 @@ def make_parts(
         (Part(f"Debian {lock.debian.suite}", base),),
         (Part("Debian packages of apt.txt and system files", system),),
         (Part(f"Python {lock.interpreter.version} environment", environment),),
-        *order_packages(packages, requested),
+        *order_packages(conda, _requested(lock.conda), MAX_LAYERS - _MOST_BESIDE_CONDA),
+        *order_packages(packages, requested, _MOST_BESIDE_CONDA if conda else MAX_LAYERS),
         *((part,) for part in own),
-        (Part("lock", lock_tree), Part("repository", repository)),
+        (*history, Part("lock", lock_tree), Part("repository", repository)),
+    )
+
+
+def _requested(conda: CondaLock | None) -> frozenset[str]:
+    return (
+        frozenset(package.name for package in conda.packages if package.requested) if conda else frozenset()
     )

@@ -1,0 +1,43 @@
+"""The environment variables of an image: where its programs are, what the repository sets, what its packages set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from reprolake_builder.documents.conda import CONDA_PREFIX
+from reprolake_builder.documents.lock import CondaInterpreter, EnvironmentLock
+from reprolake_builder.engines.conda_activate import activated
+from reprolake_builder.errors import BuildError
+from reprolake_builder.image import HOME, PREFIX
+from reprolake_builder.process import printable
+from reprolake_builder.store import Store, Tree
+
+_SYSTEM = "/usr/local/bin:/usr/bin:/bin"
+_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # Debian's
+_OWN_CERTIFICATES = (
+    f"{CONDA_PREFIX.lstrip('/')}/ssl/cert.pem".encode()
+)  # those of conda's package ca-certificates
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+def image_variables(lock: EnvironmentLock, trees: Sequence[Tree], store: Store) -> dict[str, str]:
+    """Return the variables of the image that `trees` (lowest first) make, in order. Raises BuildError and SandboxError."""
+    in_conda = isinstance(lock.interpreter, CondaInterpreter)
+    bins = [f"{PREFIX}/bin"] if not in_conda else []
+    bins += [f"{CONDA_PREFIX}/bin"] if lock.conda is not None else []
+    variables = {"PATH": ":".join((*bins, _SYSTEM)), "LANG": "C.UTF-8", "HOME": HOME}
+    if not in_conda:
+        variables["VIRTUAL_ENV"] = PREFIX
+    if lock.conda is not None:
+        variables |= {"CONDA_PREFIX": CONDA_PREFIX, "CONDA_DEFAULT_ENV": "base", "CONDA_SHLVL": "1"}
+        if not any(entry.path == _OWN_CERTIFICATES for tree in trees for entry in tree.entries):
+            variables["SSL_CERT_FILE"] = _CERTIFICATES
+    for name, value in sorted(lock.environment.variables.items()):
+        if not _NAME.fullmatch(name) or printable(value) != value:
+            raise BuildError(
+                f"{printable(name)!r} cannot be an environment variable, or its value not be one's",
+                hint="names have letters, digits and underscores; values are one line",
+            )
+        variables[name] = value
+    return activated(trees, variables, store) if lock.conda is not None else variables
