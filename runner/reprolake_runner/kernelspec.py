@@ -2,7 +2,7 @@
 
 They are data from strangers: they are read as data, and their command only ever runs inside the sandbox.
 
-They are looked for where Jupyter does: in the environment, in /usr/local, in /usr, and in the notebook user's own folder. Some
+They are looked for where Jupyter does: in the environment, be it one of conda's or not, in /usr/local, in /usr, and in the notebook user's own folder. Some
 kernels come without one there, because they leave it to a command of theirs to make it:
 
 | kernel | taken from |
@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from reprolake_builder.documents.conda import CONDA_PREFIX
 from reprolake_builder.image import HOME, PREFIX
 from reprolake_builder.process import printable
 from reprolake_runner import image_files
@@ -29,21 +30,22 @@ from reprolake_runner.errors import NotebookError
 from reprolake_runner.ipython_boot import boot
 from reprolake_runner.languages import dialect, language_of
 
+_ENVIRONMENTS = (PREFIX, CONDA_PREFIX)
 FOLDERS = (
     f"{HOME}/.local/share/jupyter/kernels",
-    *(f"{prefix}/share/jupyter/kernels" for prefix in (PREFIX, "/usr/local", "/usr")),
+    *(f"{prefix}/share/jupyter/kernels" for prefix in (*_ENVIRONMENTS, "/usr/local", "/usr")),
 )
 _R_LIBRARIES = tuple(
     f"{folder}/IRkernel"
     for folder in (
-        f"{PREFIX}/lib/R/library",
+        *(f"{prefix}/lib/R/library" for prefix in _ENVIRONMENTS),
         "/usr/local/lib/R/site-library",
         "/usr/lib/R/site-library",
         "/usr/lib/R/library",
     )
 )
 _PYTHON = "python3"
-_SITE = re.compile(r"python3\.\d{1,2}")
+_SITE = re.compile(r"python[23]\.\d{1,2}")
 _LAUNCHERS = {"ipykernel_launcher", "ipykernel", "ipykernel.kernelapp"}
 _QUIET = "--HistoryManager.enabled=False"
 
@@ -129,9 +131,9 @@ def _offered(trees: Sequence[Path]) -> dict[str, Kernel]:
 
 def _has_module(trees: Sequence[Path], module: str) -> bool:
     """Whether the environment's Python, or Debian's, can run a package as a program."""
-    library = f"{PREFIX}/lib"
     sites = [
         f"{library}/{name}/site-packages"
+        for library in (f"{prefix}/lib" for prefix in _ENVIRONMENTS)
         for name in image_files.listed(trees, library)
         if _SITE.fullmatch(name)
     ]
