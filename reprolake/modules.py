@@ -5,31 +5,12 @@ from __future__ import annotations
 import sys
 import zipfile
 
+from reprolake.distributions import modules_of
 from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, WheelLock
 from reprolake_builder.engines.packages import wheel_key
 from reprolake_builder.engines.wheel import telling_of
 from reprolake_builder.store import Store
-
-# Distributions whose modules are called otherwise, for environments that are not fetched yet.
-_CALLED = {
-    "attrs": ("attr", "attrs"),
-    "beautifulsoup4": ("bs4",),
-    "opencv-python": ("cv2",),
-    "opencv-python-headless": ("cv2",),
-    "pillow": ("PIL",),
-    "pyjwt": ("jwt",),
-    "python-dateutil": ("dateutil",),
-    "pytz-deprecation-shim": ("pytz_deprecation_shim",),
-    "pyyaml": ("yaml",),
-    "pyzmq": ("zmq",),
-    "scikit-image": ("skimage",),
-    "scikit-learn": ("sklearn",),
-    "setuptools": ("setuptools", "pkg_resources"),
-    "ipython": ("IPython",),
-    "pygments": ("pygments",),
-    "tables": ("tables",),
-}
 
 
 def provided_modules(lock: EnvironmentLock, store: Store) -> set[str]:
@@ -51,7 +32,7 @@ def _of_wheel(wheel: WheelLock | BuiltWheelLock, lock: EnvironmentLock, store: S
         with telling_of(wheel.filename), zipfile.ZipFile(store.archive(wheel.sha256)) as archive:
             return {_module(name) for name in archive.namelist()}
     name = wheel.name.lower()
-    return set(_CALLED.get(name, (name.replace("-", "_"), name.replace("-", ".").partition(".")[0])))
+    return {*modules_of(name), name.replace("-", "_"), name.replace("-", ".").partition(".")[0]}
 
 
 def _module(path: str) -> str:

@@ -225,7 +225,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     if prepared.undeclared:
         tools.progress.warn(
             f"the notebook imports {', '.join(prepared.undeclared)}, which nothing declares: add the packages that have "
-            "them to requirements.txt"
+            "them to requirements.txt, or let --infer add them"
         )
     image = obtain_image(obtained, session)
     with tools.store.scratch() as scratch:

@@ -46,7 +46,11 @@ def imported_modules(cell: CodeCell) -> Iterator[str]:
         if magic.split()[0] not in _PYTHON_CELLS:
             return
     # Only what is code is looked at: where such a line is part of a long string, the change does no harm.
-    text = _MATPLOTLIB.sub(r"\1import matplotlib", text)
+    yield from modules_imported_by(_MATPLOTLIB.sub(r"\1import matplotlib", text))
+
+
+def modules_imported_by(text: str) -> Iterator[str]:
+    """Yield the top-level modules that Python code, as of a cell or a file, imports; nothing for what is none."""
     try:
         yield from _imports(parse_cell(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
