@@ -109,3 +109,7 @@ class SandboxError(BuilderError):
     """This host cannot give the promised isolation."""
 
     exit_code = 23
+
+
+class NotStartedError(SandboxError):
+    """The sandbox was there, and its root has no such program, or one that cannot be run."""

@@ -9,7 +9,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from reprolake_builder.errors import SandboxError
+from reprolake_builder.errors import NotStartedError, SandboxError
 from reprolake_builder.network.serving import Server
 from reprolake_builder.sandboxes.interface import Running
 from reprolake_runner.documents.run import Status
@@ -140,6 +140,10 @@ class CommandSupervisor(Watching):
         self._is_alive = False
         try:
             self.exit_status = self._watch.running.wait()
+        except NotStartedError as error:
+            self._read_the_rest()
+            self.exit_status = _NOT_THERE
+            self._ended = Verdict("failed", error.message)
         except SandboxError as error:
             complaints = self._printed.get("stderr", self._printed["stdout"])
             self._read_the_rest()

@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
-from sandbox_programs import HOST, output, spec, start
+from sandbox_programs import HOST, SANDBOXES, layer_of, output, spec, start
 
 import reprolake_builder
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, SandboxSpec
+from reprolake_runner.inside import root_of
 
 
 def test_this_host_has_no_problem(sandbox):
@@ -32,10 +33,14 @@ def test_the_status_is_the_programs(sandbox, root, script, status):
     assert output(sandbox, spec(root, script))[0] == status
 
 
-def test_environment_user_and_folder_are_as_given(sandbox, root):
-    """The program has exactly the variables, the user and the working folder of its specification."""
+def test_environment_user_and_folder_are_as_given(sandbox, root, differs):
+    """The program has exactly the variables, the user and the working folder of its specification; or a user of its own."""
     _, told, _ = output(sandbox, spec(root, "id -u; id -g; pwd; env", env={"A": "b\nc=d"}, cwd="/usr"))
-    assert told.splitlines()[:3] == ["1000", "100", "/usr"]
+    user, group, folder = told.splitlines()[:3]
+    assert folder == "/usr"
+    assert (
+        (user, group) == ("1000", "100") if "user" not in differs else user == group and int(user) > 1 << 16
+    )
     assert set(told.splitlines()[3:]) == {"A=b", "c=d", "PATH=/usr/bin:/bin", "PWD=/usr"}
 
 
@@ -46,12 +51,14 @@ def test_the_root_is_read_only(sandbox, root):
     assert output(sandbox, given) == (0, "", "")
 
 
-def test_binds_appear_and_obey(sandbox, root, tmp_path):
+def test_binds_appear_and_obey(sandbox, root, tmp_path, differs):
     """Files and folders appear where asked, whoever may read them outside; only writable ones can be written."""
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
+    (tmp_path / "above").mkdir(mode=0o700)
+    closed = tmp_path / "above/closed"
+    is_open = "closed files" in differs
+    closed.mkdir(mode=0o755 if is_open else 0o700)
     (closed / "file").write_text("content")
-    (closed / "file").chmod(0o600)
+    (closed / "file").chmod(0o644 if is_open else 0o600)
     out = tmp_path / "out"
     out.mkdir(mode=0o700)
     binds = (Bind(closed, "/in"), Bind(closed / "file", "/one"), Bind(out, "/deep/er/out", writable=True))
@@ -197,12 +204,12 @@ def test_links_of_an_image_do_not_move_mounts(sandbox, built_image, session, tmp
     evil.mkdir()
     for name in ("data", "out", "home"):
         (evil / name).symlink_to("/etc")
-    trees = (*(session.tools.store.tree(key).root for key in built_image.trees), evil)
+    image = root_of(built_image, session.tools.store)
     inputs = tmp_path / "inputs"
     inputs.mkdir()
     (inputs / "file").write_text("mine")
     given = spec(
-        ImageRoot(trees),
+        ImageRoot((*image.trees, evil), (*image.layers, layer_of(evil))),
         "cat /data/file; ls /etc/passwd; ls /home",
         binds=(Bind(inputs, "/data"),),
         home="/home/me",
@@ -212,22 +219,22 @@ def test_links_of_an_image_do_not_move_mounts(sandbox, built_image, session, tmp
 
 def test_hundreds_of_trees(sandbox, built_image, session, tmp_path):
     """An image of hundreds of trees is mounted as one."""
-    base = session.tools.store.tree(built_image.trees[0]).root
-    trees = [base]
+    image = root_of(built_image, session.tools.store)
+    trees = []
     for number in range(400):
         (tmp_path / str(number) / "many").mkdir(parents=True)
         (tmp_path / str(number) / "many" / str(number)).touch()
         trees.append(tmp_path / str(number))
-    assert output(sandbox, spec(ImageRoot(tuple(trees)), "ls /many | wc -l"))[1] == "400\n"
+    root = ImageRoot((*image.trees, *trees), (*image.layers, layer_of(*trees)))
+    assert output(sandbox, spec(root, "ls /many | wc -l"))[1] == "400\n"
 
 
 ORDINARY = """
-import json, subprocess, sys, time
+import importlib, json, subprocess, sys, time
 from pathlib import Path
-from reprolake_builder.sandboxes.choice import choose
 from reprolake_builder.sandboxes.interface import *
 folder = Path(sys.argv[1])
-sandbox = choose(sys.argv[2], {}).sandbox
+sandbox = getattr(importlib.import_module(f"reprolake_builder.sandboxes.{sys.argv[2]}"), sys.argv[2].title())()
 assert sandbox.problem() == "", sandbox.problem()
 view = CopyOnWrite(folder / "lower", folder / "scratch", "/work")
 root = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
@@ -312,7 +319,7 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("name", LAUNCHED)
+@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.engine(one)) for one in SANDBOXES])
 def test_it_dies_with_its_parent(name):
     """SIGKILL to the process that started the sandbox ends everything in it."""
     number = f"88{os.getpid()}"

@@ -97,15 +97,17 @@ class Apptainer(Launched):
             "configuration": "our own, not the site's",
         }
 
-    def _report(self, group: Grouped) -> Report:
-        return SocketReport(self.name, group.admit if isinstance(group, Group) else lambda _: None)
+    def _report(self, spec: SandboxSpec, group: Grouped) -> Report:
+        return SocketReport(
+            self.name, spec.argv[0], group.admit if isinstance(group, Group) else lambda _: None
+        )
 
     def _runtime(
         self, spec: SandboxSpec, stack: contextlib.ExitStack, report: int, *, copied: bool
     ) -> Runtime:
         del stack
         places = list(_places(spec, copied=copied))
-        first = first_program(_command(spec), launched.rules(), report)
+        first = first_program(_command(spec), f"{_OWN}/{_START}".encode(), launched.rules(), report)
         root = f"{BASE}/root" if isinstance(spec.root, ImageRoot) else f"{BASE}/top"
         mounts = [word for place in places for word in ("--mount", _mount(place))]
         users = b"root:x:0:0::/:/bin/sh\n" + _USERS % (spec.uid, spec.gid)

@@ -39,8 +39,8 @@ class Bubblewrap(Launched):
             "keyring": "own session keyring",
         }
 
-    def _report(self, group: Grouped) -> Report:
-        del group  # the launcher joins it
+    def _report(self, spec: SandboxSpec, group: Grouped) -> Report:
+        del spec, group  # the launcher joins it
         return PipeReport()
 
     def _runtime(

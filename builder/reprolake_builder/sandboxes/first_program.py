@@ -19,14 +19,18 @@ _HEADER = 64 + 2 * 56
 _WRITE, _CLOSE, _DUP2, _FORK, _EXECVE, _WAIT4, _FCNTL, _CHDIR = 1, 3, 33, 57, 59, 61, 72, 80
 _PRCTL, _EXIT_GROUP, _PRLIMIT64, _SECCOMP, _CLOSE_RANGE = 157, 231, 302, 317, 436
 _F_SETFD, _FD_CLOEXEC = 2, 1
-_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_SIGKILL = 9
 _SECCOMP_SET_MODE_FILTER = 1
 _REPORT = 3
 _MOST = 0xFFFFFFFF
 _NEVER_RAN = 125
 
-FIRST, PROGRAM, FAILED = b"1", b"2", b"x"
-"""What it reports: the first process is there (and waits for a word), its child is about to become the command, it failed."""
+FIRST, PROGRAM = b"first", b"program"
+"""What it reports: the first process is filtered; its child had our word and is about to become the command.
+
+The number of an error, in one byte, is the end instead.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +44,54 @@ class Command:
     limits: Sequence[tuple[int, int]]
 
 
-def first_program(command: Command, rules: bytes, report: int) -> bytes:
-    """Return the program; `rules` are the filter's, `report` is the descriptor of a socket that it tells how far it got by."""
+def first_program(command: Command, own: bytes, rules: bytes, report: int) -> bytes:
+    """Return the program, which will lie at `own` (sandbox path) and be started without arguments.
+
+    `rules` are the filter's, `report` is the descriptor of a socket: it tells by it how far it got, and waits for a word of ours.
+    """
     data = _Data()
     argv = data.pointers([data.text(word) for word in command.argv])
     env = data.pointers([data.text(name + b"=" + value) for name, value in command.env.items()])
     filter_at = data.put(struct.pack("=HxxxxxxQ", len(rules) // 8, data.put(rules)))
-    tell = {word: data.put(word) for word in (FIRST, PROGRAM, FAILED)}
-    failed = _call(_WRITE, _REPORT, tell[FAILED], 1) + _call(_EXIT_GROUP, _NEVER_RAN)
+    tell = {word: data.put(word) for word in (FIRST, PROGRAM)}
+    failed = _failed()
 
     def must(number: int, *values: int) -> bytes:
         # test eax, eax; jns over what follows
         return _call(number, *values) + b"\x85\xc0\x79" + struct.pack("b", len(failed)) + failed
 
-    code = must(_DUP2, report, _REPORT) + must(_CLOSE_RANGE, _REPORT + 1, _MOST, 0)
+    code = _unless_again(
+        _call(_EXECVE, data.text(own), data.pointers([data.text(b"first")] * 2), data.pointers([]))
+    )
+    code += must(_DUP2, report, _REPORT) + must(_CLOSE_RANGE, _REPORT + 1, _MOST, 0)
     for kind, value in command.limits:
         code += must(_PRLIMIT64, 0, kind, data.put(struct.pack("=QQ", value, value)), 0)
     code += must(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    code += must(_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, filter_at)
-    code += must(_WRITE, _REPORT, tell[FIRST], 1) + _answer(failed)
+    filtered = must(_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, filter_at)
     code += must(_FORK)
-    child = (
-        must(_CHDIR, data.text(command.cwd))
-        + must(_FCNTL, _REPORT, _F_SETFD, _FD_CLOEXEC)
-        + must(_WRITE, _REPORT, tell[PROGRAM], 1)
-    )
+    child = must(_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) + filtered + _answer(failed)
+    child += must(_CHDIR, data.text(command.cwd)) + must(_FCNTL, _REPORT, _F_SETFD, _FD_CLOEXEC)
+    child += must(_WRITE, _REPORT, tell[PROGRAM], len(PROGRAM))
     for path in command.paths:
         child += _call(_EXECVE, data.text(path), argv, env)
     child += failed
-    code += b"\x75" + _short(child) if len(child) < 128 else b"\x0f\x85" + struct.pack("<i", len(child))
-    return _executable(data.content, code + child + _reaper())
+    code += b"\x0f\x85" + struct.pack("<i", len(child)) + child  # jnz over what only the child does
+    parent = (
+        b"\x41\x89\xc4" + filtered + must(_WRITE, _REPORT, tell[FIRST], len(FIRST)) + _call(_CLOSE, _REPORT)
+    )  # mov r12d, eax
+    return _executable(data.content, code + parent + _reaper())
+
+
+def _unless_again(call: bytes) -> bytes:
+    """Start itself once more, without any variables: cmp dword [rsp], 1 (its number of words); jne over the call."""
+    return b"\x83\x3c\x24\x01\x75" + _short(call) + call
+
+
+def _failed() -> bytes:
+    """Report the error of the last call, and end: neg eax; push rax; write(report, rsp, 1)."""
+    write = b"\xf7\xd8\x50\xbf" + struct.pack("<I", _REPORT) + b"\x48\x89\xe6\xba" + struct.pack("<I", 1)
+    write += b"\xb8" + struct.pack("<I", _WRITE) + b"\x0f\x05"
+    return write + _call(_EXIT_GROUP, _NEVER_RAN)
 
 
 def _answer(failed: bytes) -> bytes:
@@ -79,8 +101,8 @@ def _answer(failed: bytes) -> bytes:
 
 
 def _reaper() -> bytes:
-    """Wait until the child has ended, collect orphans meanwhile, and end with its status: 128 and the signal's number."""
-    head = b"\x41\x89\xc4" + _call(_CLOSE, _REPORT) + b"\x48\x83\xec\x10"  # mov r12d, eax; …; sub rsp, 16
+    """Wait until the child (in r12d) has ended, collect orphans meanwhile, and end with its status: 128 and the signal's number."""
+    head = b"\x48\x83\xec\x10"  # sub rsp, 16
     wait = b"\x31\xd2\x45\x31\xd2\xbf\xff\xff\xff\xff\x48\x89\xe6"  # no options, no usage; any child; status at rsp
     wait += b"\xb8" + struct.pack("<I", _WAIT4) + b"\x0f\x05"
     give_up = b"\x83\xf8" + struct.pack("b", -errno.ECHILD)  # cmp eax, -ECHILD; je over the way back

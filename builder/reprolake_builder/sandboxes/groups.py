@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from reprolake_builder.sandboxes import cgroups, scope
 from reprolake_builder.sandboxes.interface import Held, Limits
-from reprolake_builder.sandboxes.running import unavailable
+from reprolake_builder.sandboxes.reports import unavailable
 
 Grouped = cgroups.Group | scope.Scope | None
 

@@ -10,7 +10,6 @@ import contextlib
 import functools
 import marshal
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,15 +24,16 @@ from reprolake_builder.progress import Progress
 from reprolake_builder.sandboxes import requirements, scope, seccomp
 from reprolake_builder.sandboxes.arguments import mount_points
 from reprolake_builder.sandboxes.groups import Grouped, group_for, held, processors
-from reprolake_builder.sandboxes.interface import Bind, Held, HostRoot, ImageRoot, Limits, SandboxSpec
+from reprolake_builder.sandboxes.handing import copied, give, hand_over, refuse_nul
+from reprolake_builder.sandboxes.interface import Bind, Held, ImageRoot, Limits, SandboxSpec
 from reprolake_builder.sandboxes.plan import Enclosure, Plan
-from reprolake_builder.sandboxes.reports import Report
-from reprolake_builder.sandboxes.running import Belongings, OwnerUnmappedError, Sandboxed, unavailable
+from reprolake_builder.sandboxes.reports import Report, unavailable
+from reprolake_builder.sandboxes.running import Belongings, OwnerUnmappedError, Sandboxed
+from reprolake_builder.sandboxes.trial import trial
 
 _MOST_TREES = (
     498  # Linux stacks 500 (OVL_MAX_STACK); one of them is for the mount points, and one is another overlay's
 )
-_TRIAL_SECONDS = 30
 PACKAGES = str(Path(reprolake_builder.__file__).parent.parent)
 LAUNCH = (
     f"import sys; sys.path.append({PACKAGES!r}); from reprolake_builder.sandboxes.launch import main; main()"
@@ -75,11 +75,15 @@ class Launched(abc.ABC):
         self._outer = requirements.free_user() if os.geteuid() == 0 else -1
 
     @abc.abstractmethod
+    def promises(self) -> Mapping[str, str]:
+        """What isolates, and how: facts for the record of a run."""
+
+    @abc.abstractmethod
     def missing(self) -> str:
         """What this host lacks, with the remedy; "" when nothing is known to be missing."""
 
     @abc.abstractmethod
-    def _report(self, group: Grouped) -> Report:
+    def _report(self, spec: SandboxSpec, group: Grouped) -> Report:
         """Return what a start is reported by."""
 
     @abc.abstractmethod
@@ -90,7 +94,7 @@ class Launched(abc.ABC):
 
     def problem(self) -> str:
         """Why this host cannot use it, with the remedy; "" when it can."""
-        return self.missing() or self._trial()
+        return self.missing() or trial(self, self.name)
 
     @property
     def _user(self) -> str:
@@ -113,8 +117,8 @@ class Launched(abc.ABC):
             raise unavailable(problem)
         if spec.gpus:
             raise unavailable(f"{self.name} passes on no graphics processors")
-        _refuse_nul(spec)
-        self._hand_over(spec)
+        refuse_nul(spec)
+        hand_over(spec, self._outer)
         streams = _Streams(stdin, stdout, stderr)
         try:
             return self._launch(spec, streams, copied=False)
@@ -125,7 +129,7 @@ class Launched(abc.ABC):
     def _launch(self, spec: SandboxSpec, streams: _Streams, *, copied: bool) -> Sandboxed:
         with contextlib.ExitStack() as stack:
             group = group_for(spec.limits)
-            report = self._report(group)
+            report = self._report(spec, group)
             stack.callback(os.close, report.theirs)
             runtime = self._runtime(spec, stack, report.theirs, copied=copied)
             plan = self._plan(spec, runtime, report.theirs, copied=copied)
@@ -182,47 +186,12 @@ class Launched(abc.ABC):
             "dials": spec.doors.dials if spec.doors else 0,
         }
 
-    def _hand_over(self, spec: SandboxSpec) -> None:
-        """Give what is writable to the user that the program will run as."""
-        writable = [bind.source for bind in spec.binds if bind.writable]
-        if spec.copy_on_write:
-            writable.append(spec.copy_on_write.scratch)
-        for place in writable:
-            self._give(place)
-
-    def _give(self, place: Path) -> None:
-        if self._outer < 0:
-            return
-        os.chown(place, self._outer, self._outer, follow_symlinks=False)
-        for folder, folders, files, descriptor in os.fwalk(place, follow_symlinks=False):
-            del folder
-            for name in (*folders, *files):
-                os.chown(name, self._outer, self._outer, dir_fd=descriptor, follow_symlinks=False)
-
     def _copy(self, spec: SandboxSpec) -> None:
         """Copy what no overlay can give to the program's user: another user's files, or where overlays cannot be written."""
         if spec.copy_on_write is None:
             raise unavailable("the launcher asked for a copy of nothing")
-        scratch = spec.copy_on_write.scratch
-        shutil.copytree(spec.copy_on_write.lower, scratch / "copy", symlinks=True)
-        if (scratch / "upper").is_dir():
-            shutil.copytree(scratch / "upper", scratch / "copy", symlinks=True, dirs_exist_ok=True)
-        for name in ("upper", "work"):
-            shutil.rmtree(scratch / name, ignore_errors=True)
-        self._give(scratch)
-
-    def _trial(self) -> str:
-        """Start a program that does nothing over this host's own files, and return what went wrong."""
-        paths = tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir())
-        null = subprocess.DEVNULL
-        spec = SandboxSpec(root=HostRoot(paths), argv=("/bin/true",), env={})
-        try:
-            status = self.start(spec, stdin=null, stdout=null, stderr=null).wait(_TRIAL_SECONDS)
-        except SandboxError as error:
-            return error.message
-        except subprocess.TimeoutExpired:
-            return f"{self.name} does not come to an end"
-        return "" if status == 0 else f"a program that does nothing ended with status {status} in {self.name}"
+        copied(spec.copy_on_write)
+        give(spec.copy_on_write.scratch, self._outer)
 
 
 @functools.cache
@@ -254,11 +223,3 @@ def _doors(stack: contextlib.ExitStack, spec: SandboxSpec) -> tuple[socket.socke
     ours, theirs = socket.socketpair()
     stack.callback(theirs.close)
     return ours, theirs.fileno()
-
-
-def _refuse_nul(spec: SandboxSpec) -> None:
-    """Refuse what would end one of the runtime's arguments and begin another."""
-    targets = [bind.target for bind in spec.binds]
-    words = (*spec.argv, *spec.env, *spec.env.values(), *targets, spec.cwd, spec.home)
-    if any("\0" in word for word in words) or any("=" in name or not name for name in spec.env):
-        raise unavailable("an argument or a variable of the program is no text that Linux can pass on")

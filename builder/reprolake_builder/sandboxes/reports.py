@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from reprolake_builder.sandboxes.first_program import FAILED, FIRST, PROGRAM
+from reprolake_builder import process
+from reprolake_builder.errors import NotStartedError, SandboxError
+from reprolake_builder.sandboxes.first_program import FIRST, PROGRAM
 
 _START_SECONDS = 60
 _CREDENTIALS = struct.Struct("=iII")
@@ -34,8 +36,8 @@ class Report(Protocol):
     def begun(self, expire: Callable[[], object]) -> Begun | str:
         """Wait for the start; without one, return in words what the launcher said. `expire` ends a start that takes too long."""
 
-    def failure(self, status: int) -> str:
-        """Return why the program never ran though its sandbox ended with `status`, "" when it did; nothing is said after that."""
+    def failure(self, status: int) -> SandboxError | None:
+        """Return why the program never ran though its sandbox ended with `status`, None when it did; nothing is said after that."""
 
     def close(self) -> None:
         """Give up our end."""
@@ -62,14 +64,16 @@ class PipeReport:
             return Begun(int(json.loads(line)["child-pid"]))
         return line.decode(errors="replace").strip()
 
-    def failure(self, status: int) -> str:
+    def failure(self, status: int) -> SandboxError | None:
         """Tell bubblewrap's own failures from a program that ended with 1."""
         told = b""
         while piece := self._stream.read(4096):
             told += piece
         if status == 1 and b"exit-code" not in told:
-            return "bubblewrap could not set the sandbox up; its own words are in the program's log"
-        return ""
+            return unavailable(
+                "bubblewrap could not set the sandbox up; its own words are in the program's log"
+            )
+        return None
 
     def close(self) -> None:
         """Give up our end."""
@@ -79,22 +83,23 @@ class PipeReport:
 class SocketReport:
     """That of our first program: one word at a time, and the kernel says who sends it. Source: unix(7), SO_PASSCRED.
 
-    `runtime` is the name of what starts it; `admit` is called with the number of the first process, before anything of the
+    `runtime` is the name of what starts it, `program` that of the program; `admit` is called with the number of the first process, before anything of the
     image runs.
     """
 
-    def __init__(self, runtime: str, admit: Callable[[int], object]) -> None:
+    def __init__(self, runtime: str, program: str, admit: Callable[[int], object]) -> None:
         self._ours, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.theirs = there.detach()
         self._runtime = runtime
+        self._program = program
         self._admit = admit
 
     def begun(self, expire: Callable[[], object]) -> Begun | str:
         """Wait for both processes, and let the first go on in between."""
         word, first = self._next(expire)
-        if word == FAILED:
-            return "!its first program could not limit and filter itself"
+        if len(word) == 1:
+            return f"!its first program could not limit and filter itself: {os.strerror(word[0])}"
         if word != FIRST:
             return word.decode(errors="replace").strip() or self._broken()
         self._admit(first)
@@ -117,12 +122,24 @@ class SocketReport:
     def _broken(self) -> str:
         return f"!{self._runtime} could not set it up; its own words are in the program's log"
 
-    def failure(self, status: int) -> str:
+    def failure(self, status: int) -> SandboxError | None:
         """Tell a program that could not be started."""
         del status
         word, _ = self._next(lambda: None)
-        return "the program or its working folder is not there, or cannot be used" if word == FAILED else ""
+        if len(word) != 1:
+            return None
+        return NotStartedError(
+            f"the image cannot run {process.printable(self._program)}: {os.strerror(word[0])}",
+            hint="give a program of the image, by its name or its path there",
+        )
 
     def close(self) -> None:
         """Give up our end."""
         self._ours.close()
+
+
+def unavailable(reason: str) -> SandboxError:
+    """Return the error that says why the sandbox cannot be had; nothing is run without it."""
+    return SandboxError(
+        f"the sandbox cannot be set up: {reason}", hint="`reprolake doctor` says what this host lacks"
+    )

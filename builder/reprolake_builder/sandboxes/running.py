@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import select
 import signal
@@ -15,14 +14,14 @@ from pathlib import Path
 from reprolake_builder import process
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.sandboxes.cgroups import Counts, Group
+from reprolake_builder.sandboxes.gauge import Gauge
 from reprolake_builder.sandboxes.interface import Usage
 from reprolake_builder.sandboxes.launch import UNMAPPED
-from reprolake_builder.sandboxes.measure import Processes, Taken
-from reprolake_builder.sandboxes.reports import Begun, Report
+from reprolake_builder.sandboxes.measure import Processes
+from reprolake_builder.sandboxes.reports import Begun, Report, unavailable
 from reprolake_builder.sandboxes.scope import Scope
 
 _MOST_DOORS = 250
-_NOTHING = Counts(cpu_seconds=None, memory_bytes=None, processes=None, kills=0, refused=0)
 
 
 class OwnerUnmappedError(Exception):
@@ -53,11 +52,9 @@ class Sandboxed:
         self._child = child
         self._report: Report | None = report
         self._belongings = belongings
-        self._processes: Processes | None = None
-        self._usage: Usage | None = None
-        self._peak = 0
+        self._gauge = Gauge(self._counts, belongings.memory_bytes)
         self._killed = False
-        self._failure = ""
+        self._failure: SandboxError | None = None
         self._first: int | None = None  # the first process inside: with it everything inside ends
         self._own = os.pidfd_open(child.pid)
         begun = report.begun(child.kill)
@@ -67,7 +64,7 @@ class Sandboxed:
                 if belongings.group is not None:
                     belongings.group.joined(child.pid)
                 self._first = os.pidfd_open(begun.first)
-                self._processes = Processes(begun.first, self._first, belongings.home, begun.program)
+                self._gauge.processes = Processes(begun.first, self._first, belongings.home, begun.program)
             return
         child.kill()
         status = child.wait()
@@ -108,37 +105,19 @@ class Sandboxed:
 
     def usage(self, *, anew: bool = False) -> Usage | None:
         """What it takes; `anew` begins to look for the next peak. After its end the last that was seen, None when nothing was."""
-        if self._processes is not None and self._child.poll() is None:
-            counts = self._counts() or _NOTHING
-            taken = None
-            if None in {counts.cpu_seconds, counts.memory_bytes, counts.processes}:
-                taken = self._processes.taken(exactly=False)
-                counts = _filled(counts, taken)
-            memory = counts.memory_bytes or 0
-            limit = self._belongings.memory_bytes
-            if taken is not None and limit is not None and memory > limit:
-                # what processes share was counted for each of them
-                memory = self._processes.taken(exactly=True).memory_bytes
-            self._peak = max(self._peak, memory, self._processes.highest(anew=anew))
-            self._usage = Usage(
-                cpu_seconds=counts.cpu_seconds or 0.0,
-                memory_bytes=memory,
-                peak_bytes=self._peak,
-                processes=counts.processes or 0,
-                kills=counts.kills,
-                refused=counts.refused,
-            )
-            if anew:
-                self._peak = memory
-        return self._usage
+        if self._child.poll() is None:
+            self._gauge.look(anew=anew)
+        return self._gauge.usage
 
     def is_stopped(self) -> bool:
         """Whether all processes inside were stopped by a signal."""
-        return self._processes is not None and self._processes.taken(exactly=False).is_stopped
+        processes = self._gauge.processes
+        return processes is not None and processes.taken(exactly=False).is_stopped
 
     def signal(self, number: int) -> bool:
         """Send a signal to the program itself, also when it is stopped; False when it is gone or cannot be told apart."""
-        return self._processes is not None and self._processes.signal(number)
+        processes = self._gauge.processes
+        return processes is not None and processes.signal(number)
 
     def _counts(self) -> Counts | None:
         if self._belongings.group is not None:
@@ -151,14 +130,7 @@ class Sandboxed:
         counts = self._counts()
         if self._belongings.group is not None:
             self._belongings.group.remove()
-        if counts is not None:
-            seen = self._usage or Usage(cpu_seconds=0.0, memory_bytes=0, peak_bytes=0, processes=0)
-            self._usage = dataclasses.replace(
-                seen,
-                cpu_seconds=max(seen.cpu_seconds, counts.cpu_seconds or 0.0),
-                kills=counts.kills,
-                refused=counts.refused,
-            )
+        self._gauge.look_back(counts)
 
     def _ended(self) -> int:
         if self._first is not None:
@@ -177,7 +149,7 @@ class Sandboxed:
         status = self._child.returncode
         self._close(status)
         if self._failure and not self._killed:
-            raise unavailable(self._failure)
+            raise self._failure
         return 128 - status if status < 0 else int(status)
 
     def _close(self, status: int) -> None:
@@ -200,20 +172,3 @@ def _received(doors: socket.socket) -> tuple[socket.socket, ...]:
     with doors, contextlib.suppress(OSError):
         return tuple(socket.socket(fileno=number) for number in socket.recv_fds(doors, 1, _MOST_DOORS)[1])
     return ()
-
-
-def _filled(counts: Counts, taken: Taken) -> Counts:
-    """Return what the group counted and, where it did not, what the processes say."""
-    return dataclasses.replace(
-        counts,
-        cpu_seconds=taken.cpu_seconds if counts.cpu_seconds is None else counts.cpu_seconds,
-        memory_bytes=taken.memory_bytes if counts.memory_bytes is None else counts.memory_bytes,
-        processes=taken.processes if counts.processes is None else counts.processes,
-    )
-
-
-def unavailable(reason: str) -> SandboxError:
-    """Return the error that says why the sandbox cannot be had; nothing is run without it."""
-    return SandboxError(
-        f"the sandbox cannot be set up: {reason}", hint="`reprolake doctor` says what this host lacks"
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -9,7 +10,7 @@ import subprocess
 
 import pytest
 
-from reprolake_builder.sandboxes.first_program import FAILED, FIRST, PROGRAM, Command, first_program
+from reprolake_builder.sandboxes.first_program import FIRST, PROGRAM, Command, first_program
 from reprolake_builder.sandboxes.launched import rules
 
 SHELL = (b"/nonexistent/sh", b"/bin/sh")
@@ -29,7 +30,7 @@ def run(tmp_path):
         limits = ((resource.RLIMIT_NOFILE, 77), (resource.RLIMIT_CORE, 0))
         command = Command(paths, argv, {b"A": b"b c", b"not a name": b"\xff"}, cwd, limits)
         file = tmp_path / "first"
-        file.write_bytes(first_program(command, rules(), theirs.fileno()))
+        file.write_bytes(first_program(command, os.fsencode(file), rules(), theirs.fileno()))
         file.chmod(0o755)
         # another descriptor that is not to be inherited further
         with (
@@ -42,12 +43,12 @@ def run(tmp_path):
             ) as child,
         ):
             theirs.close()
-            told = [ours.recv(9)]
+            told = [ours.recv(99)]
             if answer:
                 ours.send(answer)
             else:
                 ours.shutdown(socket.SHUT_WR)
-            while word := ours.recv(9):
+            while word := ours.recv(99):
                 told.append(word)
             out, errors = child.communicate(timeout=20)
         return child.returncode, out, errors, told
@@ -85,7 +86,13 @@ def test_a_failure_is_reported(run, change):
     """A program that is not there, a folder that is not there, or a parent that is gone ends it before anything ran."""
     status, told, _, words = run("echo ran", **change)
     assert (status, told) == (125, b"")
-    assert words[-1] == FAILED or not change.get("answer", b"g")
+    assert words[-1] == (bytes([errno.ENOENT]) if change.get("answer", b"g") else b"\0")
+
+
+def test_the_first_process_has_no_variables(run):
+    """What it was started with itself cannot be read by the program; in its own place there is nothing."""
+    assert "PATH" in os.environ
+    assert run("cat /proc/$PPID/environ; tr '\\0' ' ' < /proc/$PPID/cmdline")[1] == b"first first "
 
 
 def test_it_cannot_be_read_from_beside(run):
