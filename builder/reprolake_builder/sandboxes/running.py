@@ -67,6 +67,8 @@ class Sandboxed:
                 self._gauge.processes = Processes(begun.first, self._first, belongings.home, begun.program)
             return
         child.kill()
+        for door in self._doors:
+            door.close()
         status = child.wait()
         self._close(status)
         if begun == UNMAPPED:

@@ -156,13 +156,12 @@ def test_half_of_an_answer_looks_broken(answer):
 
 def test_expectations_are_met_here():
     """A client that waits for leave to send its body gets it."""
-    with canned(until=b"body") as server, proxy(**opened(server)) as served:
-        with served.send(
-            f"{line(server).replace('GET', 'POST')}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n".encode()
-        ) as one:
-            assert one.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
-            one.sendall(b"body")
-            assert everything(one).endswith(b"ok")
+    with canned(until=b"body") as server, proxy(**opened(server)) as served, served.send(
+        f"{line(server).replace('GET', 'POST')}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n".encode()
+    ) as one:
+        assert one.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        one.sendall(b"body")
+        assert everything(one).endswith(b"ok")
     assert b"Expect" not in server.got[0]
 
 
@@ -246,11 +245,10 @@ def test_the_sites_proxy_gets_its_login_and_exactly_one_request():
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Authenticate\r\n\r\n", b"nonsense\r\n\r\n", b""])
 def test_a_site_proxy_without_a_tunnel_is_no_way(answer):
     """When the site's proxy refuses, nothing of what the client sends reaches it."""
-    with canned(answer=answer) as site:
-        with proxy(
-            "allow=web.test", names={}, upstreams={"https": f"http://127.0.0.1:{site.port}"}
-        ) as served:
-            got = served.ask("CONNECT web.test:443 HTTP/1.1", body=b"secret bytes")
+    with canned(answer=answer) as site, proxy(
+        "allow=web.test", names={}, upstreams={"https": f"http://127.0.0.1:{site.port}"}
+    ) as served:
+        got = served.ask("CONNECT web.test:443 HTTP/1.1", body=b"secret bytes")
     assert got.startswith(b"HTTP/1.1 502 the site's proxy")
     assert b"secret" not in b"".join(site.got)
 
