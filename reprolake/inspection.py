@@ -18,15 +18,17 @@ from reprolake.options import UsageError
 from reprolake.pipeline import Session, read_lock
 from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Digest, Document, Size
+from reprolake_builder.errors import LockError
 from reprolake_builder.git_tree import shown
 from reprolake_builder.image import CITATION
 from reprolake_builder.process import printable
 from reprolake_runner.citing import citation_of
 from reprolake_runner.collect import open_plain
-from reprolake_runner.documents.run import CommandSpec, RunSpec, cell_name
+from reprolake_runner.documents.run import CommandSpec, Origin, RunSpec, cell_name
 from reprolake_runner.staged import CheckedResult, read_result
 
 _LARGEST_DOCUMENT = 64 << 20  # bytes
+_TAKEN = "a lock, an OCI layout, a staged result"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,36 @@ def inspect(what: str, session: Session) -> Found:
             raise UsageError(
                 f"{path} is an archive for `docker load`", hint="give the id that `reprolake build` printed"
             )
-        lock = read_lock(path)
+        try:
+            lock = read_lock(path)
+        except LockError as error:
+            if _names_itself_a_lock(path):
+                raise
+            raise UsageError(
+                f"{path} is neither a lock nor anything else that `inspect` knows",
+                hint=f"it takes {_TAKEN}, or the id of an image",
+            ) from error
         return Found(lock, tuple(lock_lines(lock)))
     return _image(what, session)
 
 
+class _NamesItself(msgspec.Struct):
+    """What tells a lock, of whatever version, from other JSON."""
+
+    layout: int
+    environment: dict[str, Any]
+
+
+def _names_itself_a_lock(path: Path) -> bool:
+    try:
+        msgspec.json.decode(_small(path), type=_NamesItself)
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return path.suffix == ".lock"
+    return True
+
+
 def _image(what: str, session: Session) -> Found:
-    image = find_image(what, session, instead="a lock, an OCI layout, a staged result")
+    image = find_image(what, session, instead=_TAKEN)
     size = sum(layer.size for layer in image.layers)
     lines = [
         f"image       {image.id}",
@@ -175,12 +200,24 @@ def _hash(path: Path) -> str:
         return ""
 
 
+def _source_lines(source: Origin) -> list[str]:
+    """Return where what ran comes from, a line for each thing that is known."""
+    known = {
+        "repository": source.repository,
+        "commit": f"{source.commit}{', with changes that are in no commit' if source.is_dirty else ''}",
+        "tree": source.tree,
+        "record": source.record,
+    }
+    return [f"{name:<12}{printable(value)}" for name, value in known.items() if value]
+
+
 def _result(checked: CheckedResult) -> Found:
     record, manifest = checked.staged.record, checked.staged.manifest
     lines = [
         f"run         {record.id}",
         f"status      {record.status} (exit code {record.exit_code}): {record.message}",
         f"{'command' if isinstance(record.spec, CommandSpec) else 'notebook':<12}{record.spec.name}",
+        *_source_lines(record.source),
         f"image       {record.spec.image}",
         f"time        {date(record.started)} to {date(record.ended)}",
         f"expires     {date(manifest.expires) if manifest.expires else 'never'}",

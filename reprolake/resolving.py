@@ -45,7 +45,8 @@ def read_links(path: Path) -> tuple[str, ...]:
         lines = data.decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"the list {path} cannot be read: {getattr(error, 'strerror', None) or error}"
+            f"the list {path} cannot be read: {getattr(error, 'strerror', None) or error}",
+            hint="--from takes a text file with one link a line, or - for standard input",
         ) from error
     if len(data) > _LIST_LIMIT:
         raise UsageError(f"the list {path} is larger than {_LIST_LIMIT >> 20} MiB")

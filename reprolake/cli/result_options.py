@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,8 @@ import click
 
 from reprolake.amounts import LimitSetting
 from reprolake.cli.common import F
+from reprolake_builder.denied import denied
+from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.names import NAMES
 
 _FILE = click.Path(path_type=Path)
@@ -37,6 +40,15 @@ def _check_gpus(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value
 
 
+def _check_files(ctx: click.Context, param: click.Parameter, value: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Refuse at once what could only be missed when the image is there."""
+    for file in value:
+        if not os.path.isfile(file):  # a name may be too long to ask
+            what = denied(file) or ("it is no file" if os.path.exists(file) else "there is no such file")
+            raise click.BadParameter(f"{printable(str(file))}: {what}", ctx, param)
+    return value
+
+
 basket_option = click.option(
     "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
 )
@@ -45,6 +57,7 @@ add_option = click.option(
     metavar="FILE",
     multiple=True,
     type=_FILE,
+    callback=_check_files,
     help="Bring a file of yours along, into the working folder.",
 )
 stage_option = click.option(
@@ -76,6 +89,12 @@ gpu_option = click.option(
     default="",
     help="Give it the host's graphics processors. [none]",
 )
+network_option = click.option(
+    "--network",
+    metavar="NET",
+    default="",
+    help="What it may reach: none, all, or allow=HOST[:PORT],... (and *.example.org). [that of the settings: none]",
+)
 weaker_option = click.option(
     "--allow-weaker",
     is_flag=True,
@@ -88,12 +107,6 @@ def limit_options(limits: Sequence[LimitSetting]) -> tuple[Callable[[F], F], ...
     return tuple(
         click.option(
             limit.flag, limit.setting, metavar=_METAVARS[limit.unit], type=_Amount(limit), help=limit.help
-network_option = click.option(
-    "--network",
-    metavar="NET",
-    default="",
-    help="What it may reach: none, all, or allow=HOST[:PORT],... (and *.example.org). [that of the settings: none]",
-)
         )
         for limit in limits
         if limit.flag

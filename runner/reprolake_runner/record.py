@@ -99,14 +99,17 @@ class Account:
     def begin(self, ready: KernelReady) -> None:
         """Note that the kernel answered, and which cells there are."""
         self.ready = ready
-        self.cells = {index: CellRecord(index=index, state="pending") for index in ready.cells}
+        self.cells = {
+            index: CellRecord(index=index, state="pending", injected=index == ready.injected)
+            for index in ready.cells
+        }
 
     def start(self, index: int, begun: float | None = None) -> bool:
         """Note that a cell runs, `begun` seconds after the run did; False when the driver cannot mean it."""
         known = self.cells.get(index)
         if known is None or known.state != "pending" or self.running is not None:
             return False
-        self.cells[index] = CellRecord(index=index, state="running", begun=begun)
+        self.cells[index] = msgspec.structs.replace(known, state="running", begun=begun)
         return True
 
     def end(self, event: CellEnded, use: CellUse | None = None) -> bool:
@@ -114,14 +117,13 @@ class Account:
         known = self.cells.get(event.index)
         if known is None or known.state != ("pending" if event.state == "skipped" else "running"):
             return False
-        self.cells[event.index] = CellRecord(
-            index=event.index,
+        self.cells[event.index] = msgspec.structs.replace(
+            known,
             state=event.state,
             seconds=event.seconds,
             error=printable(event.error)[:_MESSAGE],
             execution_count=event.execution_count,
             line=event.line,
-            begun=known.begun,
             cpu_seconds=use.cpu_seconds if use else None,
             peak_bytes=use.peak_bytes if use else None,
         )
@@ -203,7 +205,7 @@ class Account:
             return Verdict("broken", f"the driver ended {self.place} without having run everything")
         if not self.alive_at_end:
             return Verdict("kernel-died", "the kernel was gone after the last cell")
-        count = len(self.cells)
+        count = sum(not cell.injected for cell in self.cells.values())
         ran = f"all {count} code cells ran" if count > 1 else f"{count or 'no'} code cell ran"
         return self._reproduced(ran) if self.is_checked else Verdict("succeeded", ran)
 

@@ -114,8 +114,9 @@ def _done(record: RunRecord) -> tuple[str, str]:
     """Return how much was done, for the summary."""
     if isinstance(record.spec, CommandSpec):
         return "Exit status", "none" if record.exit_status is None else str(record.exit_status)
-    done = sum(cell.state in {"succeeded", "allowed-failure"} for cell in record.cells)
-    return "Cells run", f"{done} of {len(record.cells)}"
+    own = [cell for cell in record.cells if not cell.injected]
+    done = sum(cell.state in {"succeeded", "allowed-failure"} for cell in own)
+    return "Cells run", f"{done} of {len(own)}"
 
 
 def _failure(failure: Failure) -> str:
@@ -206,7 +207,6 @@ def _inputs(contents: Contents) -> str:
     return _table("Inputs", ("Name", "From", "Size", "SHA-256"), rows) if rows else ""
 
 
-def _files(contents: Contents) -> str:
 def _network(record: RunRecord) -> str:
     """Show what could be reached, what was, and what was refused."""
     network = record.network
@@ -236,6 +236,7 @@ def _network(record: RunRecord) -> str:
     )
 
 
+def _files(contents: Contents) -> str:
     files = sorted(contents.files, key=lambda kept: (_ORDER.index(kept.role), kept.path))
     rows = []
     for kept in files[:_MAX_ROWS]:
@@ -249,19 +250,15 @@ def _network(record: RunRecord) -> str:
 
 def _origin(contents: Contents) -> str:
     record = contents.record
-    notes = contents.annotations
     rows = [
-        ("Repository", notes.get("org.opencontainers.image.source", "")),
-        ("Commit", notes.get("org.opencontainers.image.revision", "")),
-        (
-            "State",
-            "with changes that are in no commit" if notes.get("reprolake.source.state") == "dirty" else "",
-        ),
-        ("Tree", notes.get("reprolake.source.tree", "")),
-        ("Record", notes.get("reprolake.record.doi") or notes.get("reprolake.record.id", "")),
-        ("Proof", notes.get("reprolake.record.state", "")),
+        ("Repository", record.source.repository),
+        ("Commit", record.source.commit),
+        ("State", "with changes that are in no commit" if record.source.is_dirty else ""),
+        ("Tree", record.source.tree),
+        ("Record", record.source.record),
+        ("Proof", record.source.proof),
         ("Image", record.spec.image),
-        ("Packages as of", notes.get("reprolake.as-of", "")),
+        ("Packages as of", contents.annotations.get("reprolake.as-of", "")),
         ("Kernel", _kernel(record)),
         ("Isolation", "; ".join(f"{name}: {value}" for name, value in record.sandbox.items())),
         ("Run", record.id),

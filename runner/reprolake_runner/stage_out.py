@@ -37,6 +37,7 @@ from reprolake_runner.documents.run import Manifest, RunRecord, RunSpec, StagedF
 from reprolake_runner.errors import StageOutError
 from reprolake_runner.figures import Shown, extract
 from reprolake_runner.notebook import notebook_bytes
+from reprolake_runner.origin import origin_of
 from reprolake_runner.placement import Names
 from reprolake_runner.report import report
 from reprolake_runner.staged import CRATE, MANIFEST, PAGE, RECORD, StagedResult, is_run_id
@@ -113,7 +114,7 @@ def check_folder(folder: Path) -> None:
 
 def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
     """Copy everything that is kept and return what it is."""
-    record = outcome.record
+    record = msgspec.structs.replace(outcome.record, source=origin_of(outcome.annotations))
     names = Names()
     for fixed in (
         MANIFEST,

@@ -128,7 +128,10 @@ def test_the_command_says_it_everywhere(reprolake, tmp_path):
     assert "Did it reproduce?" in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
-    assert "cell 1: differs" in reprolake("inspect", said["result"]).stdout
+    shown = reprolake("inspect", said["result"]).stdout
+    assert "cell 1: differs" in shown
+    record = json.loads((Path(said["result"]) / "run.json").read_text())
+    assert f"tree        {record['source']['tree']}\n" in shown
     logged = reprolake("logs", said["result"]).stdout
     assert "the outputs of cell 1: differs; " in logged
     bare = reprolake("run", folder, "bare.ipynb", "--check-outputs", "--stage", tmp_path / "st")

@@ -50,7 +50,12 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("build", PLAIN, "-o", "image.tar"), 2, "outputs are oci:DIR"),
         (("build", PLAIN, "-o", "oci:x", "--name", "Lab X"), 2, "as in `lab/crab-lightcurve:1.0`"),
         (("rnu", PLAIN, NOTEBOOK), 2, "Did you mean 'run'?"),
-        (("render",), 2, "Commands are run, "),
+        (("run", PLAIN, NOTEBOOK, "--add", "nothing.py"), 2, "nothing.py: there is no such file"),
+        (("exec", PLAIN, "--add", LONG, "--", "true"), 2, "there is no such file"),
+        (("inspect", f"{PLAIN}/sum.ipynb"), 2, "neither a lock nor anything else that `inspect` knows"),
+        (("resolve", "--from", "none.txt"), 2, "--from takes a text file"),
+        (("resolve", "10.5281/zenodo.x"), 10, "those end in the number of the record"),
+        (("xyzzy",), 2, "Commands are run, "),
     ],
 )
 def test_a_mistake_is_told(reprolake, tmp_path, arguments, code, said):

@@ -21,6 +21,9 @@ from reprolake_builder.providers.paper import Described, describe_doi
 from reprolake_builder.tools import Tools
 
 _HANDLE = re.compile(r"(?:hdl:|https?://hdl\.handle\.net/)(\d[\d.]*/[^\s?#]+)", re.IGNORECASE)
+_ZENODO = re.compile(
+    r"10\.(5281|5072)/zenodo\b", re.IGNORECASE
+)  # one with its number is a record's, and not left to us
 _MOST_SHOWN = 5
 
 
@@ -58,6 +61,11 @@ class DoiProvider:
         doi = parse_doi(request.link)
         handle = _HANDLE.fullmatch(request.link.strip())
         name = doi or (handle[1] if handle else "")
+        if _ZENODO.match(name):
+            raise ResolveError(
+                f"{printable(name)} is no DOI of Zenodo: those end in the number of the record",
+                hint="copy it from the record's page; it looks like 10.5281/zenodo.4055175",
+            )
         address = _address(name, f"https://{'doi.org' if doi else 'hdl.handle.net'}/api/handles", tools)
         if (source := self._at(address, name, request, tools)) is not None:
             return _told(source, name, f"{name} leads to {printable(address)}")

@@ -136,7 +136,8 @@ class CellRecord(Document, frozen=True, kw_only=True):
 
     `execution_count` is what Jupyter shows as `In [n]`, None for a cell that did not end. `line` is where it was when it was
     ended, counted from 1. `begun` is the time since the run's start; `cpu_seconds` and `peak_bytes` are what everything in the
-    sandbox took meanwhile, None where it was not measured.
+    sandbox took meanwhile, None where it was not measured. `injected` says that it is not the notebook's own but sets the
+    parameters.
     """
 
     index: int
@@ -148,6 +149,7 @@ class CellRecord(Document, frozen=True, kw_only=True):
     begun: float | None = None
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
+    injected: bool = False
 
     @property
     def name(self) -> str:
@@ -191,12 +193,28 @@ class Resources(Document, frozen=True, kw_only=True):
     samples: tuple[Sample, ...] = ()
 
 
+class Origin(Document, frozen=True, kw_only=True):
+    """Where notebook and environment come from, as the image says; "" for what it does not.
+
+    `repository` is a URL, `commit` a git or Mercurial one, `is_dirty` says that there were changes in no commit; `tree` is the
+    git hash of all files. `record` is the DOI of the archive's record, or its id; `proof` says how files and record were matched.
+    """
+
+    repository: str = ""
+    commit: str = ""
+    is_dirty: bool = False
+    tree: str = ""
+    record: str = ""
+    proof: str = ""
+
+
 class RunRecord(Document, frozen=True, kw_only=True):
     """What happened, written by the process outside the sandbox. Times in UTC.
 
     `key` is the content hash of the RunSpec, `id` the random name of this run. `exit_code` is the command's.
     `message` says in one sentence what ended the run. `kernel`, `kernel_info` and `cells` are a notebook's; `exit_status` is a
     command's own, 128 + N when signal N ended it, None when it was never started. `sandbox` lists what isolated it and each promise that was kept.
+    `network` says what could be reached and what was; `transport` how the kernel was.
     """
 
     version: Literal[1] = 1
@@ -208,15 +226,17 @@ class RunRecord(Document, frozen=True, kw_only=True):
     started: datetime
     ended: datetime
     spec: RunSpec | CommandSpec
+    source: Origin = Origin()
     kernel: str = ""
     exit_status: int | None = None
     kernel_info: dict[str, str] = {}
     cells: tuple[CellRecord, ...] = ()
     checks: tuple[OutputCheck, ...] = ()
     warnings: tuple[str, ...] = ()
-    `network` says what could be reached and what was; `transport` how the kernel was.
     limits: tuple[LimitRecord, ...] = ()
     resources: Resources | None = None
+    network: NetworkRecord | None = None
+    transport: str = ""
     sandbox: dict[str, str] = {}
     host: dict[str, str] = {}
     versions: dict[str, str] = {}
@@ -235,8 +255,6 @@ class Manifest(Document, frozen=True, kw_only=True):
     """The staged result's table of contents. A result exists when its manifest does. Times in UTC."""
 
     version: Literal[1] = 1
-    network: NetworkRecord | None = None
-    transport: str = ""
     run: str
     key: Sha256
     status: Status

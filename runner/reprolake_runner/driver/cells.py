@@ -13,7 +13,7 @@ from nbformat.notebooknode import NotebookNode
 from reprolake_builder.process import printable
 from reprolake_runner.documents.run import cell_name
 from reprolake_runner.driver.channels import Channel, Channels, Message, TooMuchError
-from reprolake_runner.driver.inject import tags
+from reprolake_runner.driver.inject import INJECTED, tags
 from reprolake_runner.driver.notebook_file import NotebookFile, mark
 from reprolake_runner.driver.notices import Notices
 from reprolake_runner.driver.outputs import Outputs, digest, said
@@ -112,7 +112,9 @@ class Cells:
                     heard = True
         if language := language_info(info.get("language_info")):
             self._file.notebook.metadata["language_info"] = language
-        self._tell(KernelReady(info=_described(info), cells=tuple(index for index, _ in self.code)))
+        cells = tuple(index for index, _ in self.code)
+        injected = next((index for index, cell in self.code if INJECTED in tags(cell)), None)
+        self._tell(KernelReady(info=_described(info), cells=cells, injected=injected))
 
     def run(self) -> bool:
         """Run all cells in turn and return whether none of them failed; the first that does ends it."""

@@ -73,10 +73,14 @@ Notice = KernelEnded | EndKernel | Stop
 
 
 class KernelReady(Document, frozen=True, kw_only=True, tag="kernel-ready", tag_field="event"):
-    """The kernel answered. `cells` are the indexes of the code cells of the notebook that is being executed."""
+    """The kernel answered. `cells` are the indexes of the code cells of the notebook that is being executed.
+
+    `injected` is the index of the one that sets the parameters, None when there is none.
+    """
 
     info: dict[str, str]
     cells: tuple[int, ...]
+    injected: int | None = None
 
 
 class CellStarted(Document, frozen=True, kw_only=True, tag="cell-started", tag_field="event"):

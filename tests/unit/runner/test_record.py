@@ -37,6 +37,27 @@ def test_a_success_is_one():
     assert (verdict.status, verdict.exit_code) == ("succeeded", 0)
 
 
+def test_the_cell_of_the_parameters_does_not_count():
+    """The sentence counts the notebook's own code cells, not the one that was put in to set the parameters."""
+    made = Account(expected=2)
+    made.begin(KernelReady(info={}, cells=(0, 1, 2), injected=1))
+    for index in range(3):
+        assert made.start(index)
+        assert made.end(CellEnded(index=index, state="succeeded", outputs=HASH))
+    made.alive_at_end, made.driver_status, made.saved = True, 0, HASH
+    assert made.verdict() == Verdict("succeeded", "all 2 code cells ran")
+    assert [cell.injected for cell in made.cells.values()] == [False, True, False]
+
+
+def test_a_cell_that_is_belied_has_failed():
+    """H27: when the kernel takes back that a cell was done the run has failed at that cell."""
+    made = account("succeeded", "succeeded", "pending")
+    made.give_up(Failed(reason="belied", message="ValueError: no", index=1))
+    verdict = made.verdict()
+    assert (verdict.status, verdict.exit_code) == ("failed", 1)
+    assert verdict.message == "cell 2 raised ValueError: no, after the kernel had said that it was done"
+
+
 @pytest.mark.parametrize(
     ("made", "status"),
     [

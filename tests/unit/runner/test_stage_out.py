@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from outcomes import error_output, image_output, notebook_with, outcome, png
 
 from reprolake_runner.collect import Limits
-from reprolake_runner.documents.run import CellRecord
+from reprolake_runner.documents.run import CellRecord, Origin
 from reprolake_runner.errors import StageOutError
 from reprolake_runner.stage_out import Staging, check_folder, stage_out
 from reprolake_runner.staged import is_run_id, new_run_id, parse_lifetime, read_result
@@ -55,7 +55,11 @@ def test_a_result_holds_everything_and_checks_out(tmp_path):
     ]  # fmt: skip
     checked = read_result(result.folder)
     assert checked.intact
-    assert checked.staged.record == result.record == run.record
+    assert checked.staged.record == result.record
+    assert result.record.source == Origin(
+        repository="https://example.org/jane/crab.git", commit="12" * 20, tree="34" * 20
+    )
+    assert msgspec.structs.replace(result.record, source=Origin()) == run.record
     assert result.manifest.expires == run.record.ended + timedelta(days=30)
 
 
