@@ -2,16 +2,24 @@
 
 Text from outside is read strictly, because two readers that understand one file differently are a way in: no repeated
 keys, no NaN, no infinity, no lone surrogates, no number that a 64-bit reader would round, no bottomless nesting.
+
+Where NaN and infinities are meant, they are spelled {"$numberDouble": "NaN"}, "Infinity" or "-Infinity". Source: MongoDB
+Extended JSON 2.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 MAX_DEPTH = 64
 MAX_VALUES = 1_000_000
+
+
+_DOUBLE = "$numberDouble"
+_SPELLINGS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class NotPlain(ValueError):  # noqa: N818 - it names what the value is
@@ -59,14 +67,31 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeated
 
 
-def plain(value: Any, path: str = "$") -> Any:
-    """Return `value` made of dict, list, str, int, float, bool and None only; tuples become lists. Raises NotPlain."""
-    return _plain(value, path, 0, [MAX_VALUES])
+def unspelled(value: Any) -> float | None:
+    """Return the number that JSON does not have and an object spells, None for any other value."""
+    said = value.get(_DOUBLE) if isinstance(value, dict) and len(value) == 1 else None
+    return _SPELLINGS.get(said) if isinstance(said, str) else None
 
 
-def _plain(value: Any, path: str, depth: int, left: list[int]) -> Any:
-    left[0] -= 1
-    if left[0] < 0:
+def plain(value: Any, path: str = "$", *, spells: bool = False) -> Any:
+    """Return `value` made of dict, list, str, int, float, bool and None only; tuples become lists. Raises NotPlain.
+
+    With `spells`, NaN and infinities are spelled as objects.
+    """
+    return _plain(value, path, 0, _Reading(MAX_VALUES, spells))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What one call knows: how many values it still takes, and whether it spells NaN and infinities."""
+
+    left: int
+    spells: bool
+
+
+def _plain(value: Any, path: str, depth: int, reading: _Reading) -> Any:
+    reading.left -= 1
+    if reading.left < 0:
         raise NotPlain(path, f"more than {MAX_VALUES} values")
     if depth > MAX_DEPTH:
         raise NotPlain(path, f"nested deeper than {MAX_DEPTH} levels")
@@ -79,17 +104,19 @@ def _plain(value: Any, path: str, depth: int, left: list[int]) -> Any:
             raise NotPlain(path, "an integer of more than 64 bits")
         return int(value)
     if isinstance(value, float):
-        if not math.isfinite(value):
+        if math.isfinite(value):
+            return float(value)
+        if not reading.spells:
             raise NotPlain(path, "NaN and infinity are no JSON")
-        return float(value)
+        return {_DOUBLE: "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{path}[{index}]", depth + 1, left) for index, item in enumerate(value)]
+        return [_plain(item, f"{path}[{index}]", depth + 1, reading) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return _members(value, path, depth, left)
+        return _members(value, path, depth, reading)
     raise NotPlain(path, f"a value of type {type(value).__name__} is no JSON")
 
 
-def _members(value: dict[Any, Any], path: str, depth: int, left: list[int]) -> dict[str, Any]:
+def _members(value: dict[Any, Any], path: str, depth: int, reading: _Reading) -> dict[str, Any]:
     if isinstance(value, _Repeated):
         raise NotPlain(path, f"the key {value.key!r} stands there more than once")
     found: dict[str, Any] = {}
@@ -97,7 +124,7 @@ def _members(value: dict[Any, Any], path: str, depth: int, left: list[int]) -> d
         if not isinstance(key, str):
             raise NotPlain(path, f"the key {key!r} is no text")
         _text(key, path)
-        found[key] = _plain(item, child(path, key), depth + 1, left)
+        found[key] = _plain(item, child(path, key), depth + 1, reading)
     return found
 
 

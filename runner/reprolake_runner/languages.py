@@ -11,7 +11,8 @@
 | NaN | float("nan") | NaN | NaN | nan |
 | Infinity | float("inf") | Inf | Inf | inf |
 
-In Python 2 text beyond ASCII is `u"…"`. JSON has no word for the last two: see `json_value`. Whatever the language, the values also lie in a JSON file, which is all that other languages get.
+In Python 2 text beyond ASCII is `u"…"`. JSON has no word for the last two: see `json_value` for how they are
+spelled in it. Whatever the language, the values also lie in a JSON file, which is all that other languages get.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 from reprolake_builder.process import printable
 from reprolake_runner.errors import NotebookError
+from reprolake_runner.json_value import unspelled
 
 Writer = Callable[[Any], str]
 _DEPTH = 90  # Python's own parser gives up at 100 to 200 nested brackets
@@ -95,6 +97,8 @@ def python(value: Any, depth: int = 0, text: Callable[[str], str] = repr) -> str
         return repr(value) if math.isfinite(value) else f'float("{value}")'
     if isinstance(value, list | tuple):
         return "[" + ", ".join(python(item, depth + 1, text) for item in value) + "]"
+    if (number := unspelled(value)) is not None:
+        return python(number)
     if isinstance(value, dict):
         pairs = (f"{text(key)}: {python(item, depth + 1, text)}" for key, item in value.items())
         return "{" + ", ".join(pairs) + "}"
@@ -124,6 +128,8 @@ def r(value: Any, depth: int = 0) -> str:
         return _number(value, "NaN", "Inf")
     if isinstance(value, list | tuple):
         return "list(" + ", ".join(r(item, depth + 1) for item in value) + ")"
+    if (number := unspelled(value)) is not None:
+        return r(number)
     if isinstance(value, dict):
         if "" in value:
             raise NotebookError("R has no name for the empty key of an object")
@@ -150,6 +156,8 @@ def julia(value: Any, depth: int = 0) -> str:
         return _number(value, "NaN", "Inf")
     if isinstance(value, list | tuple):
         return "Any[" + ", ".join(julia(item, depth + 1) for item in value) + "]"
+    if (number := unspelled(value)) is not None:
+        return julia(number)
     if isinstance(value, dict):
         pairs = (f"{julia(key, depth + 1)} => {julia(item, depth + 1)}" for key, item in value.items())
         return "Dict{String,Any}(" + ", ".join(pairs) + ")"
@@ -165,6 +173,8 @@ def bash(value: Any) -> str:
         return {None: "''", True: "true", False: "false"}[value]
     if isinstance(value, int | float):
         return python(value) if math.isfinite(value) else str(value)
+    if (number := unspelled(value)) is not None:
+        return bash(number)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if "\0" in text:
         raise NotebookError("a text with the character U+0000 cannot be given to bash")

@@ -3,13 +3,14 @@
 | the notebook's parameter | `-p` takes |
 |---|---|
 | int | a whole number in digits ("007" is 7) |
-| float | a finite number |
+| float | a number, nan, inf or -inf |
 | bool | true, false, True, False |
 | str | the text as it is ("007" stays "007") |
 | list, dict, or a default of None | JSON or a Python literal |
 | anything else, or not declared | JSON for numbers, true, false, null, lists and objects; True, False, None; other text is a string |
 
-A parameter that may be None also takes "None" and "null"; `-r` gives the bare text where that is meant.
+A parameter that may be None also takes "None" and "null"; `-r` gives the bare text where that is meant. In YAML any parameter
+takes .nan and .inf; in JSON they are spelled as `json_value` says.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from typing import Any
 from reprolake_builder.process import printable
 from reprolake_runner.declared import DeclaredParameter, kind_of
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.json_value import NotPlain, parse, plain
+from reprolake_runner.json_value import NotPlain, parse, plain, unspelled
 
 MAX_BYTES = 16 << 20
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -36,6 +38,8 @@ def from_text(parameter: DeclaredParameter, text: str, origin: str) -> Any:
         return None
     try:
         value = _value(parameter, text)
+        if isinstance(value, float) and math.isinf(value) and not _NOT_FINITE.fullmatch(text):
+            raise ValueError(text)  # it is beyond what a float can hold
     except ValueError as error:
         raise _clash(parameter, text, origin) from error
     return fitted(parameter, value, origin)
@@ -46,7 +50,7 @@ def _value(parameter: DeclaredParameter, text: str) -> Any:
         case "int":
             return int(_matched(_INTEGER, text))
         case "float":
-            return float(_matched(_NUMBER, text))
+            return float(_matched(_NUMBER, text)) if not _NOT_FINITE.fullmatch(text) else float(text)
         case "bool":
             return {"true": True, "True": True, "false": False, "False": False}[_matched(_BOOL, text)]
         case "str":
@@ -72,7 +76,7 @@ def _json_or_literal(text: str) -> Any:
         return parse(text)
     except NotPlain:
         try:
-            return plain(ast.literal_eval(text.strip()))
+            return plain(ast.literal_eval(text.strip()), spells=True)
         except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
             raise ValueError(text) from error
 
@@ -91,10 +95,10 @@ def _guessed(text: str, *, literals: bool) -> Any:
 def fitted(parameter: DeclaredParameter, value: Any, origin: str) -> Any:
     """Return a JSON value if the parameter takes it; a whole number also fits a float. Raises NotebookError."""
     try:
-        value = plain(value)
+        value = plain(value, spells=True)
     except NotPlain as error:
         raise NotebookError(printable(f"{origin}: {parameter.name} cannot be passed on: {error}")) from error
-    kind = kind_of(value)
+    kind = kind_of(value) if unspelled(value) is None else "float"
     if value is None and (parameter.nullable or not parameter.kind):
         return None
     if not parameter.kind or kind == parameter.kind:
@@ -110,7 +114,7 @@ def _clash(parameter: DeclaredParameter, value: Any, origin: str) -> NotebookErr
     shown = repr(value) if len(repr(value)) < 200 else repr(value)[:200] + "…"
     hints = {
         "int": f"a whole number is needed; for fractions the notebook has to say so: {parameter.name}: float = …",
-        "float": "a finite number is needed, like 0.5 or 1e-3",
+        "float": "a number is needed, like 0.5, 1e-3, nan or inf",
         "bool": "true or false is needed",
         "list": """a list is needed, like '["a", "b"]'""",
         "dict": """an object is needed, like '{"a": 1}'""",
@@ -132,7 +136,7 @@ def yaml_values(data: bytes, origin: str) -> dict[str, Any]:
     try:
         text = data.decode("utf-8-sig")
         values = parse(text) if text.lstrip().startswith("{") and _is_json(text) else _yaml(text)
-        values = plain({} if values is None else values)
+        values = plain({} if values is None else values, spells=True)
     except NotPlain as error:
         raise NotebookError(printable(f"{origin}: {error}")) from error
     except UnicodeDecodeError as error:

@@ -110,7 +110,7 @@ def test_text_takes_the_type_of_the_notebooks_own_value(name, text, value):
     ("name", "text"),
     [
         ("bins", "2.5"), ("bins", "abc"), ("bins", "1_000"), ("bins", "٣"), ("bins", " 12 "), ("bins", "true"),
-        ("bins", "9" * 30), ("emin", "nan"), ("emin", "inf"), ("emin", "1e999"), ("emin", "0x10"),
+        ("bins", "9" * 30), ("bins", "nan"), ("emin", "1e999"), ("emin", "-1e999"), ("emin", "0x10"), ("emin", "nano"),
         ("flag", "1"), ("flag", "yes"), ("energies", "3"), ("energies", "a,b"), ("options", "[1]"), ("maybe", "x"),
     ],
 )  # fmt: skip
@@ -154,7 +154,8 @@ def test_later_options_win():
         (b"- 1", "expected NAME: VALUE lines, found list"),
         (b"bins: 1\nbins: 2", "no YAML"),
         (b'{"bins": 1, "bins": 2}', "more than once"),
-        (b"emin: .nan", "NaN"),
+        (b"bins: .nan", "does not fit"),
+        (b'{"emin": NaN}', "NaN and infinity are no JSON"),
         (b"1: 2", "is no text"),
         (b"a: &a [*a]", "nested deeper"),
         (b"bins: !!python/object/apply:os.system [id]", "no YAML"),
@@ -320,3 +321,31 @@ def test_values_survive_being_written_as_text(whole, real, text):
     assert given_value("emin", repr(real)) == real
     assert given_value("name", text) == text
     assert given_value("energies", repr([text, real])) == [text, real]
+
+
+@pytest.mark.parametrize(
+    ("text", "spelling"),
+    [("nan", "NaN"), ("NaN", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity"), ("+Infinity", "Infinity")],
+)
+def test_floats_that_json_lacks_are_spelled(text, spelling):
+    """A parameter that is a float takes NaN and infinities, which the record spells as an object."""
+    assert given_value("emin", text) == {"$numberDouble": spelling}
+
+
+@pytest.mark.parametrize(
+    "text", [b"emin: .inf", b'{"emin": {"$numberDouble": "Infinity"}}', b"emin: {$numberDouble: Infinity}"]
+)
+def test_files_of_parameters_have_words_for_them(text):
+    """YAML has its own, and JSON the spelling of the record."""
+    found = values(bind(notebook(), None, BindOptions(files=(("p.yaml", text),))))
+    assert found == {"emin": {"$numberDouble": "Infinity"}}
+
+
+def test_lists_and_objects_may_hold_them():
+    """They are spelled at any depth, as text that Python would read as well."""
+    assert given_value("energies", "[1e999, -1e999]") == [
+        {"$numberDouble": "Infinity"},
+        {"$numberDouble": "-Infinity"},
+    ]
+    found = values(bind(notebook(), None, BindOptions(yaml=("options: {a: [.nan]}",))))
+    assert found == {"options": {"a": [{"$numberDouble": "NaN"}]}}

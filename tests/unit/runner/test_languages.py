@@ -203,3 +203,25 @@ def test_names_of_python_2(name):
     """What is a statement in Python 2, and letters beyond ASCII, are no names of parameters there."""
     with pytest.raises(NotebookError, match="cannot be the name"):
         LANGUAGES["python2"].check_name(name)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (python, '[float("nan"), float("inf"), float("-inf")]'),
+        (LANGUAGES["python2"].literal, '[float("nan"), float("inf"), float("-inf")]'),
+        (r, "list(NaN, Inf, -Inf)"),
+        (julia, "Any[NaN, Inf, -Inf]"),
+    ],
+)
+def test_numbers_that_json_spells_are_numbers_again(write, said):
+    """Each language gets its own word for what the record spells as an object."""
+    assert write([{"$numberDouble": text} for text in ("NaN", "Infinity", "-Infinity")]) == said
+    assert bash({"$numberDouble": "-Infinity"}) == "-inf"
+
+
+def test_other_objects_with_that_key_stay_objects():
+    """Only the three spellings are numbers."""
+    assert python({"$numberDouble": "1.5"}) == "{'$numberDouble': '1.5'}"
+    assert python({"$numberDouble": "NaN", "more": 1}) == "{'$numberDouble': 'NaN', 'more': 1}"
+    assert python({"$numberDouble": []}) == "{'$numberDouble': []}"
