@@ -50,7 +50,7 @@ def command_request(rest: dict[str, Any]) -> CommandRequest:
     asked = {limit.setting: rest.pop(limit.setting) for limit in _LIMITS if limit.flag}
     names = ("argv", "basket", "add", "stage", "allow_weaker", "cwd")
     return CommandRequest(
-        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus"), rest.pop("network")),
+        isolation=Isolation(rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network")),
         lifetime=lifetime_of(rest.pop("lifetime")),
         limits={name: amount for name, amount in asked.items() if amount is not None},
         **{name: rest.pop(name) for name in names},

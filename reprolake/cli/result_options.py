@@ -78,7 +78,6 @@ lifetime_option = click.option(
 sandbox_option = click.option(
     "--sandbox",
     type=click.Choice(NAMES),
-    default="",
     help="What isolates it. [that of the settings: auto, the first that works here]",
 )
 gpu_option = click.option(

@@ -246,7 +246,7 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         lifetime=lifetime,
         limits=limits,
         injects=injects,
-        isolation=Isolation(rest.pop("sandbox"), rest.pop("gpus"), rest.pop("network")),
+        isolation=Isolation(rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network")),
         check=check if rest.pop("check_outputs") else None,
         **{name: rest.pop(name) for name in names},
     )
