@@ -8,12 +8,15 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.network.policy import Policy
-from reprolake_builder.network.serving import CERTIFICATES, PORT, Relayed, Server, Serving, surroundings
 from reprolake_builder.sandboxes.interface import Bind, Doors, Running, SandboxSpec
 from reprolake_builder.sandboxes.requirements import free_user
+
+if TYPE_CHECKING:
+    from reprolake_builder.network.serving import Server  # most runs have none
 
 OPEN = "an own loopback, where a filtering proxy outside lets pass what --network allows"
 _DIALS = 40  # connections of the driver to a kernel: five at a time, and some that broke
@@ -38,6 +41,8 @@ def opened(spec: SandboxSpec, network: Network, *, is_relayed: bool = False) -> 
     """Return a sandbox whose programs find the proxy, and whose kernel can be relayed to; the same one when it needs neither."""
     if not network.is_open and not is_relayed:
         return spec
+    from reprolake_builder.network.serving import CERTIFICATES, PORT, surroundings
+
     doors = Doors(listen=(PORT,) if network.is_open else (), dials=_DIALS if is_relayed else 0)
     if not network.is_open:
         return replace(spec, doors=doors)
@@ -62,6 +67,8 @@ def served(
     doors = list(running.doors)
     if not network.is_open and sockets is None:
         return None
+    from reprolake_builder.network.serving import Relayed, Server, Serving
+
     if len(doors) < (1 if network.is_open else 0) + (1 if sockets is not None else 0):
         raise SandboxError("the sandbox did not hand out the sockets of its network")
     listener = doors.pop(0) if network.is_open else None

@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from reprolake_builder.errors import SandboxError
-from reprolake_builder.network.serving import Server
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Step
 from reprolake_builder.sandboxes.interface import Running
@@ -45,6 +45,9 @@ from reprolake_runner.signals import ending_signals
 from reprolake_runner.watchdog import Guarded, out_of_memory
 from reprolake_runner.watching import Watching
 from reprolake_runner.where import line_of_dump
+
+if TYPE_CHECKING:
+    from reprolake_builder.network.serving import Server  # most runs have none
 
 _CELL_GRACE = 15.0  # beyond the cell's own limit, which the driver sees to
 _KERNEL_GRACE = (

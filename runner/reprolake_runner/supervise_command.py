@@ -8,9 +8,9 @@ import selectors
 import signal
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from reprolake_builder.errors import NotStartedError, SandboxError
-from reprolake_builder.network.serving import Server
 from reprolake_builder.sandboxes.interface import Running
 from reprolake_runner.documents.run import Status
 from reprolake_runner.printed import KEPT, Printed
@@ -21,6 +21,9 @@ from reprolake_runner.spoken import Spoken
 from reprolake_runner.supervise import Pipe, Told
 from reprolake_runner.watchdog import Guarded, out_of_memory, size
 from reprolake_runner.watching import Watching
+
+if TYPE_CHECKING:
+    from reprolake_builder.network.serving import Server  # most runs have none
 
 _GRACE = 5.0  # seconds for a command that was asked to end
 _NOT_STARTED = "bwrap: execvp "

@@ -6,10 +6,10 @@ import contextlib
 import selectors
 import time
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from reprolake_builder.network.serving import Server
 from reprolake_builder.network.traffic import Event as NetworkEvent
 from reprolake_builder.network.traffic import NetworkRecord
 from reprolake_builder.sandboxes.interface import Running
@@ -17,6 +17,9 @@ from reprolake_runner.meter import Meter
 from reprolake_runner.printed import Printed
 from reprolake_runner.record import EventLog, Verdict
 from reprolake_runner.watchdog import Guarded, Watchdog
+
+if TYPE_CHECKING:
+    from reprolake_builder.network.serving import Server  # most runs have none
 
 _LOOK = 0.1  # seconds between two looks at what the run takes
 _LOOK_SHARE = 20  # a look may take a twentieth of the time

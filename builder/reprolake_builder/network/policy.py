@@ -12,7 +12,6 @@ import re
 from typing import Literal
 
 from reprolake_builder.documents.base import Document
-from reprolake_builder.inward import is_inside
 from reprolake_builder.process import printable
 
 NONE = "none"
@@ -70,6 +69,8 @@ def parse(text: str, inward: tuple[str, ...] = ()) -> Policy:
     words = [word for word in (part.strip() for part in said.removeprefix(_ALLOW).split(",")) if word]
     if not words:
         raise ValueError(f"allow= names no host: it is {FORMS}")
+    from reprolake_builder.inward import is_inside  # seldom needed where all runs come by
+
     hosts = []
     for word in words:
         host, port = entry(word, wildcard=True)

@@ -100,7 +100,7 @@ def test_broken_chunks_are_no_request(body):
         got = served.ask(
             line(server).replace("GET", "POST"), "Transfer-Encoding: chunked", body=body, half=True
         )
-    assert got.startswith(b"HTTP/1.1 4") or got.startswith(b"HTTP/1.1 502")
+    assert got.startswith((b"HTTP/1.1 4", b"HTTP/1.1 502"))
     assert not [one for one in server.got if one.endswith(b"0\r\n\r\n")]
     assert served.passed[0].problem
 
