@@ -8,7 +8,7 @@ import json
 import ssl
 import threading
 import zipfile
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +29,7 @@ class Upload:
     tag: str = "py3-none-any"
     requires_python: str = ""
     yanked: bool = False
+    extras: tuple[str, ...] = ()
 
     @property
     def filename(self) -> str:
@@ -37,23 +38,31 @@ class Upload:
     def metadata(self) -> str:
         lines = ["Metadata-Version: 2.1", f"Name: {self.name}", f"Version: {self.version}"]
         lines += [f"Requires-Dist: {line}" for line in self.requires]
+        lines += [f"Provides-Extra: {extra}" for extra in self.extras]
         lines += [f"Requires-Python: {self.requires_python}"] if self.requires_python else []
         return "\n".join(lines) + "\n"
 
     def content(self) -> bytes:
         folder = f"{self.name}-{self.version}.dist-info"
+        wheel = f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {self.tag}\n"
+        texts = {f"{folder}/METADATA": self.metadata(), f"{folder}/WHEEL": wheel}
+        rows = [f"{name},sha256={_record_hash(text)},{len(text)}" for name, text in texts.items()]
+        texts[f"{folder}/RECORD"] = "\n".join([*rows, f"{folder}/RECORD,,", ""])
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
-            for name, text in (
-                (f"{folder}/METADATA", self.metadata()),
-                (
-                    f"{folder}/WHEEL",
-                    f"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: {self.tag}\n",
-                ),
-                (f"{folder}/RECORD", ""),
-            ):
+            for name, text in texts.items():
                 archive.writestr(zipfile.ZipInfo(name), text)
         return buffer.getvalue()
+
+
+def _kind(kind: str, body: bytes) -> str:
+    if kind != "simple":
+        return "application/octet-stream"
+    return "text/html" if body.startswith(b"<!DOCTYPE") else JSON
+
+
+def _record_hash(text: str) -> str:
+    return urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
 
 
 KERNEL = (
@@ -88,6 +97,17 @@ class Index:
             if filename.startswith(f"{name}-")
         ]
         return json.dumps({"meta": {"api-version": "1.1"}, "name": name, "files": files}).encode()
+
+    def html(self, name: str) -> bytes:
+        """The page as indexes gave it before there was JSON, which old tools read."""
+        files = json.loads(self.page(name))["files"]
+        links = [
+            f'<a href="{file["url"]}#sha256={file["hashes"].get("sha256", "")}">{file["filename"]}</a><br>'
+            for file in files
+        ]
+        return (
+            f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>".encode() if files else b'"files": []'
+        )
 
     def file(self, filename: str) -> bytes | None:
         for upload in self.uploads:
@@ -135,12 +155,14 @@ def serving(index: Index, login: str = "", tls: ssl.SSLContext | None = None) ->
                 self.end_headers()
                 return
             _, kind, name = self.path.rstrip("/").split("/", 2)
-            body = index.page(name) if kind == "simple" else index.file(name)
+            old = self.headers.get("Accept", JSON) == "*/*" or "text/html" in self.headers.get("Accept", "")
+            page = index.html if old and "json" not in self.headers.get("Accept", "") else index.page
+            body = page(name) if kind == "simple" else index.file(name)
             if body is None or (kind == "simple" and b'"files": []' in body):
                 self.send_error(404)
                 return
             self.send_response(200)
-            self.send_header("Content-Type", JSON if kind == "simple" else "application/octet-stream")
+            self.send_header("Content-Type", _kind(kind, body))
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -94,7 +94,10 @@ def read_pdm(text: str, path: str, selection: Selection, project: PdmProject) ->
             f"{path} was made without the group {', '.join(map(repr, sorted(missing)))}",
             hint="its groups: " + ", ".join(sorted(locked)) + "; `pdm lock -G :all` locks all",
         )
-    groups = wanted | (project.default_groups & locked if selection.defaults else set())
+    plain = not selection.extras and not selection.groups
+    # As PDM: told nothing, it installs all that was locked; told something, that and what is for development.
+    defaults = locked if plain else project.default_groups & locked
+    groups = wanted | (defaults if selection.defaults else set())
     pins = _pins(lock, path)
     flat = all(package.groups is not None for package in lock.package)
     roots = _flat(lock, groups, path) if flat else _asked(project, groups, path)

@@ -1,0 +1,255 @@
+"""Unit tests of the readers of other tools' lock files."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lock_texts import PDM, PDM_3, PIPFILE, PIPFILE_LOCK, POETRY_1, POETRY_2, POETRY_PROJECT, PYLOCK, UV, A
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.interface import LockFile, Selection
+from reprolake_builder.lock_files.pdm import PdmProject, read_pdm
+from reprolake_builder.lock_files.pipfile import read_pipfile_lock
+from reprolake_builder.lock_files.poetry import read_poetry
+from reprolake_builder.lock_files.poetry_project import read_poetry_project
+from reprolake_builder.lock_files.poetry_versions import alternatives
+from reprolake_builder.lock_files.pylock import read_pylock
+from reprolake_builder.lock_files.reading import marker_of
+from reprolake_builder.lock_files.select import holds, select
+from reprolake_builder.lock_files.uv import read_uv
+from reprolake_builder.solvers.pypi_target import TARGETS
+
+PLAIN = Selection()
+BARE = Selection(defaults=False)
+CHOSEN = Selection(frozenset([canonicalize_name("plot")]), frozenset([canonicalize_name("docs")]))
+_PROJECT = PdmProject({"default": ("alpha[wide]",)}, frozenset({"dev", "docs"}))
+
+
+def uv(text: str, selection: Selection = PLAIN) -> LockFile:
+    return read_uv(text, "uv.lock", selection, frozenset({"dev"}))
+
+
+def pylock(text: str, selection: Selection = PLAIN) -> LockFile:
+    return read_pylock(text, "pylock.toml", selection)
+
+
+def poetry(text: str, selection: Selection = PLAIN) -> LockFile:
+    tables = tomllib.loads(POETRY_PROJECT)
+    return read_poetry(text, "poetry.lock", selection, read_poetry_project(tables, "pyproject.toml"), tables)
+
+
+def pdm(text: str, selection: Selection = PLAIN) -> LockFile:
+    return read_pdm(text, "pdm.lock", selection, _PROJECT)
+
+
+def pipenv(text: str, selection: Selection = PLAIN) -> LockFile:
+    return read_pipfile_lock(text, "Pipfile.lock", selection, tomllib.loads(PIPFILE))
+
+
+READERS = {
+    "uv": (uv, UV),
+    "pylock": (pylock, PYLOCK),
+    "poetry 1": (poetry, POETRY_1),
+    "poetry 2": (poetry, POETRY_2),
+    "pdm": (pdm, PDM),
+    "pdm 3": (pdm, PDM_3),
+    "pipenv": (pipenv, PIPFILE_LOCK),
+}
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the text of the DetectError that a call ends in, "" when it ends well."""
+    try:
+        call()
+    except DetectError as error:
+        return error.message
+    return ""
+
+
+def names(lock: LockFile, python: str = "3.11") -> str:
+    return " ".join(f"{pin.name}-{pin.version}" for pin in select(lock, TARGETS[python]) if pin.place is None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "plain", "bare", "chosen"),
+    [
+        ("uv", "alpha-1.2 beta-2.0 checker-4.0 delta-3.0 writer-5.0", "alpha-1.2 beta-2.0 delta-3.0",
+         "alpha-1.2 beta-2.0 checker-4.0 delta-3.0 plotter-6.0 writer-5.0"),
+        ("pylock", "alpha-1.2 checker-4.0", "alpha-1.2", "alpha-1.2 beta-2.0 checker-4.0"),
+        ("poetry 1", "alpha-1.2 beta-2.0 checker-4.0 delta-3.0", "alpha-1.2 beta-2.0 delta-3.0",
+         "alpha-1.2 beta-2.0 checker-4.0 delta-3.0 plotter-6.0 writer-5.0"),
+        ("poetry 2", "alpha-1.2 beta-2.0 checker-4.0 delta-3.0", "alpha-1.2 delta-3.0",
+         "alpha-1.2 beta-2.0 checker-4.0 delta-3.0 plotter-6.0 writer-5.0"),
+        ("pdm", "alpha-1.2 checker-4.0 delta-3.0 plotter-6.0 writer-5.0", "alpha-1.2 delta-3.0",
+         "alpha-1.2 checker-4.0 delta-3.0 plotter-6.0 writer-5.0"),
+        ("pipenv", "alpha-1.2 checker-4.0 delta-3.0", "alpha-1.2 delta-3.0", None),
+        ("pdm 3", "alpha-1.2 beta-2.0 delta-3.0", "alpha-1.2 beta-2.0 delta-3.0", None),
+    ],
+)  # fmt: skip
+def test_extras_and_groups_choose_from_a_lock(kind, plain, bare, chosen):
+    """The tool's default groups come unasked, further extras and groups when asked for, none of them when refused."""
+    read, text = READERS[kind]
+    assert names(read(text)) == plain
+    assert names(read(text, BARE)) == bare
+    if chosen is not None:
+        assert names(read(text, CHOSEN)) == chosen
+
+
+def test_forks_of_a_lock_serve_the_python_that_they_are_for():
+    """Uv's lock holds two versions of a package; each Python gets its own, and extras come where they are asked for."""
+    assert names(uv(UV, BARE), "3.9") == "alpha-1.1"
+    assert names(uv(UV, BARE), "3.13") == "alpha-1.2 beta-2.0 delta-3.0"
+    assert select(uv(UV), TARGETS["3.11"])[0].files[0].sha256 == A
+
+
+def test_hashes_of_old_locks_are_found():
+    """PDM's old form keeps them in a table apart."""
+    assert [pin.files[0].sha256 for pin in pdm(PDM_3).pins if pin.files] == [A]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in READERS if kind != "pdm 3"])
+def test_what_a_lock_does_not_have_is_refused(kind):
+    """An unknown extra or group stops with those that there are."""
+    read, text = READERS[kind]
+    for selection in (Selection(frozenset(["nope"])), Selection(groups=frozenset(["nope"]))):  # type: ignore[list-item]
+        with pytest.raises(DetectError, match=r"nope|extra"):
+            read(text, selection)
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=12)
+    | st.sampled_from(["../../x", "/etc", "\x1b[2J"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _spots(tree, path=()):
+    """Yield the paths of all values in a tree."""
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield (*path, key)
+        yield from _spots(value, (*path, key))
+
+
+def _toml(value) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(k))} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return '"none"' if value is None else json.dumps(value).replace("\x7f", "\\u007f")
+
+
+@given(kind=st.sampled_from(sorted(READERS)), place=st.integers(0, 10_000), value=_VALUES)
+def test_a_lock_with_anything_anywhere_is_read_or_refused(kind, place, value):
+    """Whatever stands in one place of a lock, the answer is pins or a DetectError of one printable text."""
+    read, text = READERS[kind]
+    tree = json.loads(text) if kind == "pipenv" else tomllib.loads(text)
+    spots = list(_spots(tree))
+    *way, last = spots[place % len(spots)]
+    inner = tree
+    for key in way:
+        inner = inner[key]
+    inner[last] = value
+    whole = json.dumps(tree) if kind == "pipenv" else "\n".join(f"{k} = {_toml(v)}" for k, v in tree.items())
+    assert refusal(lambda: [select(read(whole), target) for target in TARGETS.values()]).isprintable()
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a = " + "[" * 30_000,
+        "[" * 100_000,
+        "{" * 100_000,
+        '{"default": ' * 5_000,
+        "\x00",
+        "version = 9" * 9,
+    ],
+)
+def test_what_is_no_lock_is_refused(kind, text):
+    """Empty, endlessly deep and broken files raise DetectError, or pin nothing."""
+    read, _ = READERS[kind]
+    try:
+        lock = read(text)
+    except DetectError:
+        return
+    assert not lock.pins
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("alpha-1.2-py3-none-any.whl", "alpha\\u001b[2J.whl"),
+        ('name = "beta"', 'name = "../beta"'),
+        ('"2.0"', '"2/0"'),
+    ],
+)
+def test_odd_names_are_refused(change):
+    """Names of packages and files are those that an index could have."""
+    with pytest.raises(DetectError) as caught:
+        uv(UV.replace(*change))
+    assert caught.value.message.isprintable()
+
+
+def test_a_lock_that_pins_a_package_twice_is_refused():
+    """Two versions for one machine contradict each other."""
+    twice = (
+        PYLOCK
+        + '[[packages]]\nname = "alpha"\nversion = "1.3"\nwheels = [{url = "https://h/a-1.3-py3-none-any.whl", hashes = {}}]\n'
+    )
+    with pytest.raises(DetectError, match=r"alpha 1\.[23] and 1\.[23]"):
+        select(pylock(twice), TARGETS["3.11"])
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("^1.2.3", "1.9", "2.0"), ("^0.2.3", "0.2.9", "0.3"), ("^0.0.3", "0.0.3.post1", "0.0.4"), ("^0", "0.9", "1.0"),
+        ("~1.2.3", "1.2.9", "1.3"), ("~1", "1.9", "2.0"), ("1.*", "1.5", "2.0"), ("*", "9", ""), ("1.2", "1.2.0", "1.2.1"),
+        (">=1,<2", "1.5", "2"), (">= 1.0 <2", "1.5", "2"), ("<2 || >=3", "3.1", "2.5"), ("!=1.2", "1.3", "1.2"), ("~=1.4", "1.9", "2.0"),
+    ],
+)  # fmt: skip
+def test_poetrys_words_for_versions(text, inside, outside):
+    """Carets, tildes, wildcards and alternatives mean what Poetry's documentation says."""
+    sets = alternatives(text, "pyproject.toml")
+    assert any(one.contains(inside) for one in sets)
+    assert not (outside and any(one.contains(outside) for one in sets))
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=4), st.sampled_from("^~"))
+def test_a_caret_or_tilde_starts_at_its_version(release, operator):
+    """The version itself is inside, and everything inside has the same beginning."""
+    number = ".".join(map(str, release))
+    (one,) = alternatives(operator + number, "x")
+    assert one.contains(number)
+    assert not one.contains(Version(f"{release[0] + 1}.0.1"))
+    assert isinstance(one, SpecifierSet)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_set_of_versions_or_refused(text):
+    """No text breaks the reading of Poetry's versions."""
+    assert refusal(lambda: alternatives(text, "x")).isprintable()
+
+
+def test_markers_know_extras_as_a_set():
+    """`extra == "x"` holds with x among several, and `extra != "x"` does not."""
+    target = TARGETS["3.11"]
+    both = frozenset({"x", "y"})
+    assert holds(marker_of("extra == 'X'", "p"), target, both)
+    assert holds(marker_of("'y' == extra and python_version > '3.9'", "p"), target, both)
+    assert not holds(marker_of("extra != 'x'", "p"), target, both)
+    assert holds(marker_of("extra != 'z'", "p"), target, both)
