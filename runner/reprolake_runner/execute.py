@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import stat
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from reprolake_runner.errors import NotebookError
 from reprolake_runner.inside import repository_of, root_of
 from reprolake_runner.kernelspec import Kernel, choose
 from reprolake_runner.languages import language_of
+from reprolake_runner.network import promised
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
 from reprolake_runner.placement import PARAMETERS_VARIABLE
 from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
@@ -126,12 +128,12 @@ def _run(
     ):
         supervisor = Supervisor(start(given, sandbox, stack), account, events, step)
         up = time.monotonic()
-        events.write("processes-started", sandbox=dict(sandbox.promises()))
+        events.write("processes-started", sandbox=promised(sandbox, plan.network))
         versions = {
             name: importlib.metadata.version(name) for name in _PACKAGES
         }  # while the kernel is being imported
         supervisor.run()
-    verdict = _proven(account, given.run.executed)
+    verdict = _hinted(_proven(account, given.run.executed), account, given)
     ended, end = datetime.now(UTC), time.monotonic()
     events.write("run-ended", status=verdict.status, exit_code=verdict.exit_code, message=verdict.message)
     marks = {"loading": loaded, "start": up, **supervisor.times, "end": end}
@@ -152,6 +154,17 @@ def _proven(account: Account, executed: Path) -> Verdict:
     if verdict.status == "succeeded" and (not _is_file(executed) or _sha256(executed) != account.saved):
         return Verdict("broken", "the executed notebook is not the one that the driver reported")
     return verdict
+
+
+def _hinted(verdict: Verdict, account: Account, given: Start) -> Verdict:
+    """Return the verdict with what may help a kernel that never answered."""
+    never = verdict.status == "kernel-died" and account.ready is None
+    if not never or given.transport == "tcp" or given.kernel.is_ipykernel:
+        return verdict
+    return replace(
+        verdict,
+        message=f"{verdict.message}; a kernel that speaks nothing but TCP needs --kernel-transport tcp",
+    )
 
 
 def _is_file(path: Path) -> bool:

@@ -25,7 +25,7 @@ from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import CommandSpec
 from reprolake_runner.inside import Places, Program, inside, repository_of, root_of
-from reprolake_runner.network import opened, served
+from reprolake_runner.network import opened, promised, served
 from reprolake_runner.notebook import check_cwd
 from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
 from reprolake_runner.record import EventLog
@@ -133,7 +133,7 @@ def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int
             stack.enter_context(plan.progress.step("Running the command"))
         watch = _started(given, spec, sandbox, stack, begun)
         up = time.monotonic()
-        events.write("processes-started", sandbox=dict(sandbox.promises()))
+        events.write("processes-started", sandbox=promised(sandbox, plan.network))
         supervisor = CommandSupervisor(watch, events)
         verdict = supervisor.run()
     ended, end = datetime.now(UTC), time.monotonic()

@@ -14,6 +14,7 @@ kernels come without one there, because they leave it to a command of theirs to 
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,11 @@ class Kernel:
     argv: tuple[str, ...]
     env: dict[str, str]
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_ipykernel(self) -> bool:
+        """Whether it is IPython's own kernel, started as it starts itself."""
+        return any(pair[0] == "-m" and pair[1] in _LAUNCHERS for pair in itertools.pairwise(self.argv))
 
     @property
     def dialect(self) -> str:

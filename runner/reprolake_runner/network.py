@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.network.policy import Policy
-from reprolake_builder.sandboxes.interface import Bind, Doors, Running, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, Doors, Running, Sandbox, SandboxSpec
 from reprolake_builder.sandboxes.requirements import free_user
 
 if TYPE_CHECKING:
     from reprolake_builder.network.serving import Server  # most runs have none
 
-OPEN = "an own loopback, where a filtering proxy outside lets pass what --network allows"
+_OPEN = "an own loopback, where a filtering proxy outside lets pass what --network allows"
 _DIALS = 40  # connections of the driver to a kernel: five at a time, and some that broke
 
 
@@ -35,6 +35,11 @@ class Network:
     def is_open(self) -> bool:
         """Whether anything can be reached."""
         return self.policy.mode != "none"
+
+
+def promised(sandbox: Sandbox, network: Network) -> dict[str, str]:
+    """Return what a sandbox promises, as it is with that network."""
+    return {**sandbox.promises(), **({"network": _OPEN} if network.is_open else {})}
 
 
 def opened(spec: SandboxSpec, network: Network, *, is_relayed: bool = False) -> SandboxSpec:

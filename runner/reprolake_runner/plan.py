@@ -15,7 +15,7 @@ from reprolake_builder.progress import SILENT, Progress
 from reprolake_builder.sandboxes.interface import Limits, Sandbox
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import CommandSpec, LimitRecord, Resources, RunRecord, RunSpec
-from reprolake_runner.network import OPEN, Network
+from reprolake_runner.network import Network, promised
 from reprolake_runner.record import Verdict
 from reprolake_runner.supervise import Told
 
@@ -98,11 +98,7 @@ def record_of(
         warnings=ending.warnings,
         limits=held,
         resources=ending.resources,
-        sandbox={
-            **sandbox.promises(),
-            **({"network": OPEN} if plan.network.is_open else {}),
-            **plan.isolation,
-        },
+        sandbox={**promised(sandbox, plan.network), **plan.isolation},
         network=ending.network or NetworkRecord(policy="none"),
         host={"system": f"{platform.system()} {platform.release()}", "machine": platform.machine()},
         versions=ending.versions,

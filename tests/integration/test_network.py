@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -113,7 +112,7 @@ def encrypted(tmp_path_factory):
 
 
 def test_encrypted_connections_believe_the_sites_certificates(run, encrypted):
-    """https works with the site's own authority, which all usual programs are told of; only host and port are recorded."""
+    """Https works with the site's own authority, which all usual programs are told of; only host and port are recorded."""
     port, authority = encrypted
     host = f"127.0.0.1:{port}"
     done = run(
@@ -208,6 +207,7 @@ def test_such_a_kernel_says_so_where_nobody_knew(run):
     done = run("1", files={KERNEL: kernel_file({})}, kernel="only-tcp")
     assert done.record.status == "kernel-died"
     assert "this kernel speaks nothing but TCP" in done.record.message
+    assert done.record.message.endswith("needs --kernel-transport tcp")
 
 
 def test_tcp_and_an_open_network_go_together(run, web):
