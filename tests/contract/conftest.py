@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from sandbox_programs import HOST, SANDBOXES
+from sandbox_programs import DIFFERENT, HOST, SANDBOXES
 
 from reprolake_runner.inside import root_of
 
 
-@pytest.fixture(
-    params=[pytest.param(kind, id=name, marks=pytest.mark.engine(name)) for name, kind in SANDBOXES.items()]
-)
+@pytest.fixture(params=[pytest.param(name, id=name, marks=pytest.mark.engine(name)) for name in SANDBOXES])
 def sandbox(request):
     """One way to isolate."""
-    return request.param()
+    return SANDBOXES[request.param]()
+
+
+@pytest.fixture
+def differs(request):
+    """In what that way differs from the others, in words of `DIFFERENT`."""
+    return DIFFERENT.get(request.node.callspec.params["sandbox"], frozenset())
 
 
 @pytest.fixture(params=["host", "image"])

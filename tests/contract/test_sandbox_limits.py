@@ -6,18 +6,23 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 from sandbox_programs import spec, start
 
-from reprolake_builder.sandboxes import cgroups, scope
+from reprolake_builder.sandboxes import cgroups, container_running, scope
+from reprolake_builder.sandboxes.containers import Containers
 from reprolake_builder.sandboxes.interface import Limits
 
 
 @pytest.fixture(params=["groups", "no groups"])
-def groups(request, monkeypatch):
-    """This host's control groups, and none."""
+def groups(request, monkeypatch, sandbox):
+    """Control groups, this host's or the engine's, and none."""
     if request.param == "no groups":
+        if isinstance(sandbox, Containers):
+            vars(sandbox)["_engine"] = replace(sandbox._engine, controllers={})
+            monkeypatch.setattr(container_running, "group_of", lambda _: {})
         monkeypatch.setattr(cgroups, "places", dict)
         monkeypatch.setattr(scope, "is_there", bool)
     elif "memory" not in cgroups.places():
@@ -77,7 +82,7 @@ def test_memory_in_a_group_ends_at_its_limit(sandbox, root):
     """A program that wants more memory than its group may have is killed, and that is counted."""
     if "memory" not in cgroups.places():
         pytest.skip("this host has no control groups for us")
-    script = "head -c 100000000 /dev/zero | tail -c 100000000 >/dev/null; echo $?"
+    script = "sleep 0.5; head -c 100000000 /dev/zero | tail -c 100000000 >/dev/null; echo $?"
     for limit, told, kills in ((50 << 20, "137\n", 1), (400 << 20, "0\n", 0)):
         read, write = os.pipe()
         given = spec(root, script, limits=Limits(memory_bytes=limit))

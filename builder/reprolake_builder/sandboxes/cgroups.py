@@ -97,6 +97,28 @@ def _unified(own: Path, top: Path) -> Iterator[tuple[str, Place]]:
                 yield "cpuacct", Place(folder, 2)
 
 
+def group_of(pid: int) -> Mapping[str, Place]:
+    """Return the group of a process (a number on this host), by what counts there. Raises OSError when the process is gone."""
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    mounts = list(_mounts(Path("/proc/self/mountinfo").read_text()))
+    found: dict[str, Place] = {}
+    for _, controllers, path in (line.split(":", 2) for line in lines):
+        for kind, options, root, at in mounts:
+            below = at / path.removeprefix(root).lstrip("/")
+            if controllers and kind == "cgroup" and set(controllers.split(",")) <= options:
+                for name in set(controllers.split(",")) & set(_WANTED):
+                    found.setdefault(name, Place(below, 1))
+            elif not controllers and kind == "cgroup2":
+                for name, file in (
+                    ("memory", "memory.stat"),
+                    ("cpuacct", "cpu.stat"),
+                    ("pids", "pids.current"),
+                ):
+                    if (below / file).exists():
+                        found.setdefault(name, Place(below, 2))
+    return found
+
+
 class Group:
     """A group of our own, made with its limits; `procs` (host paths) are the files that a process joins it by.
 
@@ -105,7 +127,7 @@ class Group:
 
     def __init__(self, limits: Limits, found: Mapping[str, Place] | None = None) -> None:
         self._folders: dict[str, Place] = {}
-        name = f"reprolake-{os.getpid()}-{_started(os.getpid())}-{secrets.token_hex(4)}"
+        name = f"reprolake-{os.getpid()}-{started(os.getpid())}-{secrets.token_hex(4)}"
         for controller, place in (places() if found is None else found).items():
             _sweep(place.folder)
             self._folders[controller] = Place(place.folder / name, place.version)
@@ -211,13 +233,13 @@ def _sweep(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             owner = _NAME.fullmatch(name)
-            if owner and _started(int(owner[1])) != owner[2]:
+            if owner and started(int(owner[1])) != owner[2]:
                 with contextlib.suppress(OSError):
                     if time.time() - (folder / name).stat().st_ctime > _SURELY_LEFT:
                         (folder / name).rmdir()
 
 
-def _started(pid: int) -> str:
+def started(pid: int) -> str:
     """Return when a process began, in the kernel's ticks, so that no later one of its number passes for it; "" without one."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

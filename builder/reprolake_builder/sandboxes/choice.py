@@ -11,8 +11,26 @@ from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Sandbox
 from reprolake_builder.sandboxes.names import AUTO
 
+
+def _podman(environment: Mapping[str, str]) -> Sandbox:
+    from reprolake_builder.sandboxes.containers import (  # with all that images take: seldom wanted
+        PODMAN,
+        Containers,
+    )
+
+    return Containers(PODMAN, environment)
+
+
+def _docker(environment: Mapping[str, str]) -> Sandbox:
+    from reprolake_builder.sandboxes.containers import DOCKER, Containers
+
+    return Containers(DOCKER, environment)
+
+
 _MAKERS: Mapping[str, Callable[[Mapping[str, str]], Sandbox]] = {
     "bubblewrap": lambda _: Bubblewrap(),
+    "podman": _podman,
+    "docker": _docker,
     "apptainer": lambda _: Apptainer(),
 }
 

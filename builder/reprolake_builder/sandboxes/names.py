@@ -2,4 +2,4 @@
 
 AUTO = "auto"
 """The first of the others that works here."""
-NAMES = (AUTO, "bubblewrap", "apptainer")
+NAMES = (AUTO, "bubblewrap", "podman", "docker", "apptainer")

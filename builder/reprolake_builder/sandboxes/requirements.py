@@ -35,14 +35,21 @@ def version() -> tuple[int, ...]:
     return tuple(int(part) for part in found.group(1).split(".")) if found else ()
 
 
-@functools.cache
-def missing() -> str:
-    """What this host lacks for user namespaces and overlays in them, with the remedy; "" when nothing is known to be missing."""
+def other_machine() -> str:
+    """Why programs of an image cannot run on this host at all; "" when they can."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return (
             f"images are for linux/amd64, and this host is {platform.system()} on {platform.machine() or 'an unknown processor'}: "
             "locks can be made here, but building and running takes Linux on x86-64"
         )
+    return ""
+
+
+@functools.cache
+def missing() -> str:
+    """What this host lacks for user namespaces and overlays in them, with the remedy; "" when nothing is known to be missing."""
+    if problem := other_machine():
+        return problem
     kernel = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
     if kernel < _OLDEST_KERNEL:
         return (

@@ -1,0 +1,325 @@
+"""Isolation by a container engine, docker or podman: for hosts where user namespaces or overlays are not to be had.
+
+Everything runs from an image that is made here, by its id and never by a name. What a program can see of the host beside what
+bubblewrap shows it: /sys, read-only. Membership of the group docker is as good as root: podman without root is better.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import marshal
+import os
+import resource
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import reprolake_builder
+from reprolake_builder.container_engine import EngineClient, told
+from reprolake_builder.errors import SandboxError
+from reprolake_builder.process import printable
+from reprolake_builder.progress import SILENT, Progress
+from reprolake_builder.sandboxes import cgroups, requirements
+from reprolake_builder.sandboxes.container_arguments import (
+    Container,
+    Engine,
+    create_arguments,
+    host_paths,
+    odd_paths,
+)
+from reprolake_builder.sandboxes.container_image import LABEL, image_of
+from reprolake_builder.sandboxes.container_running import Contained, Made
+from reprolake_builder.sandboxes.handing import copied, hand_over, refuse_nul
+from reprolake_builder.sandboxes.init_program import REPORT
+from reprolake_builder.sandboxes.interface import Bind, Held, Limits, SandboxSpec
+from reprolake_builder.sandboxes.reports import unavailable
+from reprolake_builder.sandboxes.system_files import system_files
+from reprolake_builder.sandboxes.trial import trial
+
+Stream = IO[bytes] | int
+_OWNER = "reprolake.owner"
+_PACKAGES = str(Path(reprolake_builder.__file__).parent.parent)
+_KEEP = (
+    f"import sys; sys.path.append({_PACKAGES!r}); from reprolake_builder.sandboxes.keeper import main; main()"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A container engine: its client `program`, the Debian `package` with it, and whether it passes on graphics processors.
+
+    For `whole_chains` see EngineClient.
+    """
+
+    program: str
+    package: str
+    whole_chains: bool
+    passes_gpus: bool
+
+
+DOCKER = Kind("docker", "docker.io", whole_chains=True, passes_gpus=True)
+PODMAN = Kind("podman", "podman", whole_chains=False, passes_gpus=False)
+
+
+class Containers:
+    """Runs programs in containers; all that one object starts share one user number."""
+
+    def __init__(self, kind: Kind, environment: Mapping[str, str]) -> None:
+        self._kind = kind
+        self.passes_gpus = kind.passes_gpus
+        self._client = EngineClient(
+            kind.program,
+            kind.package,
+            kind.whole_chains,
+            environment,
+            SandboxError,
+            "choose another --sandbox",
+        )
+        self._number = requirements.free_user() if os.geteuid() == 0 else -1
+        self._ready: dict[str, str] = {}
+
+    def missing(self) -> str:
+        """What this host lacks, with the remedy; "" when nothing is known to be missing."""
+        if problem := requirements.other_machine():
+            return problem
+        try:
+            self._engine  # noqa: B018  (it asks)
+        except SandboxError as error:
+            return f"{error.message}; {error.hint}"
+        return ""
+
+    def problem(self) -> str:
+        """Why this host cannot use it, with the remedy; "" when it can."""
+        return self.missing() or trial(self, self._kind.program)
+
+    def promises(self) -> Mapping[str, str]:
+        """What isolates, and how: facts for the record of a run."""
+        engine = self._engine
+        return {
+            "sandbox": f"{engine.program} {engine.version}{', without root' if engine.is_rootless else ''}",
+            "root": "read-only; the image's layers and one of mount points, run by its id",
+            "network": "none but an own loopback",
+            "namespaces": f"{'user, ' if engine.is_rootless else ''}mount, pid, ipc, net, uts, cgroup",
+            "user": "the caller's, without capabilities" if self._number < 0 else "a number of its own",
+            "capabilities": "none, no new privileges",
+            "seccomp": "denylist, over the engine's own filter",
+            "keyring": "own session keyring",
+        }
+
+    def holds(self, limits: Limits) -> Mapping[str, Held]:
+        """What holds each of the limits here, by the field's name; those that are None are left out."""
+        by, resource_limit = self._engine.controllers, Held("resource limit")
+        found = dict.fromkeys(("processes", "file_bytes", "open_files"), resource_limit)
+        found["tmp_bytes"] = Held("size of the folder in memory")
+        if "pids" in by:
+            found["processes"] = Held(by["pids"])
+        if limits.memory_bytes is not None:
+            watched = Held("watchdog, which adds up what the processes take", watched=True)
+            found["memory_bytes"] = Held(by["memory"]) if "memory" in by else watched
+        if limits.cpus is not None:
+            why = f"{self._kind.program} has no control group for processors here"
+            found["cpus"] = Held(by["cpu"]) if "cpu" in by else Held("nothing", why)
+        return found
+
+    def prepare(self, spec: SandboxSpec, progress: Progress) -> None:
+        """Load what the engine lacks of the image, and remove what runs that were killed left behind. Raises SandboxError."""
+        load = image_of(spec)
+        if load.image.id in self._ready:
+            return
+        self._sweep()
+        if (found := self._found(load.ids, load.diff_ids)) is None:
+            lacking = self._client.lacking(load, lambda name: load.diff_ids if name in load.ids else None)
+            sent = self._client.load(load, lacking, progress)
+            progress.note(f"{self._kind.program} was sent {sent} of {len(load.layers)} layers")
+            found = self._found(load.ids, load.diff_ids)
+        if found is None:
+            raise unavailable(f"{self._kind.program} took the image and has another one instead")
+        self._ready[load.image.id] = found
+
+    def start(self, spec: SandboxSpec, *, stdin: Stream, stdout: Stream, stderr: Stream) -> Contained:
+        """Start the program; it dies with this process.
+
+        Raises SandboxError when any promised layer of isolation cannot be had.
+        """
+        self._refuse(spec)
+        self.prepare(spec, SILENT)
+        view: tuple[Bind, ...] = ()
+        if spec.copy_on_write is not None:
+            copied(spec.copy_on_write)
+            view = (Bind(spec.copy_on_write.written, spec.copy_on_write.target, writable=True),)
+        hand_over(spec, self._number)
+        with contextlib.ExitStack() as stack:
+            folder = Path(tempfile.mkdtemp(prefix="rl-"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            pipe = folder / "report"
+            os.mkfifo(pipe)
+            pipe.chmod(0o666)  # the folder is ours alone
+            own = (Bind(pipe, REPORT, writable=True), *system_files(spec, self._engine.user, folder))
+            container = Container(
+                image=self._ready[image_of(spec).image.id],
+                name=f"reprolake-{secrets.token_hex(8)}",
+                labels={LABEL: "1", _OWNER: _owner()},
+                binds=(*own, *view),
+                has_input=stdin != subprocess.DEVNULL,
+                has_terminal=_is_terminal(stdin),
+                processes=resource.getrlimit(resource.RLIMIT_NPROC)[1],
+            )
+            made = self._made(spec, container)
+            running = self._kept(container, folder, made, (stdin, stdout, stderr))
+            stack.pop_all()
+        return running
+
+    def _made(self, spec: SandboxSpec, container: Container) -> Made:
+        done = self._client.ask(*create_arguments(spec, self._engine, container))
+        if done.returncode:
+            raise unavailable(told(done))
+        return Made(
+            id=done.stdout.decode().strip().splitlines()[-1],
+            home=spec.home,
+            memory_bytes=spec.limits.memory_bytes,
+            remove=functools.partial(self._client.ask, "rm", "--force", container.name),
+        )
+
+    def _kept(
+        self, container: Container, folder: Path, made: Made, streams: tuple[Stream, Stream, Stream]
+    ) -> Contained:
+        environment = dict(self._client.environment)
+        client = shutil.which(self._kind.program, path=environment.get("PATH")) or self._kind.program
+        report, to_us = os.pipe()
+        until, alive = os.pipe()
+        plan = os.memfd_create("reprolake", 0)
+        with contextlib.ExitStack() as theirs:
+            for descriptor in (to_us, until, plan):
+                theirs.callback(os.close, descriptor)
+            keeping = {
+                "client": client,
+                "environment": environment,
+                "name": container.name,
+                "interactive": container.has_input or container.has_terminal,
+                "report": to_us,
+                "alive": until,
+                "pipe": str(folder / "report"),
+                "folder": str(folder),
+            }
+            os.write(plan, marshal.dumps(keeping))
+            os.lseek(plan, 0, os.SEEK_SET)
+            keeper = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _KEEP, str(plan)],
+                env={},
+                cwd="/",
+                stdin=streams[0],
+                stdout=streams[1],
+                stderr=streams[2],
+                pass_fds=(to_us, until, plan),
+                start_new_session=True,
+            )
+        return Contained(keeper, report, alive, made)
+
+    def _refuse(self, spec: SandboxSpec) -> None:
+        if problem := self.missing():
+            raise unavailable(problem)
+        if spec.gpus and not self.passes_gpus:
+            raise unavailable(f"{self._kind.program} passes on no graphics processors here")
+        if spec.doors is not None:
+            raise unavailable(f"{self._kind.program} gives programs no network")
+        refuse_nul(spec)
+        binds = (*spec.binds, *host_paths(spec))
+        if odd := odd_paths(binds):
+            raise unavailable(
+                f"{self._kind.program} cannot bind {printable(odd[0])!r}: its name has a comma or a quote"
+            )
+        for bind in binds:
+            if not bind.source.exists():
+                raise unavailable(f"{bind.source}: No such file or directory")
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        """What the engine is and can. Raises SandboxError when it does not answer."""
+        done = self._client.ask("info", "--format", "{{json .}}")
+        try:
+            facts: dict[str, Any] = json.loads(done.stdout)
+            return (_docker if self._kind.program == "docker" else _podman)(facts, self._number)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SandboxError(
+                f"{self._kind.program} does not answer: {told(done)}",
+                hint=f"`{self._kind.program} info` must work for you",
+            ) from error
+
+    def _found(self, ids: tuple[str, ...], diff_ids: tuple[str, ...]) -> str | None:
+        """Return what the engine calls an image that it has under one of the ids with these layers, None when it has none."""
+        for name in ids:
+            shown = self._client.ask("image", "inspect", "--format", "{{json .RootFS.Layers}}", name)
+            if shown.returncode == 0 and tuple(json.loads(shown.stdout) or ()) == diff_ids:
+                return name
+        return None
+
+    def _sweep(self) -> None:
+        """Remove containers whose process is gone, and so is whoever should have removed them."""
+        label = ".Label" if self._kind.program == "docker" else "index .Labels"
+        form = f'{{{{.ID}}}} {{{{{label} "{_OWNER}"}}}}'
+        listed = self._client.ask("ps", "--all", "--filter", f"label={_OWNER}", "--format", form)
+        for line in listed.stdout.decode(errors="replace").splitlines():
+            name, _, owner = line.partition(" ")
+            if _is_gone(owner):
+                self._client.ask("rm", "--force", name)
+
+
+def _docker(facts: dict[str, Any], number: int) -> Engine:
+    options = [str(option) for option in facts.get("SecurityOptions") or ()]
+    version = str(facts["ServerVersion"] or "")
+    if not version:
+        raise ValueError("no server answers")
+    is_rootless = any("rootless" in option for option in options)
+    says = {"memory": "MemoryLimit", "cpu": "CpuCfsQuota", "pids": "PidsLimit"}
+    group = f"cgroup v{facts.get('CgroupVersion') or 1}, by docker"
+    # the engine's root is the caller then, and nobody else can use what is the caller's
+    user = (0, 0) if is_rootless else (number, number) if number >= 0 else (os.geteuid(), os.getegid())
+    return Engine(
+        program="docker",
+        version=version,
+        is_rootless=is_rootless,
+        controllers={name: group for name, fact in says.items() if facts.get(fact)},
+        user=user,
+        more=("--userns", "host") if any("userns" in option for option in options) else (),
+    )
+
+
+def _podman(facts: dict[str, Any], number: int) -> Engine:
+    host = facts["host"]
+    is_rootless = bool(host["security"]["rootless"])
+    group = f"cgroup {host['cgroupVersion']}, by podman"
+    usable = () if is_rootless and host["cgroupVersion"] == "v1" else host["cgroupControllers"]
+    return Engine(
+        program="podman",
+        version=str(facts["version"]["Version"]),
+        is_rootless=is_rootless,
+        controllers={name: group for name in ("memory", "cpu", "pids") if name in usable},
+        user=(1000, 100) if is_rootless else (number, number),
+        more=("--userns", "keep-id:uid=1000,gid=100") if is_rootless else (),
+    )
+
+
+def _owner() -> str:
+    """Return what tells this process from every other one of this host."""
+    return f"{os.getpid()}-{cgroups.started(os.getpid())}-{os.stat('/proc/self/ns/pid').st_ino}"
+
+
+def _is_gone(owner: str) -> bool:
+    """Whether an owner was a process of our own PID namespace and is no more."""
+    words = owner.strip().split("-")
+    if len(words) != 3 or not words[0].isdigit() or words[2] != str(os.stat("/proc/self/ns/pid").st_ino):
+        return False
+    return cgroups.started(int(words[0])) != words[1]
+
+
+def _is_terminal(stream: Stream) -> bool:
+    descriptor = stream if isinstance(stream, int) else stream.fileno()
+    return descriptor >= 0 and os.isatty(descriptor)
