@@ -26,7 +26,7 @@ _LIMITS = Limits(processes=64, file_bytes=_MOST, tmp_bytes=1 << 20)
 # The shell's own, and what packages keep for deactivating.
 _NOT_TAKEN = re.compile(r"_|PWD|OLDPWD|SHLVL|BASH.*|_CONDA_SET_.*|CONDA_BACKUP_.*|_CE_.*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-_SHOWN = 2000
+_SHOWN = 400
 
 
 def activated(trees: Sequence[Tree], before: Mapping[str, str], store: Store) -> dict[str, str]:

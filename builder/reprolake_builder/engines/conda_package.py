@@ -66,6 +66,16 @@ class Installed:
     laid: list[Laid] = field(default_factory=list)
     digests: dict[bytes, bytes] = field(default_factory=dict)
     compiled: set[bytes] = field(default_factory=set)
+    _folders: set[str] = field(default_factory=lambda: {""})
+
+    def make_folder_of(self, path: str) -> None:
+        """Make the folders above a path below the root."""
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            self.make_folder_of(folder)
+            (self.root / folder).mkdir()
+            (self.root / folder).chmod(0o755)
+            self._folders.add(folder)
 
 
 def unpack_conda(
@@ -173,6 +183,7 @@ def _copy(pieces: Iterator[bytes], on_disk: Path | str, mode: int = 0o644) -> by
     digest = hashlib.sha256()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(on_disk, flags, mode), "wb", buffering=0) as stream:
+        os.fchmod(stream.fileno(), mode)  # whatever the umask: the sandboxed compiler is another user
         for piece in pieces:
             digest.update(piece)
             stream.write(piece)
@@ -237,7 +248,7 @@ def _lay(aside: _Aside, entry: PathEntry, place: str, installed: Installed) -> N
             _write(installed, path, changed, executable=aside.executable)
         size = _size(installed.root, path.encode())
     else:
-        os.makedirs(os.path.dirname(installed.root / path), exist_ok=True)
+        installed.make_folder_of(path)
         os.link(
             aside.on_disk, installed.root / path, follow_symlinks=False
         )  # never in the place of another one
@@ -267,13 +278,13 @@ def _make_last(place: str, source: str, aside: _Aside, installed: Installed, lay
 
 
 def _link(target: bytes, entry: PathEntry, place: str, installed: Installed) -> None:
-    path = installed.root / installed.prefix / place
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.symlink(target, os.fsencode(path))
+    path = f"{installed.prefix}/{place}"
+    installed.make_folder_of(path)
+    os.symlink(target, os.fsencode(installed.root / path))
     installed.laid.append(Laid(place, "softlink", entry=entry))
 
 
 def _write(installed: Installed, path: str, pieces: Iterator[bytes], *, executable: bool) -> None:
-    os.makedirs(os.path.dirname(installed.root / path), exist_ok=True)
+    installed.make_folder_of(path)
     sha256 = _copy(pieces, installed.root / path, 0o755 if executable else 0o644)
     installed.digests[path.encode()] = sha256
