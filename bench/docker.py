@@ -15,7 +15,7 @@ from bench.measure import call
 from reprolake.options import load_options
 from reprolake.pipeline import open_session
 from reprolake_builder.documents.lock import EnvironmentLock
-from reprolake_builder.engines.build_root import build_stack
+from reprolake_builder.engines.build_root import Ground, build_stack
 from reprolake_builder.engines.layers import Part, make_layers
 from reprolake_builder.image import PREFIX, Image
 from reprolake_builder.progress import SILENT
@@ -49,7 +49,7 @@ def tools(work: Path) -> Path:
 def make_base(lock: EnvironmentLock, store: Path, work: Path) -> None:
     """Load our own base, Debian and the empty environment, into docker, and put pip and uv on it."""
     with open_session(load_options(os.environ, str(store)), SILENT, datetime.now(UTC)) as session:
-        trees = build_stack(lock.debian, lock.interpreter, session.tools, toolchain=False)
+        trees, _ = build_stack(Ground(lock.debian, lock.interpreter), session.tools, toolchain=False)
         layers = make_layers([(Part("base", tree),) for tree in trees], session.tools.store, SILENT)
         settings = {"Env": [f"PATH={PREFIX}/bin:/usr/bin:/bin", "LANG=C.UTF-8"]}
         stack = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}

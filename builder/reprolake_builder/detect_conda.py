@@ -1,7 +1,7 @@
 """environment.yml: conda packages from channels, and pip's packages beside them.
 
-A file that asks for python, pip and pip's packages only needs no channel: it is honoured without conda. Source: conda's
-documentation, "Creating an environment file manually" and "Package match specifications".
+A file that asks for python, pip and pip's packages only needs no channel: it is honoured without conda, unless it asks for a
+Python that only a channel has. Source: conda's documentation, "Creating an environment file manually" and "Package match specifications".
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from reprolake_builder.detect_requirements import RequirementsReader
 from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
+from reprolake_builder.solvers.python_choice import is_on_offer
 from reprolake_builder.yaml_nodes import line_of, parse_yaml
 
 _PLATFORM = "linux-64"
@@ -88,7 +89,8 @@ class _Reader:
         plain = [split_spec(item.text) for item in self.specs]
         pip_only = all(spec is not None and spec.name in {"python", "pip"} for spec in plain)
         translated = [as_pep440(item.text, item.origin) for item in self.specs] if pip_only else [None]
-        if None not in translated:
+        asked = tuple(item for part in translated if part is not None for item in part.python)
+        if None not in translated and (not self.channels or is_on_offer(asked)):
             if self._channels_at:
                 self._ignore(self._channels_at, _NO_CHANNELS)
             found = Heard()
@@ -99,8 +101,8 @@ class _Reader:
         channels = [item for item in self.channels if item.text != "nodefaults"]
         if not channels:
             channels = [Asked(text="defaults", origin=f"{self.path}, which names no channel,")]
-        asked = CondaAsked(channels=tuple(channels), specs=tuple(self.specs))
-        return Heard(conda=(asked,), unheard=tuple(self.unheard)) + rest
+        conda = CondaAsked(channels=tuple(channels), specs=tuple(self.specs))
+        return Heard(conda=(conda,), unheard=tuple(self.unheard)) + rest
 
     def _take_dependencies(self, value: Node) -> None:
         for item in _items(value, self.path):

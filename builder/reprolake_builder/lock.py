@@ -18,12 +18,14 @@ from reprolake_builder.engines.workshop import Build, Commission, Made, Workshop
 from reprolake_builder.errors import BuilderError, FetchError, LockError, SourceBuildError
 from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
+from reprolake_builder.solvers.conda import UnsolvableError, solver_version
+from reprolake_builder.solvers.conda_base import CondaBase, solve_base
 from reprolake_builder.solvers.pypi import Choice, choose
 from reprolake_builder.solvers.pypi_asking import asking, obeying
 from reprolake_builder.solvers.pypi_failure import NoChoice, Rejected, reason_of
 from reprolake_builder.solvers.pypi_requirements import required_by_package
-from reprolake_builder.solvers.pypi_target import moved_on
-from reprolake_builder.solvers.python_choice import candidates
+from reprolake_builder.solvers.pypi_target import TARGETS, moved_on
+from reprolake_builder.solvers.python_choice import Candidate, candidates
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.tools import Tools
@@ -53,23 +55,21 @@ def lock(
     to the environment's files is tried. Raises LockError when no set of packages fits, SourceBuildError when one cannot be
     built, FetchError when an index or mirror cannot be reached.
     """
-    if spec.conda is not None:
-        named = ", ".join(item.text for item in spec.conda.specs[:5])
-        raise LockError(f"conda environments come in a later version, and this one is asked for: {named}")
     job = _Job(tree, spec, options, tools, build)
     settled = job.climb()
     workshop, choice, project = settled.workshop, settled.choice, settled.project
+    conda = workshop.commission.conda
     own = project.built.lock.name if project is not None else None
     wheels = tuple(wheel for wheel in choice.solution.wheels if wheel.name != own)
     built = tuple(wheel for wheel in choice.solution.built if wheel.name != own)
-    notes = [choice.candidate.note]
+    notes = [choice.candidate.note, *(conda.notes if conda is not None else ())]
     notes += [f"{behind.sentence}: {behind.cause}" for behind in choice.solution.behind]
     notes += choice.solution.notes
     notes += workshop.notes(built, choice.candidate.target)
     notes += project.notes if project is not None else ()
     everything = (*built, *((project.built.lock,) if project is not None else ()))
-    debian, linked = workshop.settled(everything, choice.candidate.target)
-    notes += (*linked, moved_on(choice.candidate.target, debian.interpreter.version))
+    ground, linked = workshop.settled(everything, choice.candidate.target)
+    notes += (*linked, moved_on(choice.candidate.target, ground.interpreter.version))
     if len(wheels) + len(built) < len(choice.solution.wheels) + len(choice.solution.built):
         notes.append(f"the repository's own {own} takes the place of the index's")
     return EnvironmentLock(
@@ -77,18 +77,19 @@ def lock(
         environment=spec,
         as_of=settled.as_of.date,
         as_of_is=settled.as_of.origin,
-        debian=debian.debian,
-        interpreter=debian.interpreter,
+        debian=ground.debian,
+        interpreter=ground.interpreter,
+        conda=ground.conda,
         wheels=wheels,
         built=built,
         project=project.built.lock if project is not None else None,
         byte_code=options.byte_code,
         ladder=settled.ladder,
-        added=choice.solution.added,
+        added=(*(conda.added if conda is not None else ()), *choice.solution.added),
         overrides=_overrides(options),
         citation=read_citation(tree),
         notes=tuple(note for note in notes if note),
-        resolvers={"reprolake": version("reprolake"), "uv": version("uv")},
+        resolvers={"reprolake": version("reprolake"), **_resolvers(conda), "uv": version("uv")},
     )
 
 
@@ -137,6 +138,8 @@ class _Job:
             again = self._at(second, failed)
         except BuilderError as other:
             raise _with(error, f"as of {second.day} ({second.origin}): {other.message}") from other
+        if isinstance(again, NoConda):
+            raise _with(error, f"nor as of {second.day} ({second.origin}): {again.error().message}")
         if isinstance(again, NoChoice):
             lines = "\n".join(f"  Python {item.python}: {item.reason}" for item in again.rejected)
             raise _with(error, f"nor does anything serve as of {second.day} ({second.origin}):\n{lines}")
@@ -145,7 +148,11 @@ class _Job:
     def _at(self, as_of: AsOf, climbed: tuple[Rung, ...]) -> _Settled | NoChoice:
         """Return what is decided as of a date, after what was `climbed` in vain."""
         toolchain = tuple(Asked(text=name, origin="--apt") for name in self.options.apt)
-        commission = Commission(self.tree, self.spec.apt, as_of, self.spec.sources, toolchain)
+        try:
+            conda = self._conda(as_of)
+        except UnsolvableError as error:
+            return NoConda((), as_of, (Rejected("conda", error.reason),), (error,))
+        commission = Commission(self.tree, self.spec.apt, as_of, self.spec.sources, toolchain, conda)
         workshop = Workshop(commission, self.tools, self.build)
         found = _Stage(self.spec, self.options, workshop, self.tools, as_of).settle()
         if isinstance(found, NoChoice):
@@ -155,11 +162,20 @@ class _Job:
         rungs = self._rungs((*choice.rejected, taken), as_of, "environment files" if climbed else None)
         return _Settled(as_of, workshop, choice, project, (*climbed, *rungs))
 
+    def _conda(self, as_of: AsOf) -> CondaBase | None:
+        """Return the conda packages as of a date, None where none are asked for."""
+        if self.spec.conda is None:
+            return None
+        return solve_base(self.spec, self.options.python, as_of, self.tools)
+
     def _rungs(
         self, tried: Sequence[Rejected], as_of: AsOf, name: RungName | None = None
     ) -> tuple[Rung, ...]:
         """Return the steps that were taken as of a date."""
-        first = candidates(self.spec.python, self.options.python, as_of)[0].python.version
+        if self.spec.conda is not None:
+            first = tried[0].python
+        else:
+            first = candidates(self.spec.python, self.options.python, as_of)[0].python.version
         return tuple(
             Rung(
                 rung=name or ("date" if item.python == first else "other Python"),
@@ -211,7 +227,8 @@ class _Stage:
                 return choice, project
             required = project.built.requires
             name = canonicalize_name(project.built.lock.name)
-            known = required_by_package(required, name, self.spec.project_extras)
+            targets = {**TARGETS, minor: choice.candidate.target}.values()
+            known = required_by_package(required, name, self.spec.project_extras, targets)
         raise LockError(
             "what the repository's package requires changes with every Python that it is built with",
             hint="choose one Python with `--python 3.11`",
@@ -225,14 +242,16 @@ class _Stage:
             asked = obeying(spec.obeyed, self.as_of)
         else:
             asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
-        allowed = candidates((*spec.python, *pythons), self.options.python, self.as_of)
+        if (conda := self.workshop.commission.conda) is not None:
+            asked = replace(asked, beside=conda.beside)
+        allowed = self._candidates(pythons)
         left = [candidate for candidate in allowed if candidate.python.version not in unbuilt]
         failed = [Rejected(python, reason_of(error, self.as_of)) for python, error in unbuilt.items()]
         serving = {candidate.python.version for candidate in allowed}
         demand = " and ".join(f"{asked.origin} asks for {asked.text}" for asked in pythons)
         failed += [
             Rejected(candidate.python.version, demand)
-            for candidate in candidates(spec.python, self.options.python, self.as_of)
+            for candidate in self._candidates(())
             if candidate.python.version not in serving
         ]
         if not left:
@@ -244,8 +263,34 @@ class _Stage:
             return replace(found, rejected=rejected, failures=(*unbuilt.values(), *found.failures))
         return replace(found, rejected=rejected)
 
+    def _candidates(self, pythons: Sequence[Asked]) -> tuple[Candidate, ...]:
+        """Return the Pythons that the files leave, and further demands; of conda there is one."""
+        conda = self.workshop.commission.conda
+        if conda is None:
+            return candidates((*self.spec.python, *pythons), self.options.python, self.as_of)
+        for asked in pythons:
+            raise LockError(
+                f"{asked.origin} asks for Python {asked.text}, and that of the conda packages is {conda.interpreter.version}",
+                hint="ask for another python among the conda packages, or with `--python X.Y`",
+            )
+        return (conda.candidate,)
+
     def _build(self, project: str, choice: Choice) -> Made:
         return self.workshop.project(project, self.spec.build_requirements, choice.candidate.target)
+
+
+@dataclass(frozen=True, slots=True)
+class NoConda(NoChoice):
+    """No set of conda packages is what is asked for."""
+
+    def error(self) -> LockError | SourceBuildError:
+        """Return what the solver said."""
+        (failure,) = self.failures
+        return LockError(failure.message, hint=failure.hint)
+
+
+def _resolvers(conda: CondaBase | None) -> dict[str, str]:
+    return {} if conda is None else {"rattler": solver_version()}
 
 
 def _with(error: LockError | SourceBuildError, more: str) -> LockError | SourceBuildError:

@@ -143,7 +143,7 @@ def test_the_repositorys_package_is_built_with_dated_tools(tree, tools):
     )
     (base,) = builder.builds
     assert {wheel.name for wheel in base.build_wheels} == {"setuptools", "wheel"}
-    assert (base.debian, base.interpreter) == (made.debian, made.interpreter)
+    assert (base.ground.debian, base.ground.interpreter) == (made.debian, made.interpreter)
     assert base.variables["SOURCE_DATE_EPOCH"] == str(int(SOURCE.date.timestamp()))
     assert made.project is not None
     assert made.project.name == "mine"
@@ -165,7 +165,7 @@ def test_requirements_of_the_built_package_can_change_the_python(tree, tools):
     builder = Builder(("beta",))
     made = lock(tree, project_spec(dynamic=True), LockOptions(now=NOW), tools, builder)
     assert made.interpreter.version == TARGETS["3.9"].version
-    assert [base.interpreter.version for base in builder.builds] == [
+    assert [base.ground.interpreter.version for base in builder.builds] == [
         TARGETS["3.11"].version,
         TARGETS["3.9"].version,
     ]

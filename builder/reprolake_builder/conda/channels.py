@@ -61,6 +61,12 @@ def wanted_conda(
     return tuple(found)
 
 
+def is_for_python(package: CondaPackage) -> bool:
+    """Whether the package is one of those that a Python imports, and no library or program, nor a Python itself."""
+    needs = {words[0].rpartition("::")[2] for text in package.depends if (words := text.split())}
+    return package.name != "python" and (package.noarch == "python" or bool(needs & {"python", "python_abi"}))
+
+
 def channel_of(text: str, origin: str, site: Site) -> CondaChannel:
     """Return the channel that a name or an address stands for; `origin` says where it was written, for messages.
 

@@ -20,8 +20,9 @@ import msgspec
 
 from reprolake_builder.documents.lock import InterpreterLock
 from reprolake_builder.engines.apt_hints import apt_hint
+from reprolake_builder.engines.interpreters import layout_of
 from reprolake_builder.errors import SourceBuildError
-from reprolake_builder.image import HOME, PREFIX
+from reprolake_builder.image import HOME
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.cgroups import available_memory
@@ -120,10 +121,10 @@ class BackendCall:
     met: tuple[str, ...] | None = ()
 
 
-def environment(epoch: int, more: Mapping[str, str]) -> dict[str, str]:
+def environment(epoch: int, interpreter: InterpreterLock, more: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of every build, for a SOURCE_DATE_EPOCH in seconds, and what this one needs beside it."""
     return {
-        "PATH": f"{PREFIX}/bin:/usr/bin:/bin",
+        "PATH": f"/{layout_of(interpreter).prefix}/bin:/usr/bin:/bin",
         "HOME": HOME,
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
@@ -183,7 +184,7 @@ def _run(call: BackendCall, out: Path, upper: Path, log: IO[bytes]) -> int:
         SandboxSpec(
             root=ImageRoot(tuple(tree.root for tree in call.trees)),
             argv=(
-                f"{PREFIX}/bin/python",
+                f"/{layout_of(call.interpreter).prefix}/bin/python",
                 "-P" if _has_safe_path(call.interpreter) else "-s",
                 "-c",
                 _SCRIPT,

@@ -20,17 +20,14 @@ from reprolake_builder.documents.base import Document, Sha256, content_hash
 from reprolake_builder.documents.lock import (
     LAYOUT,
     BuiltWheelLock,
-    DebianLock,
     EnvironmentLock,
     GitOrigin,
-    InterpreterLock,
     Origin,
     WheelLock,
 )
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.engines.backend import BackendCall, build_system, run_backend
-from reprolake_builder.engines.build_root import build_stack
-from reprolake_builder.engines.interpreters import Home
+from reprolake_builder.engines.build_root import Ground, build_stack, for_builds
 from reprolake_builder.engines.packages import make_packages, wheel_key
 from reprolake_builder.engines.repack import repack_wheel
 from reprolake_builder.engines.sources import Source, find_source
@@ -53,8 +50,7 @@ class BuildOrder:
 
     origin: Origin
     source: Source
-    debian: DebianLock
-    interpreter: InterpreterLock
+    ground: Ground
     build_wheels: tuple[WheelLock, ...]
     variables: Mapping[str, str]
     toolchain: bool = False
@@ -79,17 +75,15 @@ def build_wheel(order: BuildOrder, tools: Tools) -> BuiltWheel:
     known = tools.store.get(_KIND, key, BuiltWheel)
     if known is not None and tools.store.has_sound_archive(known.lock.sha256):
         return known
-    stack = build_stack(order.debian, order.interpreter, tools, toolchain=order.toolchain)
-    parts = make_packages(
-        (*order.build_wheels, *order.built_wheels), Home(order.interpreter, stack[0]), tools
-    )
+    stack, home = build_stack(for_builds(order.ground), tools, toolchain=order.toolchain)
+    parts = make_packages((*order.build_wheels, *order.built_wheels), home, tools)
     source = order.source
     call = BackendCall(
         what=source.what,
         table=build_system(source.tree, source.path),
         workplace=source.workplace,
         trees=(*stack, *(part.tree for part in parts)),
-        interpreter=order.interpreter,
+        interpreter=order.ground.interpreter,
         variables=order.variables,
         met=order.met,
     )
@@ -104,14 +98,21 @@ def build_wheel(order: BuildOrder, tools: Tools) -> BuiltWheel:
     return built
 
 
-def ensure_built(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree, tools: Tools) -> None:
+def ensure_built(
+    wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree, tools: Tools, prefix: str = ""
+) -> None:
     """See to it that a locked wheel lies in the store, or what is made of it: build it again when it does not.
 
-    What is installed for its build, and was built itself, is seen to before. Raises BuildError naming the first file in it that
+    What is installed for its build, and was built itself, is seen to before. `prefix` as in wheel_key. Raises BuildError naming the first file in it that
     came out other than it is locked.
     """
     key = wheel_key(
-        wheel, lock.interpreter, base_key(lock.debian.base), tools.store, byte_code=lock.byte_code
+        wheel,
+        lock.interpreter,
+        base_key(lock.debian.base),
+        tools.store,
+        byte_code=lock.byte_code,
+        prefix=prefix,
     )
     if tools.store.tree(key) is not None or tools.store.has_sound_archive(wheel.sha256):
         return
@@ -126,8 +127,7 @@ def _build_again(wheel: BuiltWheelLock, lock: EnvironmentLock, repository: Tree,
     order = BuildOrder(
         origin=wheel.origin,
         source=find_source(wheel, repository, tools),
-        debian=lock.debian,
-        interpreter=lock.interpreter,
+        ground=Ground(lock.debian, lock.interpreter, lock.conda),
         build_wheels=wheel.build_requirements,
         variables=wheel.variables,
         toolchain=wheel.toolchain,
@@ -167,14 +167,18 @@ def first_difference(built: Mapping[str, str], locked: Mapping[str, str]) -> str
 
 
 def _key(order: BuildOrder) -> Sha256:
-    debs = (*order.debian.base, *order.debian.extra, *(order.debian.toolchain if order.toolchain else ()))
+    ground = for_builds(order.ground)
+    debian = ground.debian
+    debs = (*debian.base, *debian.extra, *(debian.toolchain if order.toolchain else ()))
+    conda = {"conda": [package.sha256 for package in ground.conda.packages]} if ground.conda else {}
     return content_hash(
         {
+            **conda,
             "layout": LAYOUT,
             "source": (order.source.tree.key, order.source.top, order.source.folder),
             "origin": order.origin,
             "debian": sorted(deb.sha256 for deb in debs),
-            "interpreter": order.interpreter,
+            "interpreter": ground.interpreter,
             "build": [*(w.sha256 for w in order.build_wheels), *(w.sha256 for w in order.built_wheels)],
             "variables": dict(order.variables),
             "toolchain": order.toolchain,

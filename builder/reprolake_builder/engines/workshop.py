@@ -24,7 +24,7 @@ from reprolake_builder.documents.source import (
 )
 from reprolake_builder.engines.backend import MoreAskedError, environment
 from reprolake_builder.engines.build_demands import holding, narrowed, required
-from reprolake_builder.engines.build_root import build_stack, toolchain_of
+from reprolake_builder.engines.build_root import Ground, build_stack, toolchain_of
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
 from reprolake_builder.engines.libraries import missing_libraries, owners
 from reprolake_builder.engines.remedies import find_remedy
@@ -36,7 +36,8 @@ from reprolake_builder.providers.git_dated import resolve_dated
 from reprolake_builder.providers.git_describe import describe_folder, describe_source
 from reprolake_builder.providers.links import parse_git_link
 from reprolake_builder.solvers.as_of import AsOf
-from reprolake_builder.solvers.debian import SolvedDebian, solve_debian
+from reprolake_builder.solvers.conda_base import CondaBase
+from reprolake_builder.solvers.debian import solve_debian
 from reprolake_builder.solvers.pypi import BuildSet, solve_build
 from reprolake_builder.solvers.pypi_requirements import Demand
 from reprolake_builder.solvers.pypi_sdists import Sdist, Search, find_sdist, keep_url
@@ -59,7 +60,7 @@ DEEPEST = 8
 class Commission:
     """What a workshop works for: the source, its Debian packages, the cut-off, and packages asked for by where they are.
 
-    `toolchain` are Debian packages that builds need beside the compilers.
+    `toolchain` are Debian packages that builds need beside the compilers; `conda` are conda packages with the only Python there is.
     """
 
     tree: SourceTree
@@ -67,6 +68,7 @@ class Commission:
     as_of: AsOf
     sources: tuple[AskedSource, ...] = ()
     toolchain: tuple[Asked, ...] = ()
+    conda: CondaBase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,24 +133,31 @@ class Workshop:
     _direct: dict[str, dict[AskedSource, Made]] = field(default_factory=dict)
     _pinned: dict[AskedSource, GitSource] = field(default_factory=dict)
     _versions: dict[PinnedSource, str] = field(default_factory=dict)
-    _bases: dict[tuple[str, tuple[str, ...], bool], SolvedDebian] = field(default_factory=dict)
+    _bases: dict[tuple[str, tuple[str, ...], bool], Ground] = field(default_factory=dict)
 
-    def base(self, python: str, libraries: tuple[str, ...] = (), *, toolchain: bool = False) -> SolvedDebian:
-        """Return the Debian packages for a Python ("3.11"), the same at every call.
+    def base(self, python: str, libraries: tuple[str, ...] = (), *, toolchain: bool = False) -> Ground:
+        """Return what environments with a Python ("3.11") stand on, the same at every call.
 
         Packages of shared `libraries` join those of apt.txt; the toolchain stands apart from both.
         """
         key = (python, libraries, toolchain)
         if key not in self._bases:
+            conda = self.commission.conda
+            from_debian = python if conda is None else ""
             extra = (*self.commission.apt, *(Asked(text=name, origin=_LINKED) for name in libraries))
-            apart = (*toolchain_of(python), *self.commission.toolchain) if toolchain else ()
-            self._bases[key] = solve_debian(python, extra, self.tools, apart)
+            apart = (*toolchain_of(from_debian), *self.commission.toolchain) if toolchain else ()
+            solved = solve_debian(from_debian, extra, self.tools, apart)
+            if conda is not None:
+                ground = Ground(solved.debian, conda.interpreter, conda.lock)
+            elif solved.interpreter is not None:
+                ground = Ground(solved.debian, solved.interpreter)
+            else:
+                raise AssertionError("Debian's Python was asked for")
+            self._bases[key] = ground
         return self._bases[key]
 
-    def settled(
-        self, wheels: tuple[BuiltWheelLock, ...], target: Target
-    ) -> tuple[SolvedDebian, tuple[str, ...]]:
-        """Return the Debian packages for an image with these wheels, and notes.
+    def settled(self, wheels: tuple[BuiltWheelLock, ...], target: Target) -> tuple[Ground, tuple[str, ...]]:
+        """Return what an image with these wheels stands on, and notes.
 
         What they are linked with and only the toolchain has joins the image.
         """
@@ -158,8 +167,8 @@ class Workshop:
             note = (f"--apt {names}: of no use, for nothing is built from source",) if names else ()
             return self.base(target.minor), note
         solved = self.base(target.minor, toolchain=True)
-        plain = build_stack(solved.debian, solved.interpreter, self.tools, toolchain=False)
-        system = build_stack(solved.debian, solved.interpreter, self.tools, toolchain=True)[1]
+        plain, _ = build_stack(solved, self.tools, toolchain=False)
+        system = build_stack(solved, self.tools, toolchain=True)[0][1]
         notes: list[str] = []
         packages: set[str] = set()
         for wheel in compiled:
@@ -289,11 +298,10 @@ class Workshop:
             order = BuildOrder(
                 origin=job.origin,
                 source=job.source,
-                debian=solved.debian,
-                interpreter=solved.interpreter,
+                ground=solved,
                 build_wheels=found.wheels,
                 built_wheels=found.built,
-                variables=environment(job.epoch, version),
+                variables=environment(job.epoch, solved.interpreter, version),
                 toolchain=toolchain,
                 met=met,
             )

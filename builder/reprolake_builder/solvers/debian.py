@@ -22,7 +22,7 @@ from reprolake_builder.solvers.debian_archive import (
     suites_of,
 )
 from reprolake_builder.solvers.debian_resolve import Selection
-from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER, WITHOUT_PYTHON
 from reprolake_builder.tools import Tools
 
 SOLVER = 2
@@ -36,30 +36,25 @@ _UPSTREAM = re.compile(r"(?:\d+:)?(\d+\.\d+\.\d+)")
 
 
 class SolvedDebian(Document, frozen=True, kw_only=True):
-    """The packages and, among them, the interpreter."""
+    """The packages and, where one was asked for, the interpreter among them."""
 
     debian: DebianLock
-    interpreter: DebianInterpreter
+    interpreter: DebianInterpreter | None
 
 
 def solve_debian(
     python: str, extra: tuple[Asked, ...], tools: Tools, toolchain: tuple[Asked, ...] = ()
 ) -> SolvedDebian:
-    """Return the newest signed state of the suite that has `python` ("3.11"), with the packages demanded by `extra`.
+    """Return the newest signed state of the suite that has `python` ("3.11"; "" for none), with the packages demanded by `extra`.
 
     `toolchain` packages are chosen after these and kept apart. The base set depends on the suite's state alone, never on `extra`. Raises LockError naming the demand that cannot be
     met, FetchError when the mirror does not answer.
     """
-    offer = PYTHONS_ON_OFFER.get(python)
-    if offer is None:
-        raise LockError(
-            f"Debian has no Python {python} for us; on offer are {', '.join(PYTHONS_ON_OFFER)}",
-            hint="choose one of these with --python",
-        )
+    suite = _suite_of(python)
     now = datetime.now(UTC)
     releases = tuple(
         fetch_release(archive, suite, tools.site, tools.downloader, now)
-        for archive, suite in suites_of(offer.suite)
+        for archive, suite in suites_of(suite)
     )
     signed = tuple(release.signed for release in releases)
     texts = [sorted({asked.text for asked in demands}) for demands in (extra, toolchain)]
@@ -67,24 +62,42 @@ def solve_debian(
         {"solver": SOLVER, "layout": LAYOUT, "releases": signed, "python": python, "extra": texts}
     )
     if (known := tools.store.get("debian", key, SolvedDebian)) is not None:
-        signed_base.remember(known.debian.base, known.interpreter, tools.store)
+        _vouch(known, tools)
         return known
     catalogue = fetch_catalogue(releases, tools.site, tools.downloader, tools.store, tools.progress)
     base, added, apart = resolve(catalogue, python, extra, toolchain)
     solved = SolvedDebian(
         debian=DebianLock(
-            suite=offer.suite,
+            suite=suite,
             releases=signed,
             base=base,
             extra=added,
             toolchain=apart,
             unconfigured=_unconfigured(added, signed, tools),
         ),
-        interpreter=_interpreter(base, python),
+        interpreter=_interpreter(base, python) if python else None,
     )
     tools.store.put("debian", key, solved)
-    signed_base.remember(base, solved.interpreter, tools.store)
+    _vouch(solved, tools)
     return solved
+
+
+def _suite_of(python: str) -> str:
+    """Return the suite that has the Python; without one, that of a Python from elsewhere."""
+    if not python:
+        return WITHOUT_PYTHON.suite
+    offer = PYTHONS_ON_OFFER.get(python)
+    if offer is None:
+        raise LockError(
+            f"Debian has no Python {python} for us; on offer are {', '.join(PYTHONS_ON_OFFER)}",
+            hint="choose one of these with --python",
+        )
+    return offer.suite
+
+
+def _vouch(solved: SolvedDebian, tools: Tools) -> None:
+    if solved.interpreter is not None:
+        signed_base.remember(solved.debian.base, solved.interpreter, tools.store)
 
 
 def resolve(
@@ -105,10 +118,11 @@ def resolve(
 
 
 def base_demands(catalogue: Catalogue, python: str) -> tuple[str, ...]:
-    """Return the packages that the base is asked to hold: the essential ones, Python, and what wheels expect."""
-    own = (f"python{python}", f"libpython{python}-stdlib", *_ALWAYS)
+    """Return the packages that the base is asked to hold: the essential ones, Python if there is one, and what wheels expect."""
+    own = (f"python{python}", f"libpython{python}-stdlib", *_ALWAYS) if python else _ALWAYS
     # Parts of the standard library, and zone names of old, that some suites keep in packages of their own.
-    split = (f"python{python}-distutils", f"python{python}-lib2to3", "tzdata-legacy")
+    parts = (f"python{python}-distutils", f"python{python}-lib2to3") if python else ()
+    split = (*parts, "tzdata-legacy")
     apart = tuple(name for name in split if name in catalogue.packages or name in catalogue.providers)
     first = (_FIRST,) if _FIRST in catalogue.packages else ()
     return (*catalogue.essential, *first, *own, *apart)

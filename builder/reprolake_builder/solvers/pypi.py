@@ -13,6 +13,7 @@ from reprolake_builder.errors import BuilderError, LockError, SourceBuildError
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi_additions import KERNEL, additions, caught_up, with_younger
 from reprolake_builder.solvers.pypi_asking import Asking, Solution, asking
+from reprolake_builder.solvers.pypi_beside import solve_beside
 from reprolake_builder.solvers.pypi_failure import RELAX, NoChoice, Rejected, explained, reason_of
 from reprolake_builder.solvers.pypi_index import Behind, Resolved, find_behind
 from reprolake_builder.solvers.pypi_locked import solve_locked
@@ -46,6 +47,8 @@ def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHE
     """
     if asked.obeyed is not None:
         return solve_locked(asked, asked.obeyed, target, tools, supplier)
+    if asked.beside is not None:
+        return solve_beside(asked, asked.beside, target, tools, supplier)
     uv = Uv(tools.site, tools.store)
     question = Question(
         tuple(demand.line for demand in asked.requirements),

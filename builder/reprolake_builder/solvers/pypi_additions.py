@@ -11,7 +11,7 @@ from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi_asking import Asking
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_uv import Question
-from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+from reprolake_builder.solvers.pythons import RELEASED
 
 KERNEL = canonicalize_name("ipykernel")
 NO_KERNEL = "no kernel was declared"
@@ -42,5 +42,7 @@ def with_younger(whole: Question, asked: Asking, target: Target) -> tuple[Questi
 
 def caught_up(target: Target, as_of: AsOf) -> datetime | None:
     """Return when (UTC) packages had taken up a Python that came after the cut-off; None for one that was there."""
-    released = datetime.combine(PYTHONS_ON_OFFER[target.minor].released, datetime.min.time(), UTC)
+    if target.minor not in RELEASED:
+        return None
+    released = datetime.combine(RELEASED[target.minor], datetime.min.time(), UTC)
     return released + _CATCHING_UP if as_of.cutoff is not None and as_of.cutoff < released else None

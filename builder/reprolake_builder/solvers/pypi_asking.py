@@ -11,16 +11,29 @@ from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi_index import Behind
 from reprolake_builder.solvers.pypi_requirements import Demand, parse_all
 from reprolake_builder.solvers.pypi_target import Target
+from reprolake_builder.solvers.pypi_uv import Stand
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What conda has put there already: `stands` for its Python packages, and whether a kernel is among them."""
+
+    stands: tuple[Stand, ...]
+    has_kernel: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What is asked for, parsed, and the cut-off; with a lock that is obeyed, the requirements are what it pins."""
+    """What is asked for, parsed, and the cut-off; with a lock that is obeyed, the requirements are what it pins.
+
+    `beside` is what the packages come to lie beside, None where there is nothing.
+    """
 
     requirements: tuple[Demand, ...]
     constraints: tuple[Demand, ...]
     as_of: AsOf
     obeyed: ObeyedLock | None = None
+    beside: Beside | None = None
 
     @property
     def demands(self) -> tuple[Demand, ...]:

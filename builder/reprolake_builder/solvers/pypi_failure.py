@@ -63,7 +63,8 @@ class NoChoice:
     def _early(self) -> str:
         """Return a line about sets of before the oldest Python, "" for others."""
         oldest = min(PYTHONS_ON_OFFER.values(), key=lambda python: python.released)
-        if self.as_of.date.date() >= oldest.released:
+        tried = {item.python for item in self.rejected}
+        if self.as_of.date.date() >= oldest.released or not tried & PYTHONS_ON_OFFER.keys():
             return ""
         return (
             f"\nPython {oldest.version}, the oldest on offer, came on {oldest.released}: "

@@ -100,9 +100,12 @@ def places(words: str, demands: Iterable[Demand]) -> str:
 
 
 def required_by_package(
-    lines: Iterable[str], name: NormalizedName, extras: Iterable[str]
+    lines: Iterable[str],
+    name: NormalizedName,
+    extras: Iterable[str],
+    targets: Iterable[Target] = tuple(TARGETS.values()),
 ) -> tuple[Asked, ...]:
-    """Return what a built package's `Requires-Dist` lines demand with these extras, for each Python on offer apart.
+    """Return what a built package's `Requires-Dist` lines demand with these extras, for each target apart.
 
     A package may name itself with further extras (`all = ["pkg[plot,io]"]`): these count as well.
     Source: core metadata specification, Requires-Dist and Provides-Extra.
@@ -111,7 +114,7 @@ def required_by_package(
     demands = parse_all(Asked(text=line, origin=origin) for line in lines)
     given = frozenset(canonicalize_name(extra) for extra in extras)
     required: list[Asked] = []
-    for target in TARGETS.values():
+    for target in targets:
         for demand in _held(demands, name, given, target):
             plain = copy.copy(demand.requirement)
             plain.marker = Marker(f'python_version == "{target.minor}"')

@@ -82,7 +82,7 @@ def find_sdist(search: Search, tools: Tools) -> Sdist | None:
         )
     elsewhere = tuple(
         target.minor
-        for target in TARGETS.values()
+        for target in {**TARGETS, search.target.minor: search.target}.values()
         if any(_is_wheel_for(other, target) for other in _others(visible, version, named))
     )
     origin = SdistOrigin(

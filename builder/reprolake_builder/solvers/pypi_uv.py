@@ -66,12 +66,28 @@ class Direct:
 
 
 @dataclass(frozen=True, slots=True)
+class Stand:
+    """A wheel of the store that stands for a package that is there already: it is taken, and nobody installs it."""
+
+    name: NormalizedName
+    version: str
+    filename: str
+    sha256: Sha256
+
+    @property
+    def line(self) -> str:
+        """The constraint that leaves nothing else."""
+        return f"{self.name}=={self.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What is to be resolved: PEP 508 lines that went through pypi_requirements.
 
     `cutoff` (UTC) hides later uploads, None hides nothing; `later` are other cut-offs for single packages.
     `dependencies` tells whether what the packages require belongs to the answer. `built` are wheels of the store that are
-    on offer beside those of the index, `direct` ones are to be taken whatever the index has.
+    on offer beside those of the index, `direct` ones are to be taken whatever the index has, and `stands` wherever something
+    asks for what they stand for.
     """
 
     requirements: tuple[str, ...]
@@ -81,6 +97,7 @@ class Question:
     dependencies: bool = True
     built: tuple[BuiltWheelLock, ...] = ()
     direct: tuple[Direct, ...] = ()
+    stands: tuple[Stand, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +176,13 @@ class Uv:
     def _compile(self, question: Question, target: Target, form: Form, *options: str) -> tuple[str, str]:
         with self._store.scratch() as scratch:
             argv = [*_arguments(question, target, form), *options]
-            if question.constraints:
+            if lines := (*question.constraints, *(stand.line for stand in question.stands)):
                 constraints = scratch / "constraints.txt"
-                constraints.write_text("".join(f"{line}\n" for line in question.constraints), "utf-8")
+                constraints.write_text("".join(f"{line}\n" for line in lines), "utf-8")
                 argv += ["--constraints", str(constraints)]
-            if question.built:
-                argv += ["--find-links", str(self._links(question.built, scratch / "built"))]
+            offered: tuple[BuiltWheelLock | Stand, ...] = (*question.built, *question.stands)
+            if offered:
+                argv += ["--find-links", str(self._links(offered, scratch / "built"))]
             folder = self._links([item.wheel for item in question.direct], scratch / "direct")
             direct = [
                 f"{item.demand} @ {(folder / item.wheel.filename).as_uri()}" for item in question.direct
@@ -190,7 +208,7 @@ class Uv:
             raise failure(stderr, target.minor)
         return done.stdout.decode("utf-8", "replace"), stderr
 
-    def _links(self, wheels: Sequence[BuiltWheelLock], folder: Path) -> Path:
+    def _links(self, wheels: Sequence[BuiltWheelLock | Stand], folder: Path) -> Path:
         """Return the folder, made, in which the wheels lie under their names."""
         folder.mkdir()
         for wheel in wheels:

@@ -59,6 +59,12 @@ def candidates(declared: Sequence[Asked], override: str, as_of: AsOf) -> tuple[C
     return (*released, *later)
 
 
+def is_on_offer(declared: Sequence[Asked]) -> bool:
+    """Whether Debian has a Python of the minor version that the specifiers leave. Raises LockError for one that says nothing."""
+    specifiers = [(_specifier(asked), asked) for asked in declared]
+    return any(_accepts(specifiers, f"{minor}.{patch}") for minor in PYTHONS_ON_OFFER for patch in _PATCHES)
+
+
 def _overridden(declared: Sequence[Asked], text: str) -> Candidate:
     parsed = _VERSION.fullmatch(text)
     if parsed is None or parsed[1] not in PYTHONS_ON_OFFER:

@@ -24,3 +24,19 @@ PYTHONS_ON_OFFER: dict[str, PythonOnOffer] = {
         PythonOnOffer("3.13", "trixie", date(2024, 10, 7), "2.41"),
     )
 }
+WITHOUT_PYTHON = PYTHONS_ON_OFFER["3.11"]
+"""The one whose suite is the base of environments that bring a Python of their own."""
+RELEASED: dict[str, date] = {
+    "2.7": date(2010, 7, 3),
+    "3.5": date(2015, 9, 13),
+    "3.6": date(2016, 12, 23),
+    "3.7": date(2018, 6, 27),
+    "3.8": date(2019, 10, 14),
+    "3.9": date(2020, 10, 5),
+    "3.10": date(2021, 10, 4),
+    "3.11": date(2022, 10, 24),
+    "3.12": date(2023, 10, 2),
+    "3.13": date(2024, 10, 7),
+    "3.14": date(2025, 10, 7),
+}
+"""The day of the first release of each minor version."""

@@ -76,6 +76,14 @@ def test_without_channels_condas_own_are_meant(tmp_path):
     ]
 
 
+def test_a_python_that_only_a_channel_has_makes_the_file_condas(tmp_path):
+    """A file of python and pip packages needs conda for a Python that Debian does not have, where it names a channel."""
+    text = "dependencies: [python=3.7, pip]\n"
+    assert texts(found(tmp_path / "a", {"environment.yml": text}).python) == ["==3.7.*"]
+    spec = found(tmp_path / "b", {"environment.yml": f"channels: [conda-forge]\n{text}"})
+    assert (texts(spec.conda.specs), spec.python) == (["python=3.7", "pip"], ())
+
+
 def test_a_binder_folder_has_its_own_file(tmp_path):
     """The file in binder/ is the one that counts, with either ending."""
     files = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from detected import PROJECT, found, matter, texts
 
-from reprolake_builder.detect import refuse_unheard
 from reprolake_builder.errors import DetectError
 
 
