@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import secrets
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from pathlib import Path
 import msgspec
 
 from reprolake_builder.image import Image, ImageLayer
-from reprolake_builder.sandboxes.interface import Limits
+from reprolake_builder.rootfs import layer_entries
+from reprolake_builder.sandboxes.interface import Limits, Sandbox
 from reprolake_builder.store import Store
+from reprolake_builder.trees import write_tar
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import Parameter, ParameterSet, RunSpec
 from reprolake_runner.execute import execute
@@ -76,11 +79,15 @@ class Done:
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs notebooks in the environment of `image`, each in a repository of its own; `folder` is for what they leave."""
+    """Runs notebooks in the environment of `image`, each in a repository of its own; `folder` is for what they leave.
+
+    `sandbox` isolates them, None for the one that is used when none is named.
+    """
 
     image: Image
     store: Store
     folder: Path
+    sandbox: Sandbox | None = None
 
     def with_repository(self, files):
         """The image with these files (path to text) as its repository."""
@@ -94,9 +101,14 @@ class Runs:
 
         self.store.make_tree(key, fill)
         layer = ImageLayer(diff_id=f"sha256:{key}", size=0, trees=(key,), comment="the test's repository")
-        return msgspec.structs.replace(
+        made = msgspec.structs.replace(
             self.image, id=f"sha256:{key}", layers=(*self.image.layers[:-1], layer)
         )
+        content = io.BytesIO()
+        write_tar(layer_entries(made, layer, self.store), content.write)
+        diff_id = f"sha256:{hashlib.sha256(content.getvalue()).hexdigest()}"
+        layer = msgspec.structs.replace(layer, diff_id=diff_id, size=content.tell())
+        return msgspec.structs.replace(made, layers=(*made.layers[:-1], layer))
 
     def plan(self, image, files, path, parameters=None, **spec):
         """The plan of a run in a fresh folder."""
@@ -130,4 +142,4 @@ class Runs:
         """Run a notebook of these cells."""
         everything = {path: notebook(*cells), **(files or {})}
         image = self.with_repository(everything)
-        return Done(execute(image, self.store, self.plan(image, everything, path, **given)))
+        return Done(execute(image, self.store, self.plan(image, everything, path, **given), self.sandbox))
