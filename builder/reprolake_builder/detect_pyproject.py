@@ -32,8 +32,8 @@ _TOOLS = {
 }  # fmt: skip
 
 
-# Where tools say that a project is no package.
-_NO_PACKAGE = (("uv", "package"), ("poetry", "package-mode"), ("pdm", "distribution"))
+# Where tools say whether a project is a package.
+_PACKAGE = (("uv", "package"), ("poetry", "package-mode"), ("pdm", "distribution"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, 
     texts = project_texts(pyproject, extras)
     own = canonicalize_name(project["name"])
     asked, sources = pyproject.demands(texts, given)
-    is_package = named or not any(pyproject.tool.get(t, {}).get(key) is False for t, key in _NO_PACKAGE)
+    is_package = named or _gets_installed(pyproject)
     return _tools(pyproject) + Heard(
         files=(pyproject.path,),
         python=_requires_python(pyproject, project),
@@ -165,6 +165,14 @@ def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, 
         dynamic=is_package
         and bool({"dependencies", "optional-dependencies", "requires-python"} & set(dynamic)),
     )
+
+
+def _gets_installed(pyproject: Pyproject) -> bool:
+    """Whether the project is a package by the words of its tool, which some give up where there is no [build-system]."""
+    said = [pyproject.tool[tool][key] for tool, key in _PACKAGE if key in pyproject.tool.get(tool, {})]
+    if said:
+        return all(word is not False for word in said)
+    return pyproject.has_build_system or not {"uv", "pdm"} & pyproject.tool.keys()
 
 
 def project_texts(pyproject: Pyproject, extras: frozenset[str]) -> tuple[str, ...]:

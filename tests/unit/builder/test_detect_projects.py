@@ -1,0 +1,258 @@
+"""Unit tests of projects in the words of their tools, where there is no lock of them."""
+
+from __future__ import annotations
+
+import pytest
+from detected import found, matter, texts
+from hypothesis import given
+from hypothesis import strategies as st
+from lock_texts import PIPFILE, POETRY_PROJECT, UV_PROJECT
+from source_trees import source_tree
+
+from reprolake_builder.detect import detect, refuse_unheard
+from reprolake_builder.detect_groups import dependency_groups
+from reprolake_builder.detect_pyproject import Pyproject
+from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.interface import Selection
+from reprolake_builder.solvers.pypi_requirements import parse_all
+
+CHOSEN = Selection(frozenset(["plot"]), frozenset(["docs"]), defaults=False)  # type: ignore[list-item]
+
+
+def chosen(tmp_path, files, selection=CHOSEN):
+    return detect(source_tree(tmp_path, files), (), selection)
+
+
+# ---------------------------------------------------------------------- dependency groups
+def test_groups_come_when_asked_for(tmp_path):
+    """Without a tool of its own a project's groups are not installed unasked; uv's is: dev, with what it includes."""
+    plain, uv, wanted = (tmp_path / name for name in ("plain", "uv", "wanted"))
+    for folder in (plain, uv, wanted):
+        folder.mkdir()
+    asked = ["alpha[wide]<2,>=1", 'gamma; sys_platform == "win32"']
+    assert texts(found(plain, {"pyproject.toml": UV_PROJECT}).requirements) == asked
+    spec = found(uv, {"pyproject.toml": UV_PROJECT + "[tool.uv]\npackage = false\n"})
+    assert texts(spec.requirements) == [*asked, "checker", "writer"]
+    assert spec.project is None
+    spec = chosen(wanted, {"pyproject.toml": UV_PROJECT})
+    assert texts(spec.requirements) == [*asked, "plotter", "writer"]
+    assert spec.project_extras == ("plot",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "groups"),
+    [
+        ("[tool.uv]\ndefault-groups = ['docs']\n", ["writer"]),
+        ("[tool.uv]\ndefault-groups = 'all'\n", ["checker", "writer", "writer"]),
+        ("[tool.uv]\ndefault-groups = []\n", []),
+        ("[tool.uv]\ndev-dependencies = ['older']\n", ["checker", "writer", "older"]),
+        ("[tool.pdm]\ndistribution = false\n", ["checker", "writer", "writer"]),
+        (
+            "[tool.pdm.dev-dependencies]\ntest = ['tester', '-e .']\n",
+            ["checker", "writer", "writer", "tester"],
+        ),
+    ],
+)
+def test_default_groups_are_those_of_the_tool(tmp_path, settings, groups):
+    """Uv takes dev or what it is told, PDM all; the words that both had before the standard count as well."""
+    spec = found(tmp_path, {"pyproject.toml": UV_PROJECT + settings})
+    assert texts(spec.requirements)[2:] == groups
+
+
+def test_requirements_txt_leaves_groups_out(tmp_path):
+    """Where requirements.txt speaks, what a tool would install unasked does not come."""
+    files = {"pyproject.toml": UV_PROJECT + "[tool.uv]\npackage = false\n", "requirements.txt": "numpy\n"}
+    assert texts(found(tmp_path, files).requirements) == [
+        "numpy",
+        "alpha[wide]<2,>=1",
+        'gamma; sys_platform == "win32"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'a = [{include-group = "a"}]',
+        'a = [{include-group = "b"}]\nb = [{include-group = "a"}]',
+        'a = [{include-group = "none"}]',
+        "a = [1]",
+        'a = "numpy"',
+        'a = ["x"]\nA = ["y"]',
+        "a = [{include-group = 1}]",
+    ],
+)
+def test_groups_that_cannot_be_resolved_are_refused(tmp_path, table):
+    """Circles, missing groups and what is no demand stop with file and line."""
+    files = {"pyproject.toml": f"[project]\nname = 'x'\n[dependency-groups]\n{table}\n"}
+    with pytest.raises(DetectError, match=r"pyproject\.toml:\d"):
+        found(tmp_path, files)
+
+
+def test_groups_that_double_at_each_step_are_refused():
+    """Sixty groups, each of which includes the one before twice, end before they fill the memory."""
+    groups: dict[str, object] = {"g0": ["x"]}
+    groups |= {f"g{n}": [{"include-group": f"g{n - 1}"}] * 2 for n in range(1, 60)}
+    with pytest.raises(DetectError, match="more than any environment needs"):
+        dependency_groups(Pyproject("pyproject.toml", "", {"dependency-groups": groups}))
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=4),
+        st.lists(
+            st.text(max_size=4) | st.dictionaries(st.just("include-group"), st.text(max_size=4)), max_size=4
+        ),
+        max_size=5,
+    )
+)
+def test_any_groups_are_resolved_or_refused(groups):
+    """No table of groups leads anywhere but to demands or a DetectError."""
+    try:
+        resolved = dependency_groups(Pyproject("pyproject.toml", "", {"dependency-groups": groups}))
+    except DetectError:
+        return
+    assert all(isinstance(text, str) for items in resolved.values() for text in items)
+
+
+@pytest.mark.parametrize("option", [Selection(frozenset(["x"])), Selection(groups=frozenset(["x"]))])  # type: ignore[list-item]
+def test_what_nobody_declares_cannot_be_chosen(tmp_path, option):
+    """--extra and --group stop where no file knows them, with what there is."""
+    for number, files in enumerate(
+        (
+            {"requirements.txt": "numpy\n"},
+            {"pyproject.toml": UV_PROJECT},
+            {"Pipfile": PIPFILE},
+            {"pyproject.toml": POETRY_PROJECT},
+        )
+    ):
+        (tmp_path / str(number)).mkdir()
+        with pytest.raises(DetectError, match=r"extra|group"):
+            chosen(tmp_path / str(number), files, option)
+
+
+# ---------------------------------------------------------------------- Poetry
+def test_a_poetry_project_is_read(tmp_path):
+    """Carets, extras, markers, groups and the Python become demands; the package itself is built."""
+    spec = found(tmp_path, {"pyproject.toml": POETRY_PROJECT})
+    assert texts(spec.requirements) == ["checker", "alpha[wide]<2,>=1.0", 'gamma; sys_platform == "win32"']
+    assert texts(spec.python) == ["<4,>=3.9"]
+    assert spec.project == ""
+    (tmp_path / "more").mkdir()
+    more = chosen(tmp_path / "more", {"pyproject.toml": POETRY_PROJECT})
+    assert texts(more.requirements) == [
+        "writer<5.1,>=5.0", "alpha[wide]<2,>=1.0", 'gamma; sys_platform == "win32"', "plotter",
+    ]  # fmt: skip
+
+
+POETRY_KINDS = """\
+[tool.poetry]
+package-mode = false
+[tool.poetry.dependencies]
+python = ">=3.9,<4"
+multi = [{version = "^1.0", python = "<3.10"}, {version = "^2.0", python = ">=3.10", platform = "linux"}]
+here = {path = "libs/here", develop = true}
+there = {git = "https://example.org/there.git", tag = "v1", subdirectory = "py", extras = ["fast"]}
+[tool.poetry.dev-dependencies]
+older = "*"
+"""
+
+
+def test_poetrys_other_kinds_of_demands(tmp_path):
+    """Several constraints become one demand each with its marker; folders and git repositories become sources."""
+    spec = found(tmp_path, {"pyproject.toml": POETRY_KINDS, "libs/here/setup.py": ""})
+    refuse_unheard(spec)
+    assert texts(spec.requirements) == [
+        "older",
+        'multi<2,>=1.0; python_full_version < "3.10"',
+        'multi<3,>=2.0; sys_platform == "linux" and python_full_version >= "3.10"',
+    ]
+    parse_all(spec.requirements)
+    taken = [(a.name, a.folder, a.url, a.ref, a.extras) for a in spec.sources]
+    assert taken == [
+        ("here", "libs/here", "", "", ()),
+        ("there", "py", "https://example.org/there.git", "v1", ("fast",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "demand",
+    [
+        '{path = "../x"}',
+        '{url = "https://h.org/a.whl"}',
+        '"^1 || ^3"',
+        '{git = "https://u:secret@h.org/x"}',
+        "1",
+        '"^x"',
+    ],
+)
+def test_poetry_demands_that_cannot_be_honoured_are_refused(tmp_path, demand):
+    """Folders outside, archives, alternatives, logins and what is no version stop, and no login is shown."""
+    text = f"[tool.poetry]\nname = 'a'\n[tool.poetry.dependencies]\nbeta = {demand}\n"
+    with pytest.raises(DetectError) as caught:
+        found(tmp_path, {"pyproject.toml": text})
+    assert "secret" not in caught.value.message
+
+
+def test_a_project_table_and_poetrys_groups_go_together(tmp_path):
+    """With Poetry 2 the standard's table has the demands, and Poetry's own the groups."""
+    text = UV_PROJECT + '[tool.poetry.group.test.dependencies]\ntester = "^1"\n'
+    spec = found(tmp_path, {"pyproject.toml": text})
+    assert texts(spec.requirements)[-1] == "tester<2,>=1"
+    assert texts(spec.requirements)[0] == "alpha[wide]<2,>=1"
+
+
+# ---------------------------------------------------------------------- Pipenv, flit
+def test_a_pipfile_is_read(tmp_path):
+    """Packages, those for development as repo2docker has them, and the Python."""
+    spec = found(tmp_path, {"Pipfile": PIPFILE})
+    assert texts(spec.requirements) == ["alpha[wide]<2,>=1", "checker"]
+    assert texts(spec.python) == ["==3.11.*"]
+
+
+def test_a_pipfile_beside_requirements_must_say_the_same(tmp_path):
+    """As in repo2docker the Pipfile stands over requirements.txt; where they differ one has to be ignored."""
+    spec = found(tmp_path, {"Pipfile": PIPFILE, "requirements.txt": "scipy\n"})
+    assert matter(spec) == ["requirements.txt"]
+
+
+def test_a_pipfile_with_sources_and_the_package_itself(tmp_path):
+    """Folders, git repositories and `-e .` in Pipenv's words."""
+    text = (
+        "[packages]\n"
+        'demo = {path = ".", editable = true, extras = ["plot"]}\n'
+        'lib = {path = "./lib"}\n'
+        'far = {git = "https://example.org/far.git", ref = "v2"}\n'
+        'win = {version = "*", sys_platform = "== \'win32\'"}\n'
+    )
+    spec = found(tmp_path, {"Pipfile": text, "pyproject.toml": UV_PROJECT, "lib/setup.py": ""})
+    assert (spec.project, spec.project_extras) == ("", ("plot",))
+    assert {(a.name, a.folder, a.url, a.ref) for a in spec.sources} == {
+        ("lib", "lib", "", ""), ("far", "", "https://example.org/far.git", "v2"),
+    }  # fmt: skip
+    assert texts(spec.requirements)[0] == 'win; sys_platform == "win32"'
+    assert "plotter" in texts(spec.requirements)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'a = {file = "https://h.org/a.whl"}',
+        'a = "=1"',
+        "a = 1",
+        'a = {path = "../up"}',
+        '"../a" = "*"',
+        "[packages.a",
+    ],
+)
+def test_a_pipfile_that_cannot_be_honoured_is_refused(tmp_path, line):
+    """Archives, odd versions and names, and folders outside stop naming the file."""
+    with pytest.raises(DetectError, match="Pipfile"):
+        found(tmp_path, {"Pipfile": f"[packages]\n{line}\n"})
+
+
+def test_a_flit_project_of_old_is_a_package(tmp_path):
+    """[tool.flit.metadata] declares a package that only its build describes."""
+    text = '[build-system]\nrequires = ["flit_core"]\n[tool.flit.metadata]\nmodule = "demo"\n'
+    spec = found(tmp_path, {"pyproject.toml": text})
+    refuse_unheard(spec)
+    assert (spec.project, spec.project_dynamic) == ("", True)
