@@ -21,7 +21,7 @@ from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
 from reprolake_builder.process import printable
-from reprolake_builder.progress import SILENT
+from reprolake_builder.progress import SILENT, Progress
 from reprolake_runner.added import add_files
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
 from reprolake_runner.documents.run import CheckSpec, Parameter, RunSpec
@@ -210,23 +210,14 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     """Return the staged result of a run, whether the notebook succeeded or not; the record says which."""
     prepared = prepare(request, obtained, session)
     refuse_unfilled(prepared.binding)
-    if request.check is not None and not prepared.notebook.has_outputs:
-        raise NotebookError(
-            f"{printable(prepared.notebook.path)} was saved without outputs: there is nothing to compare with",
-            hint="run it in Jupyter, save it with its outputs, and commit that; or leave --check-outputs away",
-        )
+    if request.check is not None:
+        _refuse_without_outputs(prepared.notebook)
     check_folder(request.stage)
     limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
     chosen = isolated(request.isolation, session.options)
     tools = session.tools
     network = network_of(request.isolation.network, session.options, tools.progress)
-    for notice in prepared.binding.notices:
-        tools.progress.note(notice)
-    if prepared.undeclared:
-        tools.progress.warn(
-            f"the notebook imports {', '.join(prepared.undeclared)}, which nothing declares: add the packages that have "
-            "them to requirements.txt, or let --infer add them"
-        )
+    _tell(prepared, tools.progress)
     image = obtain_image(obtained, session)
     with tools.store.scratch() as scratch:
         scratch.chmod(0o700)
@@ -268,6 +259,25 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
             annotations=image.annotations,
         )
         return stage_out(outcome, Staging(request.stage, request.lifetime))
+
+
+def _refuse_without_outputs(notebook: Notebook) -> None:
+    if not notebook.has_outputs:
+        raise NotebookError(
+            f"{printable(notebook.path)} was saved without outputs: there is nothing to compare with",
+            hint="run it in Jupyter, save it with its outputs, and commit that; or leave --check-outputs away",
+        )
+
+
+def _tell(prepared: Prepared, progress: Progress) -> None:
+    """Tell what is not as one would expect."""
+    for notice in prepared.binding.notices:
+        progress.note(notice)
+    if prepared.undeclared:
+        progress.warn(
+            f"the notebook imports {', '.join(prepared.undeclared)}, which nothing declares: add the packages that have "
+            "them to requirements.txt, or let --infer add them"
+        )
 
 
 def _stage_in(prepared: Prepared, folder: Path, session: Session) -> StagedInputs:
