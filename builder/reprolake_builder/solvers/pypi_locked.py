@@ -13,6 +13,7 @@ from reprolake_builder.documents.lock import BuiltWheelLock
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.pypi_additions import KERNEL, NO_KERNEL, with_younger
 from reprolake_builder.solvers.pypi_asking import Asking, Solution
+from reprolake_builder.solvers.pypi_index import Resolved, find_behind
 from reprolake_builder.solvers.pypi_pins import pin, taken
 from reprolake_builder.solvers.pypi_supply import Supplier
 from reprolake_builder.solvers.pypi_target import Target
@@ -59,7 +60,7 @@ def solve_locked(
     wheels = pin(rest, target, tools, direct, demands)
     if KERNEL in own.packages:
         return Solution(target, wheels, built, (), (), own.warnings)
-    added, notes = _kernel(asked, own, built, target, uv)
+    added, notes = _kernel(asked, own, built, target, tools)
     more = pin(added, target, tools, (), ())
     words = f"{KERNEL}: {NO_KERNEL}"
     besides = [item.name for item in more if item.name != KERNEL]
@@ -78,9 +79,10 @@ def _is_pinned(wheel: BuiltWheelLock, pinned: dict[NormalizedName, SpecifierSet]
 
 
 def _kernel(
-    asked: Asking, own: Answer, built: tuple[BuiltWheelLock, ...], target: Target, uv: Uv
+    asked: Asking, own: Answer, built: tuple[BuiltWheelLock, ...], target: Target, tools: Tools
 ) -> tuple[dict[NormalizedName, Found], tuple[str, ...]]:
     """Return the packages that a kernel brings along under the pins, and notes."""
+    uv = Uv(tools.site, tools.store)
     cutoff = asked.as_of.cutoff
     question = Question(
         (str(KERNEL),),
@@ -107,4 +109,7 @@ def _kernel(
         path = lock.path if lock is not None else ""
         reason = f"{path} has no kernel{fix}, and the one that Reprolake adds does not fit under its pins: {error.refusal.reason}"
         raise UnsatisfiableError(replace(error.refusal, reason=reason, lacking=())) from error
-    return {name: found for name, found in answer.packages.items() if name not in own.packages}, younger
+    resolved = Resolved(question, answer, target, (), asked.as_of.date)
+    old = find_behind(resolved, (KERNEL,), uv, tools.downloader)
+    notes = (*younger, *(f"{behind.sentence}: {behind.cause}" for behind in old))
+    return {name: found for name, found in answer.packages.items() if name not in own.packages}, notes
