@@ -21,18 +21,17 @@ HERE = "127.0.0.1"
 PORTS = (9001, 9002, 9003, 9004, 9005)
 """Where a kernel listens on its sandbox's own loopback, in the order of `CHANNELS`."""
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
-_TCP_ONLY = {"ijskernel", "tslab", "gophernotes"}
+_TCP_ONLY = {"ijskernel", "ijavascript", "tslab", "gophernotes"}
 
 
 def transport_of(argv: Sequence[str], metadata: dict[str, Any], asked: str) -> Transport:
     """Return how a kernel is reached: as `asked` ("ipc" or "tcp"), as its specification says, or as its program needs it."""
-    if asked in {"ipc", "tcp"}:
-        return "tcp" if asked == "tcp" else "ipc"
     ours = metadata.get("reprolake")
-    said = ours.get("transport") if isinstance(ours, dict) else None
-    if said in {"ipc", "tcp"}:
-        return "tcp" if said == "tcp" else "ipc"
-    return "tcp" if argv and argv[0].rpartition("/")[2] in _TCP_ONLY else "ipc"
+    for said in (asked, ours.get("transport") if isinstance(ours, dict) else ""):
+        if said in ("ipc", "tcp"):  # noqa: PLR6201  (it may be anything, also what no set can be asked for)
+            return "tcp" if said == "tcp" else "ipc"
+    programs = {part for word in argv[:2] for part in word.split("/")}  # node, and then the path of what it runs
+    return "tcp" if programs & _TCP_ONLY else "ipc"
 
 
 def connection_facts(transport: Transport, path: str) -> dict[str, Any]:
