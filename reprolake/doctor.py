@@ -18,6 +18,7 @@ from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import ReprolakeError
 from reprolake_builder.process import printable, run
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.choice import every
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
 _MACHINE = "x86_64"
@@ -50,22 +51,27 @@ def examine(session: Session) -> Report:
     )
 
 
-def _sandbox(session: Session) -> Iterator[Check]:
-    del session
-    sandbox = Bubblewrap()
-    problem = sandbox.problem()
-    found = problem or sandbox.promises()["sandbox"]
-    remedy = (
+def _sandboxes(session: Session) -> Iterator[Check]:
+    """Bubblewrap has to work, since builds from source need it; of the others it is told whether they could be chosen."""
+    for name, sandbox in every(session.options.engine_environment):
+        problem = sandbox.problem()
+        is_needed = name == "bubblewrap"
+        yield Check(
+            name=f"sandbox {name}",
+            ok=not (problem and is_needed),
+            found=f"not usable: {problem}"
+            if problem and not is_needed
+            else problem or sandbox.promises()["sandbox"],
+            remedy=_remedy() if problem and is_needed else "",
+            needed_for="build, run" if is_needed else f"--sandbox {name}",
+        )
+
+
+def _remedy() -> str:
+    return (
         "install the Debian package bubblewrap; user namespaces and overlay mounts in them must be allowed"
         if platform.machine() == _MACHINE
         else "build and run on a host that can, with the same lock"
-    )
-    yield Check(
-        name="sandbox bubblewrap",
-        ok=not problem,
-        found=found,
-        remedy=problem and remedy,
-        needed_for="build, run",
     )
 
 
@@ -183,4 +189,4 @@ def _held(session: Session) -> Iterator[Check]:
     yield Check(name="limits", ok=True, found=found)
 
 
-_EXAMINERS = (_limits, _sandbox, _held, _git, _hg, _store, _shared, _resolver, _debian)
+_EXAMINERS = (_limits, _sandboxes, _held, _git, _hg, _store, _shared, _resolver, _debian)

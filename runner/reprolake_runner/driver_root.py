@@ -47,6 +47,12 @@ def driver_spec(folder: Path, sockets: Bind) -> SandboxSpec:
     )
 
 
+def python_root() -> tuple[str, HostRoot]:
+    """Return this host's interpreter (host path) and a root with all that it needs. Raises SandboxError as `driver_spec` does."""
+    python = _python()
+    return python.executable, HostRoot(python.shown)
+
+
 @functools.cache
 def _python() -> _Python:
     paths = sysconfig.get_paths()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from reprolake_builder.errors import SandboxError
@@ -67,6 +67,12 @@ def choose(name: str, environment: Mapping[str, str], *, gpus: str = "") -> Choi
         f"this host has no sandbox that can be used: {'; '.join(passed_over)}",
         hint="`reprolake doctor` says what this host lacks",
     )
+
+
+def every(environment: Mapping[str, str]) -> Iterator[tuple[str, Sandbox]]:
+    """Yield each sandbox with its name, whether it can be used here or not, in the order in which one is looked for."""
+    for name, make in _MAKERS.items():
+        yield name, make(environment)
 
 
 def _problem(sandbox: Sandbox, gpus: str) -> str:
