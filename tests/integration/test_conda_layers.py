@@ -184,6 +184,18 @@ def test_what_has_nothing_to_do_with_python_is_shared_by_all(made, tools, base):
     assert not same & {"python", "timely"}
 
 
+def test_python_2_has_byte_code_too(tools, base):
+    """The compiler's program runs in Python 2.7 as well; what it makes bears the date that every file of a layer has."""
+    lock = solved(tools, "python 2.7.*", "six", "tornado", "pyzmq")
+    parts, _ = make_conda(lock, home_of(lock, base), tools)
+    code = "import json, six, sys, tornado.web, zmq; print(json.dumps([six.__file__, json.__file__, sys.version[:3]]))"
+    assert json.loads(run_inside((base, *(part.tree for part in parts)), "python", "-c", code)) == [
+        "/opt/conda/lib/python2.7/site-packages/six.pyc",
+        "/opt/conda/lib/python2.7/json/__init__.pyc",
+        "2.7",
+    ]
+
+
 def test_link_scripts_are_named_and_not_run(made):
     """A package's post-link script lies there, did nothing, and is told of."""
     _, parts, _ = made

@@ -42,7 +42,11 @@ class ByteCode:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._suffix = f".cpython-{program.minor.replace('.', '')}.pyc".encode()
+        # Source: PEP 3147, which came after 2.7.
+        tag = f".cpython-{program.minor.replace('.', '')}.pyc"
+        self._folder, self._suffix = (
+            (b"", b".pyc") if program.minor == "2.7" else (b"__pycache__/", tag.encode())
+        )
         self._mine = threading.local()
         self._compilers: list[Compiler] = []
         self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
@@ -60,9 +64,9 @@ class ByteCode:
     def compile_tree(
         self, tree_root: Path, folders: tuple[str, ...], prefix: str, skip: Collection[bytes] = ()
     ) -> dict[bytes, bytes]:
-        """Write `__pycache__` files for every source below `folders` of `tree_root` (host path); return their SHA-256 by path.
+        """Write the files of byte code for every source below `folders` of `tree_root` (host path); return their SHA-256 by path.
 
-        The files are hash-based and unchecked, and hold the source's path as it will be in the image: `prefix` + "/" + the
+        The files are hash-based and unchecked (before 3.7: of the one date that all files in layers have), and hold the source's path as it will be in the image: `prefix` + "/" + the
         path below `tree_root`. A folder "" is the whole tree. Sources in `skip` have byte code already. What does not compile gets no byte code, nor do test modules: a
         third of the sources of scientific packages, which pytest compiles in its own way whatever is there.
 
@@ -92,8 +96,9 @@ class ByteCode:
         sources = [Source(root + b"/" + path, prefix + path) for path in share]
         made: dict[bytes, bytes] = {}
         for path, pyc in zip(share, self._compiler().compile(sources), strict=True):
-            place = _write(root, path, self._suffix, pyc)
-            if place:
+            folder, slash, name = path.rpartition(b"/")
+            place = folder + slash + self._folder + name[: -len(b".py")] + self._suffix
+            if _write(root, place, pyc):
                 made[place] = hashlib.sha256(pyc).digest()
         return made
 
@@ -151,31 +156,29 @@ def _is_folder(path: bytes) -> bool:
         return False
 
 
-def _write(root: bytes, source: bytes, suffix: bytes, pyc: bytes) -> bytes:
-    """Write byte code beside its source and return where, b"" for nowhere.
+def _write(root: bytes, path: bytes, pyc: bytes) -> bool:
+    """Write byte code to a path below `root`; whether it could be written.
 
     A link in the place of `__pycache__` is left alone, a file that was there is replaced.
     """
-    folder, _, name = source.rpartition(b"/")
-    place = name[: -len(b".py")] + suffix
-    if not pyc or len(place) > _LONGEST_NAME:
-        return b""
-    cache = (folder + b"/" if folder else b"") + b"__pycache__"
+    folder, _, name = path.rpartition(b"/")
+    if not pyc or len(name) > _LONGEST_NAME:
+        return False
     with contextlib.suppress(FileExistsError):
-        os.mkdir(root + b"/" + cache, 0o755)
+        os.mkdir(root + b"/" + folder, 0o755)
     try:
         # The folders above it are real ones: that is how the source was found, and nobody else writes to the tree.
-        descriptor = os.open(root + b"/" + cache, _FOLDER)
+        descriptor = os.open(root + b"/" + folder, _FOLDER)
     except OSError:
-        return b""
+        return False
     try:
         with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-            os.unlink(place, dir_fd=descriptor)
+            os.unlink(name, dir_fd=descriptor)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(place, flags, 0o644, dir_fd=descriptor), "wb") as stream:
+        with open(os.open(name, flags, 0o644, dir_fd=descriptor), "wb") as stream:
             stream.write(pyc)
     except FileExistsError:  # a folder of that name
-        return b""
+        return False
     finally:
         os.close(descriptor)
-    return cache + b"/" + place
+    return True

@@ -61,7 +61,9 @@ class Compiler:
             root=ImageRoot(program.roots),
             argv=(
                 program.executable,
-                *("-s", "-S", "-B", "-Xutf8", "-Xpycache_prefix=/nonexistent", "-Wignore", _PROGRAM),
+                *("-s", "-S", "-B", "-Wignore"),
+                *(() if program.minor == "2.7" else ("-Xutf8", "-Xpycache_prefix=/nonexistent")),
+                _PROGRAM,
             ),
             env={"PYTHONHASHSEED": "0", "PYTHONSAFEPATH": "1", "LC_ALL": "C.UTF-8"},
             binds=(Bind(_SCRIPT, _PROGRAM),),

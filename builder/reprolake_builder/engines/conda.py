@@ -142,8 +142,6 @@ def _make_python(package: CondaPackage, key: Sha256, making: _Making) -> None:
 
     def fill(root: Path) -> Filled:
         installed = _unpack(package, root, making)
-        if program is None:
-            return Filled(digests=write_prefix_record(installed, package, {}))
         here = Program(program.minor, program.executable, (*program.roots, root))
         with ByteCode(here) as compiler:
             return _recorded(installed, package, making, compiler)

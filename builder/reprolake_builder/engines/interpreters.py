@@ -13,9 +13,6 @@ from reprolake_builder.documents.lock import CondaInterpreter, DebianInterpreter
 from reprolake_builder.engines.wheel import Layout
 from reprolake_builder.store import Store, Tree
 
-# The program that compiles runs in these; older ones get no byte code beyond what their packages bring along.
-_OLDEST_COMPILING = (3, 9)
-
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -28,33 +25,36 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A locked Python and the trees that it runs in: Debian's `base`, and that of conda's package `python` if it is one of those."""
+    """A locked Python and the trees that it runs in: Debian's `base`, and that of conda's package `python` if it is one of those.
+
+    `prefix` is the folder (path in the image) of an environment other than the interpreter's usual one.
+    """
 
     lock: InterpreterLock
     base: Tree
     package: Tree | None = None
+    prefix: str = ""
 
     @property
     def layout(self) -> Layout:
         """Where its packages go."""
-        return layout_of(self.lock)
+        return layout_of(self.lock, self.prefix)
 
     @property
-    def program(self) -> Program | None:
-        """What compiles for it, None where nothing does."""
-        minor = minor_of(self.lock)
-        if tuple(map(int, minor.split("."))) < _OLDEST_COMPILING:
-            return None
+    def program(self) -> Program:
+        """What compiles for it."""
         above = () if self.package is None else (self.package.root,)
-        return Program(minor, self.lock.executable, (self.base.root, *above))
+        return Program(minor_of(self.lock), self.lock.executable, (self.base.root, *above))
 
     def identity(self, store: Store) -> Sha256:
         """Return what names it in keys."""
         return interpreter_identity(self.lock, self.base.key, store)
 
 
-def layout_of(interpreter: InterpreterLock) -> Layout:
-    """Return where the packages of a locked Python go."""
+def layout_of(interpreter: InterpreterLock, prefix: str = "") -> Layout:
+    """Return where the packages of a locked Python go, in the environment at `prefix` (path in the image) if one is given."""
+    if prefix:
+        return Layout(minor_of(interpreter), prefix.lstrip("/"))
     if isinstance(interpreter, CondaInterpreter):
         return Layout(minor_of(interpreter), CONDA_PREFIX.lstrip("/"))
     if isinstance(interpreter, DebianInterpreter):

@@ -10,6 +10,12 @@ from reprolake_builder.engines.conda_prefix import replaced_in_binary, replaced_
 
 OLD, NEW = "/b/_h_env_placehold_placehold", "/opt/conda"
 ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+ONE_BYTE = st.lists(
+    st.one_of(
+        st.sampled_from([OLD.encode(), OLD[:9].encode(), b"\0", b"\0\0", b"/"]), st.binary(max_size=12)
+    ),
+    max_size=20,
+)
 PARTS = st.lists(
     st.one_of(
         st.sampled_from(
@@ -46,13 +52,23 @@ def as_conda(data: bytes) -> bytes:
     return data
 
 
-@given(PARTS, st.lists(st.integers(1, 40), min_size=1, max_size=5))
+@given(ONE_BYTE, st.lists(st.integers(1, 40), min_size=1, max_size=5))
 def test_binary_files_come_out_as_condas(parts, sizes):
     """A binary file is what conda makes of it, and as long as before, wherever its pieces end."""
     data = b"".join(parts) + b"\0\0\0\0"
     made = b"".join(replaced_in_binary(in_pieces(data, sizes), OLD, NEW))
     assert made == as_conda(data)
     assert len(made) == len(data)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("size", [1, 13, 1000])
+def test_wide_characters_are_replaced_too(encoding, size):
+    """Strings of two and four bytes a character come out as conda's do."""
+    data = (
+        b"\1\2" + f"{OLD}/lib:{OLD}/bin".encode(encoding) + b"\0\0\0\0" + OLD.encode(encoding) + b"\0\0\0\0"
+    )
+    assert b"".join(replaced_in_binary(in_pieces(data, [size]), OLD, NEW)) == as_conda(data)
 
 
 @given(PARTS, st.lists(st.integers(1, 40), min_size=1, max_size=5))
