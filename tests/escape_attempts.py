@@ -13,7 +13,11 @@ import subprocess
 import threading
 from pathlib import Path
 
+import pytest
+
+from reprolake_builder.progress import SILENT
 from reprolake_builder.sandboxes.interface import Sandbox, SandboxSpec
+from reprolake_builder.sandboxes.launched import Launched
 
 PROBE = (Path(__file__).parent / "hostile" / "escape_probe.py").read_text()
 SECRET = "token-of-the-host"
@@ -137,18 +141,23 @@ def told(listeners, nonce, folder, more_secrets=()):
 
 
 def try_all(sandbox: Sandbox, spec: SandboxSpec, given: dict, log: Path) -> Tried:
-    """Run the probe as the program of `spec` with a terminal as its input, and return what came of it."""
+    """Run the probe as the program of `spec`, with a terminal of this host as its input, and return what came of it."""
     spec = dataclasses.replace(spec, argv=("python3", "-c", PROBE, json.dumps(given)))
     master, slave = os.openpty()
     read, write = os.pipe()
     os.environ["HOST_SECRET"] = SECRET
+    sandbox.prepare(spec, SILENT)
     try:
         with log.open("wb") as errors:
-            running = sandbox.start(spec, stdin=slave, stdout=write, stderr=errors)
+            # an engine makes a terminal of its own where it is given one, and all output goes there
+            stdin = slave if isinstance(sandbox, Launched) else subprocess.DEVNULL
+            running = sandbox.start(spec, stdin=stdin, stdout=write, stderr=errors)
         os.close(write)
         with open(read, "rb") as stream:
             answer = stream.read()  # until the probe and its daemon are gone
-        assert answer, log.read_text()
+        if not answer:
+            running.kill()
+            pytest.fail(f"the probe told nothing: {log.read_text()}")
         status = running.wait(120)
     finally:
         del os.environ["HOST_SECRET"]

@@ -16,7 +16,7 @@ import sys
 
 given = json.loads(sys.argv[1])
 if (
-    os.getuid() != 1000
+    (os.getuid() != 1000 and os.getuid() < 1 << 30)  # a user of no host
     or os.environ.get("NONCE") != given["nonce"]
     or os.readlink("/proc/self/ns/pid") == given["pid_namespace"]
     or not given["nonce"]
@@ -186,7 +186,7 @@ attempt("open_by_handle_at")(lambda: call(304, 3, None, 0))
 attempt("setns")(lambda: call(308, os.open("/proc/self/ns/user", os.O_RDONLY), 0))
 attempt("fsopen")(nested(lambda: call(430, b"tmpfs", 0)))
 attempt("setuid")(lambda: os.setuid(0) or "done")
-attempt("setuid to oneself")(lambda: os.setuid(1000) or "done")
+attempt("setuid to oneself")(lambda: os.setuid(os.getuid()) or "done")
 attempt("capabilities")(lambda: fields("Cap"))
 attempt("no new privileges")(lambda: fields("NoNewPrivs"))
 results["parent death signal"] = (libc.prctl(1, 0, 0, 0, 0), libc.prctl(1, 10, 0, 0, 0), death_signal())
