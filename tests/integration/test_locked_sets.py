@@ -138,15 +138,15 @@ def test_a_file_that_the_index_replaced_is_refused(tmp_path, index, here):
 
 def test_a_kernel_that_the_pins_do_not_allow_is_explained(tmp_path, index, here):
     """The lock wins over what is added: an old kernel is told of, and none that fits is an error with the demand."""
-    old = upload(index, Upload("tornado", "4.0", "2022-01-01"))
+    old = upload(index, Upload("traitlets", "4.3.3", "2022-01-01"))
     notes = " ".join(lock(tmp_path / "old", pylock(old), here).notes)
     assert "ipykernel went back to" in notes
-    pinned = upload(index, Upload("ipython", "0.1", "2022-01-01"), Upload("jupyter_client", "0.1", "2022-01-01"))
+    pinned = upload(index, Upload("tornado", "4.0", "2022-01-01"))
     with pytest.raises(
         LockError, match=r"pylock\.toml has no kernel, and the one that Reprolake adds"
     ) as caught:
         lock(tmp_path / "a", pylock(pinned), here)
-    assert "jupyter-client" in caught.value.message
+    assert "tornado" in caught.value.message
 
 
 def test_a_lock_with_a_kernel_gets_nothing_added(tmp_path, index, here):

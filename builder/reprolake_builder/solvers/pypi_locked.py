@@ -22,6 +22,7 @@ from reprolake_builder.solvers.pypi_words import UnsatisfiableError
 from reprolake_builder.tools import Tools
 
 _SHOWN = 6
+_KERNEL_DEMAND = f"{KERNEL}>=5"  # what came before knows none of these Pythons, and would still resolve
 _FIX = {
     "uv": "uv add --dev ipykernel",
     "Poetry": "poetry add --group dev ipykernel",
@@ -85,7 +86,7 @@ def _kernel(
     uv = Uv(tools.site, tools.store)
     cutoff = asked.as_of.cutoff
     question = Question(
-        (str(KERNEL),),
+        (_KERNEL_DEMAND,),
         tuple(f"{name}=={found.version}" for name, found in own.packages.items()),
         cutoff,
         built=built,
