@@ -21,6 +21,13 @@ SANDBOXES = {
     "docker": lambda: Containers(DOCKER, os.environ),
     "apptainer": Apptainer,
 }
+# The two engines are one piece of code, and a container takes a second: each is tried with one kind of root.
+ROOTS = {
+    "bubblewrap": ("host", "image"),
+    "podman": ("host",),
+    "docker": ("image",),
+    "apptainer": ("host", "image"),
+}
 # Containers of an engine that root uses run as a number that nothing else has, and cannot show its files as that number's.
 _ENGINE = frozenset({"user", "closed files"} if os.geteuid() == 0 else set())
 DIFFERENT = {"podman": _ENGINE, "docker": _ENGINE}

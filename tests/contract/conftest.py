@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import pytest
-from sandbox_programs import DIFFERENT, HOST, SANDBOXES
+from sandbox_programs import DIFFERENT, HOST, ROOTS, SANDBOXES
 
 from reprolake_runner.inside import root_of
 
 
-@pytest.fixture(params=[pytest.param(name, id=name, marks=pytest.mark.engine(name)) for name in SANDBOXES])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test over each way to isolate, and over the kinds of root that it is tried with."""
+    if "sandbox" not in metafunc.fixturenames:
+        return
+    both = "root" in metafunc.fixturenames
+    metafunc.parametrize(
+        "sandbox,root" if both else "sandbox",
+        [
+            pytest.param(*((name, root) if both else (name,)), marks=pytest.mark.engine(name))
+            for name in SANDBOXES
+            for root in (ROOTS[name] if both else [""])
+        ],
+        indirect=True,
+    )
+
+
+@pytest.fixture
 def sandbox(request):
     """One way to isolate."""
     return SANDBOXES[request.param]()
@@ -20,7 +36,7 @@ def differs(request):
     return DIFFERENT.get(request.node.callspec.params["sandbox"], frozenset())
 
 
-@pytest.fixture(params=["host", "image"])
+@pytest.fixture
 def root(request):
     """A root with a shell, of either kind."""
     if request.param == "host":
