@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from reprolake_builder.conda.channels import wanted_conda
+from reprolake_builder.debs.signed_base import interpreter_identity
 from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.conda import CONDA_PREFIX, CondaLock, CondaPackage
-from reprolake_builder.documents.lock import LAYOUT, CondaInterpreter, EnvironmentLock
+from reprolake_builder.documents.lock import LAYOUT, CondaInterpreter, EnvironmentLock, InterpreterLock
 from reprolake_builder.engines.bytecode import ByteCode
 from reprolake_builder.engines.conda_package import Installed, unpack_conda, write_prefix_record
 from reprolake_builder.engines.interpreters import Home, Program, layout_of
@@ -56,8 +57,10 @@ def make_conda(
     """
     python = _python_of(lock, home)
     making = _Making(home, Layout(layout_of(home.lock).minor, CONDA_PREFIX.lstrip("/")), tools.store)
+    base = home.base.key
     keys = {
-        package.name: conda_key(package, home, tools.store, byte_code=byte_code) for package in lock.packages
+        package.name: conda_key(package, home.lock, base, tools.store, byte_code=byte_code)
+        for package in lock.packages
     }
     if len(keys) != len(lock.packages):
         raise BuildError("the lock names a conda package twice", hint=_HINT)
@@ -108,12 +111,15 @@ def _python_of(lock: CondaLock, home: Home) -> CondaPackage | None:
     return found
 
 
-def conda_key(package: CondaPackage, home: Home, store: Store, *, byte_code: bool) -> Sha256:
-    """Return the key of the package's tree. Only what has to do with Python depends on which Python that is."""
+def conda_key(
+    package: CondaPackage, interpreter: InterpreterLock, base: Sha256, store: Store, *, byte_code: bool
+) -> Sha256:
+    """Return the key of the package's tree; `base` is the key of the tree below. Only what has to do with Python depends on both."""
     python: object = None
-    if _is_of_python(package):
-        identity = home.identity(store) if byte_code or package.name == PYTHON else ""
-        python = {"layout": layout_of(home.lock).minor, "interpreter": identity}
+    if is_of_python(package):
+        compiled = byte_code or package.name == PYTHON
+        identity = interpreter_identity(interpreter, base, store) if compiled else ""
+        python = {"layout": layout_of(interpreter).minor, "interpreter": identity}
     return content_hash(
         {
             "layer": "conda",
@@ -129,8 +135,8 @@ def conda_key(package: CondaPackage, home: Home, store: Store, *, byte_code: boo
     )
 
 
-def _is_of_python(package: CondaPackage) -> bool:
-    """Whether the package's sources are to be compiled by the environment's Python."""
+def is_of_python(package: CondaPackage) -> bool:
+    """Whether the package has to do with the environment's Python, which then compiles its sources."""
     if package.name == PYTHON or package.noarch == "python":
         return True
     return any(demand.split("::")[-1].split()[0] == PYTHON for demand in package.depends if demand.split())
@@ -152,7 +158,7 @@ def _make_python(package: CondaPackage, key: Sha256, making: _Making) -> None:
 def _make(package: CondaPackage, key: Sha256, making: _Making, compiler: ByteCode | None) -> None:
     def fill(root: Path) -> Filled:
         installed = _unpack(package, root, making)
-        return _recorded(installed, package, making, compiler if _is_of_python(package) else None)
+        return _recorded(installed, package, making, compiler if is_of_python(package) else None)
 
     making.store.make_tree(key, fill)
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from reprolake_builder.debs.signed_base import interpreter_identity
-from reprolake_builder.documents.base import Sha256
 from reprolake_builder.documents.conda import CONDA_PREFIX
 from reprolake_builder.documents.lock import CondaInterpreter, DebianInterpreter, InterpreterLock
 from reprolake_builder.engines.wheel import Layout
-from reprolake_builder.store import Store, Tree
+from reprolake_builder.store import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,6 @@ class Home:
         """What compiles for it."""
         above = () if self.package is None else (self.package.root,)
         return Program(minor_of(self.lock), self.lock.executable, (self.base.root, *above))
-
-    def identity(self, store: Store) -> Sha256:
-        """Return what names it in keys."""
-        return interpreter_identity(self.lock, self.base.key, store)
 
 
 def layout_of(interpreter: InterpreterLock, prefix: str = "") -> Layout:
