@@ -16,6 +16,7 @@ from reprolake_builder.sandboxes.cgroups import Counts, Place, counted, group_of
 from reprolake_builder.sandboxes.gauge import Gauge
 from reprolake_builder.sandboxes.interface import Usage
 from reprolake_builder.sandboxes.measure import Processes
+from reprolake_builder.sandboxes.pending_doors import PendingDoors
 from reprolake_builder.sandboxes.reports import unavailable
 
 _KILL_SECONDS = 60
@@ -26,13 +27,14 @@ _PIECE = 1 << 16
 class Made:
     """A container that was made: its id, the folder in memory that is its `home` (sandbox path), its limit on memory in bytes.
 
-    `remove` has the engine remove it, whatever it does.
+    `doors` are those that it will hand out. `remove` has the engine remove it, whatever it does.
     """
 
     id: str
     home: str
     memory_bytes: int | None
     remove: Callable[[], object]
+    doors: PendingDoors | None = None
 
 
 class Contained:
@@ -55,8 +57,8 @@ class Contained:
 
     @property
     def doors(self) -> tuple[socket.socket, ...]:
-        """No sockets: it has no network that could be reached."""
-        return ()
+        """The sockets that were asked for, once they are there. Raises SandboxError when they never will be."""
+        return self._made.doors.received(self._own) if self._made.doors is not None else ()
 
     def poll(self) -> int | None:
         """Exit status, or None while it runs; 128 + N when signal N ended the program.

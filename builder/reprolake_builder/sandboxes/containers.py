@@ -7,6 +7,7 @@ bubblewrap shows it: /sys, read-only. Membership of the group docker is as good 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import marshal
@@ -27,7 +28,7 @@ from reprolake_builder.container_engine import EngineClient, told
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
-from reprolake_builder.sandboxes import cgroups, requirements
+from reprolake_builder.sandboxes import cgroups, door_program, requirements
 from reprolake_builder.sandboxes.container_arguments import (
     Container,
     Engine,
@@ -40,6 +41,7 @@ from reprolake_builder.sandboxes.container_running import Contained, Made
 from reprolake_builder.sandboxes.handing import copied, hand_over, refuse_nul
 from reprolake_builder.sandboxes.init_program import REPORT
 from reprolake_builder.sandboxes.interface import Bind, Held, Limits, SandboxSpec
+from reprolake_builder.sandboxes.pending_doors import PendingDoors
 from reprolake_builder.sandboxes.reports import unavailable
 from reprolake_builder.sandboxes.system_files import system_files
 from reprolake_builder.sandboxes.trial import trial
@@ -163,6 +165,10 @@ class Containers:
             os.mkfifo(pipe)
             pipe.chmod(0o666)  # the folder is ours alone
             own = (Bind(pipe, REPORT, writable=True), *system_files(spec, self._engine.user, folder))
+            doors = PendingDoors(spec, folder) if spec.doors is not None else None
+            if doors is not None:
+                stack.callback(doors.close)
+                own = (*own, *doors.binds)
             container = Container(
                 image=self._ready[image_of(spec).image.id],
                 name=f"reprolake-{secrets.token_hex(8)}",
@@ -172,12 +178,13 @@ class Containers:
                 has_terminal=_is_terminal(stdin),
                 processes=resource.getrlimit(resource.RLIMIT_NPROC)[1],
             )
-            made = self._made(spec, container)
+            begun = spec if doors is None else dataclasses.replace(spec, argv=(door_program.PROGRAM,))
+            made = self._made(begun, container, doors)
             running = self._kept(container, folder, made, (stdin, stdout, stderr))
             stack.pop_all()
         return running
 
-    def _made(self, spec: SandboxSpec, container: Container) -> Made:
+    def _made(self, spec: SandboxSpec, container: Container, doors: PendingDoors | None) -> Made:
         done = self._client.ask(*create_arguments(spec, self._engine, container))
         if done.returncode:
             raise unavailable(told(done))
@@ -186,6 +193,7 @@ class Containers:
             home=spec.home,
             memory_bytes=spec.limits.memory_bytes,
             remove=functools.partial(self._client.ask, "rm", "--force", container.name),
+            doors=doors,
         )
 
     def _kept(
@@ -228,8 +236,6 @@ class Containers:
             raise unavailable(problem)
         if spec.gpus and not self.passes_gpus:
             raise unavailable(f"{self._kind.program} passes on no graphics processors here")
-        if spec.doors is not None:
-            raise unavailable(f"{self._kind.program} gives programs no network")
         refuse_nul(spec)
         binds = (*spec.binds, *host_paths(spec))
         if odd := odd_paths(binds):

@@ -14,8 +14,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_BASE = 0x400000
-_HEADER = 64 + 2 * 56
+from reprolake_builder.sandboxes.machine_code import Data, call, executable, short
+
 _WRITE, _CLOSE, _DUP2, _FORK, _EXECVE, _WAIT4, _FCNTL, _CHDIR = 1, 3, 33, 57, 59, 61, 72, 80
 _PRCTL, _EXIT_GROUP, _PRLIMIT64, _SECCOMP, _CLOSE_RANGE = 157, 231, 302, 317, 436
 _F_SETFD, _FD_CLOEXEC = 2, 1
@@ -49,7 +49,7 @@ def first_program(command: Command, own: bytes, rules: bytes, report: int) -> by
 
     `rules` are the filter's, `report` is the descriptor of a socket: it tells by it how far it got, and waits for a word of ours.
     """
-    data = _Data()
+    data = Data()
     argv = data.pointers([data.text(word) for word in command.argv])
     env = data.pointers([data.text(name + b"=" + value) for name, value in command.env.items()])
     filter_at = data.put(struct.pack("=HxxxxxxQ", len(rules) // 8, data.put(rules)))
@@ -58,10 +58,10 @@ def first_program(command: Command, own: bytes, rules: bytes, report: int) -> by
 
     def must(number: int, *values: int) -> bytes:
         # test eax, eax; jns over what follows
-        return _call(number, *values) + b"\x85\xc0\x79" + struct.pack("b", len(failed)) + failed
+        return call(number, *values) + b"\x85\xc0\x79" + struct.pack("b", len(failed)) + failed
 
     code = _unless_again(
-        _call(_EXECVE, data.text(own), data.pointers([data.text(b"first")] * 2), data.pointers([]))
+        call(_EXECVE, data.text(own), data.pointers([data.text(b"first")] * 2), data.pointers([]))
     )
     code += must(_DUP2, report, _REPORT) + must(_CLOSE_RANGE, _REPORT + 1, _MOST, 0)
     for kind, value in command.limits:
@@ -73,31 +73,31 @@ def first_program(command: Command, own: bytes, rules: bytes, report: int) -> by
     child += must(_CHDIR, data.text(command.cwd)) + must(_FCNTL, _REPORT, _F_SETFD, _FD_CLOEXEC)
     child += must(_WRITE, _REPORT, tell[PROGRAM], len(PROGRAM))
     for path in command.paths:
-        child += _call(_EXECVE, data.text(path), argv, env)
+        child += call(_EXECVE, data.text(path), argv, env)
     child += failed
     code += b"\x0f\x85" + struct.pack("<i", len(child)) + child  # jnz over what only the child does
     parent = (
-        b"\x41\x89\xc4" + filtered + must(_WRITE, _REPORT, tell[FIRST], len(FIRST)) + _call(_CLOSE, _REPORT)
+        b"\x41\x89\xc4" + filtered + must(_WRITE, _REPORT, tell[FIRST], len(FIRST)) + call(_CLOSE, _REPORT)
     )  # mov r12d, eax
-    return _executable(data.content, code + parent + _reaper())
+    return executable(data.content, code + parent + _reaper())
 
 
-def _unless_again(call: bytes) -> bytes:
+def _unless_again(start: bytes) -> bytes:
     """Start itself once more, without any variables: cmp dword [rsp], 1 (its number of words); jne over the call."""
-    return b"\x83\x3c\x24\x01\x75" + _short(call) + call
+    return b"\x83\x3c\x24\x01\x75" + short(start) + start
 
 
 def _failed() -> bytes:
     """Report the error of the last call, and end: neg eax; push rax; write(report, rsp, 1)."""
     write = b"\xf7\xd8\x50\xbf" + struct.pack("<I", _REPORT) + b"\x48\x89\xe6\xba" + struct.pack("<I", 1)
     write += b"\xb8" + struct.pack("<I", _WRITE) + b"\x0f\x05"
-    return write + _call(_EXIT_GROUP, _NEVER_RAN)
+    return write + call(_EXIT_GROUP, _NEVER_RAN)
 
 
 def _answer(failed: bytes) -> bytes:
     """Wait for the word to go on: read(report, rsp - 64, 1); cmp eax, 1; je over what follows."""
     read = b"\xbf" + struct.pack("<I", _REPORT) + b"\x48\x8d\x74\x24\xc0\xba" + struct.pack("<I", 1)
-    return read + b"\x31\xc0\x0f\x05\x83\xf8\x01\x74" + _short(failed) + failed
+    return read + b"\x31\xc0\x0f\x05\x83\xf8\x01\x74" + short(failed) + failed
 
 
 def _reaper() -> bytes:
@@ -108,54 +108,10 @@ def _reaper() -> bytes:
     give_up = b"\x83\xf8" + struct.pack("b", -errno.ECHILD)  # cmp eax, -ECHILD; je over the way back
     again = b"\x44\x39\xe0"  # cmp eax, r12d; jne back to the wait
     length = len(wait) + len(give_up) + 2 + len(again) + 2
-    loop = wait + give_up + b"\x74" + _short(again + b"..") + again + b"\x75" + struct.pack("b", -length)
+    loop = wait + give_up + b"\x74" + short(again + b"..") + again + b"\x75" + struct.pack("b", -length)
     # the status: its low seven bits are the signal, its second byte what the program returned
     end = b"\x8b\x04\x24\x89\xc7\x83\xe7\x7f"  # mov eax, [rsp]; mov edi, eax; and edi, 127
     signalled = b"\x81\xc7" + struct.pack("<I", 128) + b"\xeb\x06"  # add edi, 128; jmp over
     returned = b"\x0f\xb6\xfc\x90\x90\x90"  # movzx edi, ah
     leave = b"\xb8" + struct.pack("<I", _EXIT_GROUP) + b"\x0f\x05"
-    return head + loop + end + b"\x74" + _short(signalled) + signalled + returned + leave
-
-
-def _short(over: bytes) -> bytes:
-    return struct.pack("b", len(over))
-
-
-def _call(number: int, *values: int) -> bytes:
-    """Make a system call: mov to edi, esi, edx, r10d, r8d what it is given, to eax its number; syscall."""
-    registers = (b"\xbf", b"\xbe", b"\xba", b"\x41\xba", b"\x41\xb8")
-    moves = b"".join(
-        register + struct.pack("<I", value) for register, value in zip(registers, values, strict=False)
-    )
-    return moves + b"\xb8" + struct.pack("<I", number) + b"\x0f\x05"
-
-
-class _Data:
-    """What the calls point to; it lies before the code, so that addresses are known while that is made."""
-
-    def __init__(self) -> None:
-        self.content = b""
-
-    def put(self, piece: bytes) -> int:
-        self.content += b"\0" * (-len(self.content) % 8)
-        address = _BASE + _HEADER + len(self.content)
-        self.content += piece
-        return address
-
-    def text(self, piece: bytes) -> int:
-        return self.put(piece + b"\0")
-
-    def pointers(self, addresses: Sequence[int]) -> int:
-        return self.put(struct.pack(f"={len(addresses) + 1}Q", *addresses, 0))
-
-
-def _executable(data: bytes, code: bytes) -> bytes:
-    """Return the file: one segment that can be read and executed, a stack that can not."""
-    size = _HEADER + len(data) + len(code)
-    header = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header += struct.pack(
-        "=HHIQQQIHHHHHH", 2, 62, 1, _BASE + _HEADER + len(data), 64, 0, 0, 64, 56, 2, 0, 0, 0
-    )
-    load = struct.pack("=IIQQQQQQ", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
-    stack = struct.pack("=IIQQQQQQ", 0x6474E551, 6, 0, 0, 0, 0, 0, 16)
-    return header + load + stack + data + code
+    return head + loop + end + b"\x74" + short(signalled) + signalled + returned + leave

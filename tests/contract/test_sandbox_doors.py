@@ -1,0 +1,89 @@
+"""The doors of every way to isolate: sockets of a network that nobody else gets into, in the hands of who started the program."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+import subprocess
+import time
+
+from sandbox_programs import output, spec
+
+from reprolake_builder.errors import SandboxError
+from reprolake_builder.sandboxes.interface import Doors
+
+PYTHON = 'for p in /opt/env/bin/python3 /usr/bin/python3; do test -x $p && exec $p -c "$CODE"; done'
+TALK = """
+import os, socket
+print(sorted(os.listdir('/proc/self/fd'))[:3], len(os.listdir('/proc/self/fd')), [n for _, n in socket.if_nameindex()], flush=True)
+listener = socket.create_server(('127.0.0.1', 9001))
+with socket.create_connection(('127.0.0.1', 3128)) as one:
+    one.sendall(b'from inside')
+    one.recv(1)
+one, _ = listener.accept()
+one.sendall(b'inside again')
+one.close()
+"""
+
+
+def test_doors_lead_out_and_in(sandbox, root):
+    """What listens inside is served outside, and what is handed out connects to the inside, and nothing of it is left in there."""
+    given = spec(root, PYTHON, env={"CODE": TALK}, doors=Doors(listen=(3128, 3129), dials=2))
+    told, tell = os.pipe()
+    running = sandbox.start(given, stdin=subprocess.DEVNULL, stdout=tell, stderr=tell)
+    os.close(tell)
+    with open(told) as stream, contextlib.ExitStack() as stack:
+        doors = [stack.enter_context(door) for door in running.doors]
+        assert [door.family for door in doors] == [socket.AF_INET] * 4
+        doors[0].settimeout(30)
+        one, _ = doors[0].accept()
+        with one:
+            assert one.recv(100) == b"from inside"
+            one.sendall(b".")
+        deadline = time.monotonic() + 10
+        while doors[2].connect_ex(("127.0.0.1", 9001)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert doors[2].recv(100) == b"inside again"
+        assert running.wait(30) == 0
+        assert stream.read() == "['0', '1', '2'] 4 ['lo']\n"
+
+
+def test_doors_do_not_lead_to_the_host(sandbox, root):
+    """A socket that was handed out connects to the sandbox's loopback, where nobody listens, and not to the host's, where we do."""
+    given = spec(root, "sleep 20", doors=Doors(dials=1))
+    running = sandbox.start(
+        given, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as ours, running.doors[0] as door:
+            assert door.connect_ex(ours.getsockname()) != 0
+            with socket.create_connection(ours.getsockname()):
+                pass
+    finally:
+        running.kill()
+
+
+def test_without_doors_there_are_none(sandbox, root):
+    """Who asks for no doors gets none, and the program runs as ever."""
+    assert output(sandbox, spec(root, "echo well"))[1] == "well\n"
+    running = sandbox.start(
+        spec(root, "true"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert running.doors == ()
+    assert running.wait(30) == 0
+
+
+def test_a_program_that_is_not_there_is_told(sandbox, root):
+    """Also behind doors, a command that does not exist is no success."""
+    given = dataclasses.replace(spec(root, "", doors=Doors(listen=(3128,))), argv=("/nowhere/at/all",))
+    try:
+        null = subprocess.DEVNULL
+        running = sandbox.start(given, stdin=null, stdout=null, stderr=null)
+        for door in running.doors:
+            door.close()
+        found = running.wait(30)
+    except SandboxError as error:
+        found = error.exit_code
+    assert found in {23, 125, 127}
