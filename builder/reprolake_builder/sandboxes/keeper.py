@@ -65,6 +65,11 @@ class _Keeper:
         """Stay until the program has ended, or nobody wants it any more."""
         plan = self._plan
         words = ["start", "--attach", *(["--interactive"] if plan["interactive"] else []), plan["name"]]
+        if os.isatty(0):
+            import fcntl
+            import termios
+
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # for the client to hear of another size
         client = self._spawn(words)
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
@@ -176,11 +181,6 @@ class _Keeper:
         try:
             if stdout is not None:
                 os.dup2(stdout, 1)
-            elif os.isatty(0):
-                import fcntl
-                import termios
-
-                fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # to hear of another size
             os.execve(self._plan["client"], [self._plan["client"], *words], self._plan["environment"])  # noqa: S606
         finally:
             os._exit(127)
