@@ -103,6 +103,7 @@ class Supervisor(Watching):
         self._account = account
         self._step = step
         self._begun = b""
+        self._interrupted = False
         self._alive = {"kernel", "driver"}
         self._said = Printed(watch.kernel_pipe.descriptor, watch.kernel_pipe.log)
         self._complaints = Printed(watch.driver_pipe.descriptor, watch.driver_pipe.log)
@@ -218,7 +219,7 @@ class Supervisor(Watching):
         if usage is not None and usage.kills:
             why = out_of_memory(self._watch.guarded.memory_bytes)
             account.ended = Verdict("limit-exceeded", f"{why}, {account.place}")
-        else:
+        elif not self._interrupted:  # else the driver has yet to say why it had the kernel interrupted
             account.locate(line_of_dump(self._said.tail))
             account.ended = died(status, account.place, self._said.last_words)
         self._tell(KernelEnded())
@@ -314,6 +315,7 @@ class Supervisor(Watching):
             case Heard():
                 self._watchdog.heard()
             case Interrupt():
+                self._interrupted = True
                 log.write("kernel-interrupted", signalled=self._watch.kernel.signal(signal.SIGINT))
             case CellsDone():
                 self._cells_done()

@@ -396,6 +396,16 @@ def test_a_bash_cell_that_fails_fails(run):
     assert run("%%bash\nexit 0").record.status == "succeeded"
 
 
+def test_a_bash_cell_that_is_to_fail_in_silence_is_a_warning(run):
+    """What --no-raise-error keeps from raising is told as a shell line that failed is; the output is the same."""
+    done = run("%%bash --no-raise-error\necho here\nexit 3", "%%script --no-raise-error bash\nexit 0")
+    assert (done.record.status, done.text(0)) == ("succeeded", "here\n")
+    said = "the shell line `%%bash --no-raise-error` failed with exit status 3"
+    assert done.record.warnings == (f"cell In [1]: {said}",)
+    done = run("%%script --no-raise bash\nexit 4", "1", strict_shell=True)
+    assert (done.record.status, done.states) == ("failed", ["failed", "pending"])
+
+
 def test_what_a_cell_takes_is_told(run):
     """Record and event log tell for each cell when it began and what it took, and for the run how that went over time."""
     done = run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,6 +63,28 @@ class BeliedError(Exception):
     def __init__(self, index: int, error: str) -> None:
         super().__init__(error)
         self.index = index
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """The request for one cell, and what the kernel said to it so far: `asked` when it wants input that nobody can give."""
+
+    sent: str
+    index: int
+    cell: NotebookNode
+    reply: dict[str, Any] | None = None
+    idle: bool = False
+    asked: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people call the cell."""
+        return cell_name(self.index, self.cell.execution_count)
+
+    @property
+    def done(self) -> bool:
+        """Whether the kernel answered, and said that it is done."""
+        return self.reply is not None and self.idle
 
 
 class Cells:
@@ -210,30 +233,51 @@ class Cells:
         limit = self._plan.execution_timeout
         now = time.monotonic()
         deadline = now + limit if limit is not None else None
-        reply: dict[str, Any] | None = None
-        idle = False
+        exchange = _Exchange(sent, index, cell)
         heard = now
-        while reply is None or not idle or self._broken is not None:
+        while not exchange.done or self._broken is not None:
             for channel, message in self._messages(_TICK):
                 heard = time.monotonic()
-                if message["parent_header"].get("msg_id") != sent:
-                    continue
-                if channel == "shell" and message["msg_type"] == "execute_reply":
-                    reply = message["content"]
-                    self._answered[sent] = index
-                elif channel == "iopub" and not self._shell.take(message):
-                    self._pass_on(message)
-                    idle = self._outputs.apply(message, cell, index) or idle
+                self._take(exchange, channel, message)
             now = time.monotonic()
-            if reply is not None and not idle and now - heard > _SILENCE:
-                raise SilentError(f"the kernel did not say that it is done with {_name(index, cell)}")
-            if deadline is not None and reply is None and now > deadline:
-                self._interrupt(sent, index, cell)
-                raise TimeUpError(f"{_name(index, cell)} took longer than {limit:g} s")
+            if exchange.asked:
+                return self._refuse_input(exchange)
+            if exchange.reply is not None and not exchange.idle and now - heard > _SILENCE:
+                raise SilentError(f"the kernel did not say that it is done with {exchange.name}")
+            if deadline is not None and exchange.reply is None and now > deadline:
+                self._interrupt(exchange)
+                raise TimeUpError(f"{exchange.name} took longer than {limit:g} s")
             if self._file.due and heard > self._file.saved:
                 self._outputs.settle()
                 self._file.save()
-        return reply
+        return exchange.reply or {}
+
+    def _take(self, exchange: _Exchange, channel: Channel, message: Message) -> None:
+        """Apply one message to the cell that it is about."""
+        if message["parent_header"].get("msg_id") != exchange.sent:
+            return
+        if channel == "shell" and message["msg_type"] == "execute_reply":
+            exchange.reply = message["content"]
+            self._answered[exchange.sent] = exchange.index
+        elif channel == "stdin":
+            exchange.asked = True
+        elif channel == "iopub" and not self._shell.take(message):
+            self._pass_on(message)
+            ended = self._outputs.apply(message, exchange.cell, exchange.index)
+            exchange.idle = ended or exchange.idle
+
+    def _refuse_input(self, exchange: _Exchange) -> dict[str, Any]:
+        """Return the reply of a cell that asked for input, and that was interrupted for it.
+
+        Some kernels ask although they were told that nobody answers. Raises TimeUpError when the cell does not end.
+        """
+        self._interrupt(exchange)
+        if not exchange.done:
+            raise TimeUpError(f"{exchange.name} waits for input, which nobody can give")
+        reply = exchange.reply or {}
+        if reply.get("status") == "error" and isinstance(reply.get("ename"), str):
+            return reply
+        return {**reply, "status": "error", "ename": "InputRefused", "evalue": "nobody can answer the cell"}
 
     def _hear_out(self) -> None:
         """Wait until the kernel answers once more: what it had yet to say of earlier cells comes before that."""
@@ -245,21 +289,22 @@ class Cells:
                     return
         raise SilentError("the kernel did not answer any more after the last cell")
 
-    def _interrupt(self, sent: str, index: int, cell: NotebookNode) -> None:
-        """Interrupt the cell, and give it a moment to show where it was."""
+    def _interrupt(self, exchange: _Exchange) -> None:
+        """Interrupt the cell, and give it a moment to show where it was; a kernel may also end by that."""
         self._channels.send("control", "interrupt_request", {})
         now = time.monotonic()
         deadline, signal = now + _AFTER_INTERRUPT, now + _UNTIL_SIGNAL
-        idle = False
-        while not idle and (now := time.monotonic()) < deadline:
+        while not exchange.done and (now := time.monotonic()) < deadline:
             if now > signal:
                 self._tell(Interrupt())
                 signal = deadline
-            for channel, message in self._messages(_TICK):
-                is_ours = channel == "iopub" and message["parent_header"].get("msg_id") == sent
-                if is_ours and not self._shell.take(message):
-                    self._pass_on(message)
-                    idle = self._outputs.apply(message, cell, index) or idle
+            try:
+                for channel, message in self._messages(_TICK):
+                    self._take(exchange, channel, message)
+            except StoppedError:
+                if self._kernel_ended is None:
+                    raise
+                return
 
     def _pass_on(self, message: Message) -> None:
         if self._plan.tells_outputs:
@@ -305,10 +350,6 @@ class Cells:
         if index is not None and message["content"].get("status") == "error":
             mark(self._file.notebook.cells[index], "failed", failed=True)
             raise BeliedError(index, _error(message["content"]))
-
-
-def _name(index: int, cell: NotebookNode) -> str:
-    return cell_name(index, cell.execution_count)
 
 
 def _described(info: dict[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from jupyter_client.session import Session
 
 from reprolake_runner.driver.protocol import Connection, DriverLimits
 
-Channel = Literal["shell", "iopub", "control"]
+Channel = Literal["shell", "iopub", "stdin", "control"]
 Message = dict[str, Any]
 _BATCH = 500
 _RECONNECT_MS = 20
@@ -25,7 +25,7 @@ class TooMuchError(Exception):
 
 
 class Channels:
-    """Shell, iopub and control of one kernel, and standard input, where the supervisor's notices arrive."""
+    """The channels of one kernel, and this process's own standard input, where the supervisor's notices arrive."""
 
     def __init__(self, connection: Connection, limits: DriverLimits, notices: int) -> None:
         self.session = Session(key=connection.key.encode(), username="reprolake")
@@ -40,6 +40,7 @@ class Channels:
         for channel, kind, number in (
             ("shell", zmq.DEALER, 1),
             ("iopub", zmq.SUB, 2),
+            ("stdin", zmq.DEALER, 3),
             ("control", zmq.DEALER, 4),
         ):
             self._connect(channel, kind, f"ipc://{connection.path}-{number}")  # type: ignore[arg-type]
