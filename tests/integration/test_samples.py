@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from conda_channel import MAIN, channels
 
 from reprolake_builder.documents.base import decode
 from reprolake_builder.documents.lock import EnvironmentLock
@@ -39,6 +40,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True):
     in_messages: list[str] = []
     python: str = ""
     locked: dict[str, str] = {}
+    conda: dict[str, str] = {}
     built: dict[str, str] = {}
     apt: list[str] = []
     project: str = ""
@@ -72,6 +74,11 @@ def shown(notebook: Path) -> str:
     return "\n".join("".join(text) for text in texts)
 
 
+def main_channel(session) -> str:
+    """Return the address of the channel that the samples know as conda-forge."""
+    return (channels(session.tools) / MAIN).as_uri()
+
+
 def lock_of(image_id: str, session) -> EnvironmentLock:
     """Return the lock that lies in the image."""
     image = session.tools.store.get("images-by-id", image_id.removeprefix("sha256:"), Image)
@@ -89,7 +96,8 @@ def test_the_sample_does_what_it_promises(name, reprolake, session, tmp_path):
     folder = SAMPLES / name
     expected = msgspec.convert(tomllib.loads((folder / "expected.toml").read_text()), Expected)
     want = expected.expect
-    done = reprolake("run", *arguments(folder, expected), "--stage", tmp_path, "--json")
+    channel = {"REPROLAKE_CONDA_CHANNELS": f"conda-forge={main_channel(session)}"} if want.conda else {}
+    done = reprolake("run", *arguments(folder, expected), "--stage", tmp_path, "--json", **channel)
     assert done.returncode == want.exit_code, done.stderr
     told = json.loads(done.stdout)
     assert told["status"] == want.status
@@ -107,6 +115,8 @@ def test_the_sample_does_what_it_promises(name, reprolake, session, tmp_path):
     versions = {wheel.name: wheel.version for wheel in lock.wheels}
     assert lock.interpreter.version.startswith(want.python)
     assert {name: versions.get(name) for name in want.locked} == want.locked
+    conda = {package.name: package.version for package in lock.conda.packages} if lock.conda else {}
+    assert {name: conda.get(name) for name in want.conda} == want.conda
     assert {wheel.name: wheel.version for wheel in lock.built} == want.built
     assert set(want.apt) <= {deb.name for deb in lock.debian.extra}
     assert (lock.project.name if lock.project else "") == want.project
