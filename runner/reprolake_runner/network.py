@@ -88,6 +88,7 @@ def served(
 def _listening(folder: Path, number: int) -> list[socket.socket]:
     """Return the unix sockets that stand in for those of a kernel; by the folder's descriptor, since their paths may be long."""
     found = []
+    folder.chmod(0o755)  # whoever the driver is; nobody else gets as far as this
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         for place in range(1, number + 1):

@@ -11,6 +11,7 @@ from certificates import certificate
 from file_server import file_server
 from loopback_proxy import proxying
 from notebook_runs import Runs
+from sandbox_programs import SANDBOXES
 
 from reprolake_builder.network.policy import parse
 from reprolake_runner.network import Network
@@ -221,6 +222,30 @@ def test_tcp_and_an_open_network_go_together(run, web):
         network=network(f"allow={host}", host),
     )
     assert done.text(0) == "200 content of a\n"
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.engine(name)) for name in SANDBOXES if name != "bubblewrap"]
+)
+def test_every_sandbox_has_the_same_network(built_image, session, tmp_path, web, name):
+    """In docker, podman and apptainer as in bubblewrap: what is allowed passes, all else does not, and kernels are relayed to."""
+    run = Runs(built_image, session.tools.store, tmp_path / "runs", SANDBOXES[name]())
+    host = place(web)
+    done = run(
+        ASK.format(url=f"{web.address}/a.txt"),
+        ASK.format(url="http://127.0.0.1:22/"),
+        "import socket\nprint(sorted(name for _, name in socket.if_nameindex()))",
+        files={KERNEL: kernel_file({})},
+        kernel="only-tcp",
+        kernel_transport="tcp",
+        network=network("all", host),
+    )
+    assert done.record.status == "succeeded", done.record.message
+    assert done.text(0) == "200 content of a\n"
+    assert done.text(1).startswith("403")
+    assert done.text(2) == "['lo']\n"
+    assert [one.port for one in done.record.network.passed] == [int(host.partition(":")[2])]
+    assert [one.port for one in done.record.network.refused] == [22]
 
 
 def test_a_relayed_kernel_that_dies_is_noticed(run):

@@ -18,6 +18,8 @@ from reprolake_builder.no_proxy import is_direct
 
 _CONNECT_SECONDS = 15.0
 _LOOK_UP_SECONDS = 20.0
+_GLANCE_SECONDS = 2.0  # where a proxy looks names up: networks behind one often know no names of the outside
+_MOST_UNKNOWN = 10_000
 _MOST_ADDRESSES = 6
 LOOK_UPS = 32
 """Names that are looked up at a time."""
@@ -73,6 +75,7 @@ class Dialer:
         self._no_proxy = no_proxy
         self._look_up = look_up
         self._turns = asyncio.Semaphore(LOOK_UPS)
+        self._unknown: set[str] = set()
 
     def upstream(self, scheme: str, host: str, port: int) -> Upstream | None:
         """Return the proxy that stands between here and a host, None for none."""
@@ -124,13 +127,18 @@ class Dialer:
         is_opened = self._policy.is_inward(host, port)
         if is_inside(host) and not is_opened:
             raise RefusedError(f"{host} names this host or its network")
+        if not is_needed and host in self._unknown:
+            return ()
         try:
             async with self._turns:
-                addresses = await asyncio.wait_for(self._look_up(host), _LOOK_UP_SECONDS)
+                seconds = _LOOK_UP_SECONDS if is_needed else _GLANCE_SECONDS
+                addresses = await asyncio.wait_for(self._look_up(host), seconds)
         except (OSError, UnicodeError) as error:
-            if not is_needed:
-                return ()
-            raise UnreachableError(f"{host} is not known here") from error
+            if is_needed:
+                raise UnreachableError(f"{host} is not known here") from error
+            if len(self._unknown) < _MOST_UNKNOWN:
+                self._unknown.add(host)
+            return ()
         for address in addresses:
             if not is_opened and (kind := why_inward(address)):
                 raise RefusedError(
