@@ -65,7 +65,9 @@ def _processes(user):
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
             if folder.name.isdigit() and folder.stat().st_uid == user and user != os.getuid():
-                yield folder.name, (folder / "comm").read_text()
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+                if state != "Z":  # dead, and nobody has asked yet how it ended
+                    yield folder.name, (folder / "comm").read_text()
 
 
 def _sockets(user, marker):

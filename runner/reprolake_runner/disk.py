@@ -12,6 +12,7 @@ from pathlib import Path
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 128
 _BLOCK = 512
+_NODE = 1 << 10  # bytes that a name and what is known of it may take, also where there is nothing in it
 _PAUSE = 1.0  # seconds between two counts, at least
 _SHARE = 20  # a count may take a twentieth of the time
 _LEAST_NODES = 1000
@@ -71,7 +72,7 @@ class DiskUse:
                     info = entry.stat(follow_symlinks=False)
                     is_folder = stat.S_ISDIR(info.st_mode)
                     # a file of many names is met once for each of them
-                    yield info.st_blocks * _BLOCK // (1 if is_folder else max(1, info.st_nlink))
+                    yield _NODE + info.st_blocks * _BLOCK // (1 if is_folder else max(1, info.st_nlink))
                     if is_folder:
                         inside = self._opened(entry.name, at, len(waiting))
                         waiting.append((inside, self._entries(inside)))

@@ -17,6 +17,7 @@ from pathlib import Path
 from reprolake_builder.sandboxes.arguments import FOLDERS
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_NODE = 1 << 10  # bytes that the name of a file and what is known of it take, whatever is in it
 _TICKS = os.sysconf("SC_CLK_TCK")
 _FIRST = "1"  # bubblewrap's own process inside, which the program is a child of
 _STOPPED = {"T", "t"}
@@ -91,6 +92,7 @@ class Processes:
             with contextlib.suppress(OSError):
                 info = os.statvfs(f"{self._root}{folder}")
                 taken += (info.f_blocks - info.f_bfree) * info.f_frsize
+                taken += (info.f_files - info.f_ffree) * _NODE
         return taken
 
     def highest(self, *, anew: bool) -> int:
