@@ -77,13 +77,14 @@ except (ImportError, AttributeError):
 app = KernelApp.instance()
 app.initialize()
 try:
-    import ipykernel.zmqshell
-    system = ipykernel.zmqshell.system
+    import IPython.core.interactiveshell, ipykernel.zmqshell
+    calling = ipykernel.zmqshell if hasattr(ipykernel.zmqshell, "system") else IPython.core.interactiveshell
+    system = calling.system
     def told_system(command):
         status = system(command)
         tell(command, status)
         return status
-    ipykernel.zmqshell.system = told_system
+    calling.system = told_system
     import IPython.utils._process_common as common
     handler = common.process_handler
     def told_handler(command, callback, *rest, **options):
