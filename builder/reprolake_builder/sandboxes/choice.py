@@ -51,7 +51,8 @@ def choose(name: str, environment: Mapping[str, str], *, gpus: str = "") -> Choi
     """
     if name != AUTO:
         sandbox = _MAKERS[name](environment)
-        if problem := _problem(sandbox, gpus):
+        # whether it works is seen when it is used, which is soon
+        if problem := _no_gpus(sandbox, gpus) or sandbox.missing():
             raise SandboxError(
                 f"the sandbox {name} cannot be used here: {problem}",
                 hint="`reprolake doctor` says what this host lacks; --sandbox auto takes one that works",
@@ -60,7 +61,7 @@ def choose(name: str, environment: Mapping[str, str], *, gpus: str = "") -> Choi
     passed_over: list[str] = []
     for found, make in _MAKERS.items():
         sandbox = make(environment)
-        if not (problem := _problem(sandbox, gpus)):
+        if not (problem := _no_gpus(sandbox, gpus) or sandbox.problem()):
             return Choice(found, sandbox, "; ".join(["the first that works here", *passed_over]))
         passed_over.append(f"not {found}: {problem}")
     raise SandboxError(
@@ -75,7 +76,5 @@ def every(environment: Mapping[str, str]) -> Iterator[tuple[str, Sandbox]]:
         yield name, make(environment)
 
 
-def _problem(sandbox: Sandbox, gpus: str) -> str:
-    if gpus and not sandbox.passes_gpus:
-        return "it passes on no graphics processors"
-    return sandbox.problem()
+def _no_gpus(sandbox: Sandbox, gpus: str) -> str:
+    return "it passes on no graphics processors" if gpus and not sandbox.passes_gpus else ""

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from reprolake_builder.sandboxes import seccomp
+from reprolake_builder.sandboxes.machine_code import Data, executable
 
 FOLDER = "/.reprolake"
 PATH = f"{FOLDER}/init"
@@ -21,8 +22,7 @@ REPORT = f"{FOLDER}/report"
 """A named pipe: two bytes are written, "!" and the number of an error (negative) when the program cannot be started, "=" and its
 status when it has ended. When it was started the pipe is closed."""
 
-_BASE = 0x400000
-_CODE, _REPORT, _PROGRAM, _FILTER = 0x78, 0x200, 0x240, 0x250  # where each lies in the file
+_FILTER_OF = "=HxxxxxxQ"  # struct sock_fprog
 _LISTING = """
     # r12 = the variables, which end with NULL where the empty word was
     4c8d642410         # lea r12, [rsp+0x10]
@@ -54,7 +54,7 @@ _LISTING = """
     b89d000000         # mov eax, 0x9d
     0f05               # syscall
     # r15 = open(REPORT, O_WRONLY | O_CLOEXEC)
-    bf00024000         # mov edi, 0x400200
+    bf{report}         # mov edi, 0x400200
     be01000800         # mov esi, 0x80001
     b802000000         # mov eax, 0x2
     0f05               # syscall
@@ -69,7 +69,7 @@ _LISTING = """
     # seccomp(SECCOMP_SET_MODE_FILTER, 0, the filter)
     bf01000000         # mov edi, 0x1
     31f6               # xor esi, esi
-    ba40024000         # mov edx, 0x400240
+    ba{filter}         # mov edx, 0x400240
     b83d010000         # mov eax, 0x13d
     0f05               # syscall
     4889c5             # mov rbp, rax
@@ -108,7 +108,7 @@ _LISTING = """
     c1e708             # end: shl edi, 0x8
     83cf3d             # or edi, 0x3d
     57                 # push rdi
-    bf00024000         # mov edi, 0x400200
+    bf{report}         # mov edi, 0x400200
     be01000800         # mov esi, 0x80001
     b802000000         # mov eax, 0x2
     0f05               # syscall
@@ -157,20 +157,12 @@ def words(env: Mapping[str, str], cwd: str, argv: Sequence[str]) -> list[str]:
 
 def program() -> bytes:
     """Return the executable file. The filter is the very one that bubblewrap is given."""
-    rules = seccomp.program()
-    code = bytes.fromhex(re.sub(r"#.*", "", _LISTING))
-    header = struct.pack(
-        "<4s5B7x2HI3QI6H", b"\x7fELF", 2, 1, 1, 0, 0, 2, 62, 1, _BASE + _CODE, 64, 0, 0, 64, 56, 1, 64, 0, 0
-    )
-    size = _FILTER + len(rules)
-    segment = struct.pack("<2I6Q", 1, 5, 0, _BASE, _BASE, size, size, 0x1000)
-    image = bytearray(size)
-    for place, data in (
-        (0, header + segment),
-        (_CODE, code),
-        (_REPORT, REPORT.encode() + b"\0"),
-        (_PROGRAM, struct.pack("<H6xQ", len(rules) // 8, _BASE + _FILTER)),
-        (_FILTER, rules),
-    ):
-        image[place : place + len(data)] = data
-    return bytes(image)
+    rules, data = seccomp.program(), Data()
+    addresses = {
+        "{report}": data.text(REPORT.encode()),
+        "{filter}": data.put(struct.pack(_FILTER_OF, len(rules) // 8, data.put(rules))),
+    }
+    code = re.sub(r"#.*", "", _LISTING)
+    for name, address in addresses.items():
+        code = code.replace(name, struct.pack("<I", address).hex())
+    return executable(data.content, bytes.fromhex(code))

@@ -180,8 +180,11 @@ class Sandbox(Protocol):
 
     passes_gpus: bool
 
+    def missing(self) -> str:
+        """What this host is known to lack for it, with the remedy; "" for nothing. It may not work all the same."""
+
     def problem(self) -> str:
-        """Why this host cannot use it, with the remedy; "" when it can."""
+        """Why this host cannot use it, with the remedy; "" when it can: a program was started in it."""
 
     def promises(self) -> Mapping[str, str]:
         """What isolates, and how: facts for the record of a run."""
