@@ -10,14 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from conda_channel import MAIN, channels, served
 
-from reprolake.pipeline import Request, obtain_lock, write_lock
+from reprolake.options import load_options
+from reprolake.pipeline import Request, obtain_lock, open_session, write_lock
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
+from reprolake_builder.progress import SILENT
 from reprolake_builder.solvers.debian import solve_debian
 
 ROOT = Path(__file__).parent.parent.parent
-SAMPLE = ROOT / "sample-repos" / "crab-lightcurve"
+CRAB, CONDA = "crab-lightcurve", "conda-packages"
 OTHER_USER = 23456
 SABOTAGE = "import reprolake_builder.trees as t; t.MTIME += 1; from reprolake.__main__ import main; main()"
 
@@ -32,21 +35,30 @@ def contents(layout: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def lock(session, tmp_path_factory):
-    """A lock of the demo repository, and a copy of its files that is no git work tree."""
-    folder = tmp_path_factory.mktemp("source") / "crab"
-    shutil.copytree(SAMPLE, folder)
-    path = folder.parent / "crab.lock"
-    write_lock(obtain_lock(Request(link=str(folder), as_of="2024-06-01"), session).lock, path)
+def channel(session):
+    """What tells the command where the tests' channel is: on the loopback."""
+    with served(channels(session.tools)) as address:
+        yield {"REPROLAKE_CONDA_CHANNELS": f"conda-forge={address}/{MAIN}"}
+
+
+@pytest.fixture(scope="module")
+def lock(request, session, channel, tmp_path_factory):
+    """A lock of a sample repository, and a copy of its files that is no git work tree."""
+    folder = tmp_path_factory.mktemp("source") / "sample"
+    shutil.copytree(ROOT / "sample-repos" / request.param, folder)
+    path = folder.parent / "sample.lock"
+    options = load_options({**os.environ, **channel}, str(session.options.store))
+    with open_session(options, SILENT, session.now) as opened:
+        write_lock(obtain_lock(Request(link=str(folder), as_of="2024-06-01"), opened).lock, path)
     return path, folder
 
 
 @pytest.fixture(scope="module")
-def here(lock, tmp_path_factory):
+def here(lock, channel, tmp_path_factory):
     """The image as this host builds it from nothing; and its store."""
     path, _ = lock
     work = tmp_path_factory.mktemp("here")
-    env = {**os.environ, "TZ": "UTC", "LANG": "C", "PYTHONHASHSEED": "0"}
+    env = {**os.environ, **channel, "TZ": "UTC", "LANG": "C", "PYTHONHASHSEED": "0"}
     subprocess.run(
         [
             sys.executable,
@@ -107,7 +119,8 @@ def trixie(session, tmp_path_factory):
 
 
 @pytest.mark.engine("bubblewrap")
-def test_another_system_builds_the_same_bytes(lock, here, trixie, session, tmp_path):
+@pytest.mark.parametrize("lock", [CRAB, CONDA], indirect=True)
+def test_another_system_builds_the_same_bytes(lock, here, trixie, session, channel, tmp_path):
     """Debian 13 under Python 3.13, with another user, folder, umask, time zone, language, hash seed and CPU count, gives the same layout."""
     path, folder = lock
     for name in ("out", "store"):
@@ -129,6 +142,7 @@ def test_another_system_builds_the_same_bytes(lock, here, trixie, session, tmp_p
     )
     bundle = session.options.site.ca_bundle
     variables = {
+        **channel,
         "PATH": "/usr/bin",
         "HOME": "/out",
         "TZ": "Pacific/Kiritimati",
@@ -171,6 +185,7 @@ def test_another_system_builds_the_same_bytes(lock, here, trixie, session, tmp_p
     assert contents(tmp_path / "out/image") == contents(here / "image")
 
 
+@pytest.mark.parametrize("lock", [CRAB], indirect=True)
 def test_a_seeded_difference_is_noticed(lock, here, tmp_path):
     """The comparison above is able to fail: one changed second in the layers' dates changes digests."""
     path, _ = lock
