@@ -23,7 +23,9 @@ from traitlets import Unicode
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
     from reprolake_builder.image import Image
-    from reprolake_builder.sandboxes.interface import Running, Sandbox, SandboxSpec
+    from reprolake_builder.sandboxes.interface import Bind, Running, Sandbox, SandboxSpec
+    from reprolake_runner.kernelspec import Kernel
+    from reprolake_runner.network import Network
 
 VARIABLE = "REPROLAKE_IMAGE"
 _PORTS = ("shell", "iopub", "stdin", "control", "hb")
@@ -41,6 +43,8 @@ class SandboxProvisioner(KernelProvisionerBase):
         self._belongings = contextlib.ExitStack()
         self._running: Running | None = None
         self._spec: SandboxSpec | None = None
+        self._network: Network | None = None
+        self._relayed: Path | None = None  # the folder of sockets that stand in for a kernel's ports
         self._sandbox: Sandbox | None = None
 
     @property
@@ -71,12 +75,17 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
         """Start the kernel in its sandbox and return how to reach it. Raises SandboxError."""
+        from reprolake_runner.network import served
+        from reprolake_runner.transport import PORTS
+
         del cmd, settings
         assert self._spec is not None
+        assert self._network is not None
         assert self._sandbox is not None
         null = subprocess.DEVNULL
         self._running = self._sandbox.start(self._spec, stdin=null, stdout=null, stderr=null)
         self._belongings.callback(self._running.kill)
+        served(self._running, self._network, self._relayed, PORTS, self._belongings)
         info: KernelConnectionInfo = self._manager.get_connection_info()
         self.connection_info = info
         return info
@@ -127,13 +136,31 @@ class SandboxProvisioner(KernelProvisionerBase):
             setattr(manager, f"{name}_port", number)
         write_connection(sockets / CONNECTION, manager.session.key.decode())
 
+    def _files_of(self, kernel: Kernel, sockets: Path, scratch: Path) -> Bind:
+        """Return what the kernel sees of its connection: the folder where it makes its sockets, or a file of ports."""
+        from reprolake_builder.sandboxes.interface import Bind
+        from reprolake_runner.processes import CONNECTION, SOCKETS, write_connection
+        from reprolake_runner.transport import transport_of
+
+        if transport_of(kernel.argv, kernel.metadata, "auto") == "ipc":
+            self._relayed = None
+            return Bind(sockets, SOCKETS, writable=True)
+        self._relayed = sockets
+        ports = scratch / "connection"
+        ports.mkdir(mode=0o755)
+        write_connection(ports / CONNECTION, self._manager.session.key.decode(), "tcp")
+        return Bind(ports, SOCKETS)
+
     def _sandboxed(self, image: Image, session: Session, sockets: Path, sandbox: Sandbox) -> SandboxSpec:
         from reprolake.limits import run_limits
+        from reprolake.reach import network_of
         from reprolake_builder.image import REPOSITORY
-        from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite
+        from reprolake_builder.progress import SILENT
+        from reprolake_builder.sandboxes.interface import CopyOnWrite
         from reprolake_runner.bounds import held_limits
         from reprolake_runner.inside import Places, Program, inside, repository_of, root_of
         from reprolake_runner.kernelspec import choose, command
+        from reprolake_runner.network import opened
         from reprolake_runner.processes import CONNECTION, SOCKETS
 
         store = session.tools.store
@@ -151,9 +178,11 @@ class SandboxProvisioner(KernelProvisionerBase):
             argv=started.argv,
             env={**image.env, **kernel.env},
             cwd=started.cwd,
-            binds=(Bind(sockets, SOCKETS, writable=True),),
+            binds=(self._files_of(kernel, sockets, scratch),),
         )
-        return inside(Places(root, view, scratch / "output", None), program, limits.limits)
+        self._network = network_of("", session.options, SILENT)
+        spec = inside(Places(root, view, scratch / "output", None), program, limits.limits)
+        return opened(spec, self._network, is_relayed=self._relayed is not None)
 
 
 def _session(stack: contextlib.ExitStack) -> Session:

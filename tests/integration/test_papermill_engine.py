@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from conftest import CACHE, ROOT
 from nbclient import NotebookClient
+from file_server import file_server
 from notebook_runs import cell, notebook
 
 pytestmark = pytest.mark.engine("bubblewrap")
@@ -115,3 +116,22 @@ def test_any_client_of_jupyter_can_have_such_a_kernel(tmp_path, built_image, mon
     made = nbformat.reads(notebook("import os; os.getcwd()"), as_version=4)
     NotebookClient(made, kernel_name="crab", timeout=60).execute()
     assert made.cells[0].outputs[0].data["text/plain"] == "'/repo'"
+
+
+ASK = """
+import os, urllib.request
+os.environ.pop('no_proxy', None), os.environ.pop('NO_PROXY', None)
+print(urllib.request.urlopen({url!r}, timeout=20).read())
+"""
+
+
+def test_the_setting_opens_the_network_of_kernels(papermill):
+    """The setting, and nothing else, gives a kernel the network that it says."""
+    with file_server(files={"/a": b"content"}) as web:
+        host = web.address.removeprefix("http://")
+        opened = {"REPROLAKE_NETWORK": f"allow={host}", "REPROLAKE_NETWORK_INWARD": host}
+        done, found = papermill(ASK.format(url=f"{web.address}/a"), **opened)
+        closed, _ = papermill(ASK.format(url=f"{web.address}/a"))
+    assert done.returncode == 0, done.stderr
+    assert text(found["cells"][0]) == "b'content'\n"
+    assert closed.returncode == 1
