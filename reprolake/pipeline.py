@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.utils import canonicalize_name
@@ -37,7 +38,13 @@ from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
 
+if TYPE_CHECKING:
+    from reprolake_builder.recipes import Recipe
+
 _LOCK_LIMIT = 64 << 20  # bytes
+_INSTALLED = Path(__file__).parent / "recipes"
+SHIPPED_RECIPES = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "recipes"
+"""Host folder of the recipes that come along; in a clone of the repository they lie at its top."""
 _FRESH = timedelta(days=1)
 
 
@@ -60,6 +67,7 @@ class Request:
     default_groups: bool = True
     byte_code: bool = True
     infer: bool = False
+    recipes: tuple[str, ...] = ()
     source_dir: Path | None = None
     locked: bool = False
     relock: bool = False
@@ -90,6 +98,16 @@ class Obtained:
     lock: EnvironmentLock
     tree: SourceTree
     origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a new lock is made of."""
+
+    tree: SourceTree
+    spec: EnvironmentSpec
+    request: Request
+    recipes: tuple[Recipe, ...]
 
 
 class BuildResult(Document, frozen=True, kw_only=True):
@@ -164,7 +182,8 @@ def obtain_lock(
     source = pinned or pin(request, session).source
     tree = _fetched(source, Path(source.path) if isinstance(source, LocalSource) else None, session)
     spec = detect(tree, request.ignore, request.selection)
-    key = _lock_key(source, spec, request)
+    recipes = read_recipes(request.recipes, session) if request.recipes else ()
+    key = _lock_key(source, spec, request, tuple(recipe.sha256 for recipe in recipes))
     kept = session.tools.store.get("locks", key, _KeptLock)
     if kept is not None and not fresh and not request.relock and _still_good(kept, request, session.now):
         return Obtained(
@@ -176,12 +195,16 @@ def obtain_lock(
             hint=f"make a lock first: reprolake lock {request.link} -o reprolake.lock, then use that file as the link",
         )
     refuse_unheard(spec)
-    made = _make(tree, spec, request, session)
+    from reprolake.locking import make_lock  # with every solver: seldom wanted
+
+    made = make_lock(Making(tree, spec, request, recipes), session)
     session.tools.store.put("locks", key, _KeptLock(made=session.now, lock=made))
     return Obtained(made, tree, "locked just now")
 
 
-def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> Sha256:
+def _lock_key(
+    source: PinnedSource, spec: EnvironmentSpec, request: Request, recipes: tuple[Sha256, ...]
+) -> Sha256:
     """Return what a remembered lock is found by: the files, what was asked for, and where the lock says they are from.
 
     A folder and a repository keep locks of their own even where the files are the same.
@@ -191,40 +214,8 @@ def _lock_key(source: PinnedSource, spec: EnvironmentSpec, request: Request) -> 
     pinned = [url, source.tree, commit, source.subdir]
     if (record := record_of(source)) is not None:
         pinned += [record.site, record.id, record.words]
-    asked = [request.as_of, request.python, request.apt, request.byte_code, request.infer]
+    asked = [request.as_of, request.python, request.apt, request.byte_code, request.infer, recipes]
     return content_hash([msgspec.to_builtins(spec), *pinned, *asked])
-
-
-def _make(tree: SourceTree, spec: EnvironmentSpec, request: Request, session: Session) -> EnvironmentLock:
-    """Return a new lock, and tell the user what may make its environment other than expected."""
-    from reprolake.inferring import offer, with_inferred
-    from reprolake_builder.lock import LockOptions, lock  # with every solver: seldom wanted
-
-    options = LockOptions(
-        now=session.now,
-        python=request.python,
-        as_of=request.as_of,
-        overrides=(
-            *(f"--ignore {path}" for path in request.ignore),
-            *(f"--extra {name}" for name in request.extras),
-            *(f"--group {name}" for name in request.groups),
-            *(() if request.default_groups else ("--no-default-groups",)),
-            *(("--infer",) if request.infer else ()),
-        ),
-        apt=request.apt,
-        byte_code=request.byte_code,
-    )
-    made = lock(tree, spec, options, session.tools)
-    if request.infer:
-        made = with_inferred(made, tree, lambda more: lock(tree, more, options, session.tools), session.tools)
-    elif sentence := offer(made, tree, session.tools.store):
-        session.tools.progress.warn(sentence)
-    for note in made.notes:
-        session.tools.progress.warn(note)
-    if made.debian.unconfigured:
-        names = ", ".join(made.debian.unconfigured)
-        session.tools.progress.warn(f"set-up scripts of these Debian packages are not run: {names}")
-    return made
 
 
 def obtain_image(obtained: Obtained, session: Session) -> Image:
@@ -239,6 +230,14 @@ def check_lock_file(path: Path) -> None:
             f"{path} cannot be written: there is no folder {path.parent}",
             hint="make the folder first, or name another file",
         )
+
+
+def read_recipes(words: tuple[str, ...], session: Session) -> tuple[Recipe, ...]:
+    """Return recipes by name, or by the host path of a file. Raises LockError."""
+    from reprolake_builder.recipes import find_recipe  # with every solver
+
+    settings = {"ca_bundle": session.tools.site.ca_bundle}
+    return tuple(find_recipe(word, SHIPPED_RECIPES, settings) for word in words)
 
 
 def write_lock(made: EnvironmentLock, path: Path) -> None:
@@ -312,6 +311,7 @@ def refuse_changes(what: str, request: Request) -> None:
             ("--no-default-groups", not request.default_groups),
             ("--no-byte-code", not request.byte_code),
             ("--infer", request.infer),
+            ("--recipe", request.recipes),
             ("--relock", request.relock),
         )
         if value

@@ -15,6 +15,7 @@ from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, open
 from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.engines.packages import wheel_key
+from reprolake_builder.image import HOME
 from reprolake_builder.progress import SILENT
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import ImageRoot, SandboxSpec
@@ -75,7 +76,8 @@ def run_python(obtained, session: Session, code: str) -> str:
             SandboxSpec(
                 root=ImageRoot(tuple(store.tree(key).root for key in image.trees)),
                 argv=("/opt/env/bin/python", "-c", code),
-                env={"PATH": "/usr/bin"},
+                env=image.env,
+                home=HOME,
             ),
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -9,7 +9,7 @@ from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, PinnedSource, record_of
 from reprolake_builder.image import Image
-from reprolake_builder.inventory import Item, items_of
+from reprolake_builder.inventory import Item, build_items, image_items
 from reprolake_builder.rootfs import flatten, layer_entries, shown
 from reprolake_builder.store import Store
 from reprolake_builder.trees import Entry
@@ -43,7 +43,7 @@ def lock_changes(before: EnvironmentLock, after: EnvironmentLock) -> tuple[Chang
     return (
         *_plain("source", _source(before.source), _source(after.source)),
         *_plain("setting", _settings(before), _settings(after)),
-        *_packages(items_of(before), items_of(after)),
+        *_packages(_items(before), _items(after)),
     )
 
 
@@ -72,7 +72,12 @@ def _settings(lock: EnvironmentLock) -> dict[str, str]:
         "byte code": "yes" if lock.byte_code else "no",
         "overrides": ", ".join(lock.overrides),
         "added": ", ".join(lock.added),
+        "recipes": ", ".join(f"{recipe.name} {recipe.sha256[:12]}" for recipe in lock.recipes),
     }
+
+
+def _items(lock: EnvironmentLock) -> tuple[Item, ...]:
+    return (*image_items(lock), *build_items(lock))
 
 
 def _packages(before: Iterable[Item], after: Iterable[Item]) -> Iterator[Change]:
@@ -85,19 +90,19 @@ def _packages(before: Iterable[Item], after: Iterable[Item]) -> Iterator[Change]
         same = was is not None and now is not None and was.version == now.version
         yield Change(
             kind=one.kind if one.in_image else "build only",
-            name=one.name,
+            name=f"{one.name} (recipe {one.recipe})" if one.recipe else one.name,
             before=_told(was, in_full=same),
             after=_told(now, in_full=same),
             direct=any(item.requested for item in (was, now) if item is not None),
         )
 
 
-def _by_name(items: Iterable[Item]) -> dict[tuple[int, str, str, str], Item]:
+def _by_name(items: Iterable[Item]) -> dict[tuple[int, str, str, str, str], Item]:
     """Return items by what makes two of them the same package; a build may need several versions of one."""
-    found: dict[tuple[int, str, str, str], Item] = {}
+    found: dict[tuple[int, str, str, str, str], Item] = {}
     for item in items:
         version = "" if item.in_image else item.version
-        found[0 if item.in_image else 1, item.kind, item.name, version] = item
+        found[0 if item.in_image else 1, item.kind, item.name, item.recipe, version] = item
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, assert_never
 from urllib.parse import quote
 
@@ -11,10 +11,12 @@ from reprolake_builder.documents.base import Sha256
 from reprolake_builder.documents.conda import CondaPackage
 from reprolake_builder.documents.lock import (
     BuiltWheelLock,
+    DebianLock,
     DebPackage,
     EnvironmentLock,
     GitOrigin,
     Origin,
+    RecipeLock,
     RepositoryOrigin,
     SdistOrigin,
     WheelLock,
@@ -28,8 +30,8 @@ class Item:
     """One package. `sha256` and `size` (bytes) are those of the file `filename`, which for a built one is the wheel.
 
     `purl` is its package URL, the name by which databases of vulnerabilities know it. `built_from` says in words what a
-    built one was made of. `in_image` is False for what is only there while others are built; `license` is "" where the lock
-    does not know it.
+    built one was made of. `in_image` is False for what is only there while others are built; `recipe` is the one in whose
+    environment it lies, "" for the image's own; `license` is "" where the lock does not know it.
     """
 
     kind: Kind
@@ -43,31 +45,63 @@ class Item:
     requested: bool = False
     built_from: str = ""
     license: str = ""
+    recipe: str = ""
 
 
 def items_of(lock: EnvironmentLock) -> tuple[Item, ...]:
     """Return what the lock pins, the image's packages first and each file once."""
-    debian = lock.debian
-    inside = [
-        *(_deb(deb, debian.suite, in_image=True) for deb in (*debian.base, *debian.extra)),
-        *(_conda(package) for package in (lock.conda.packages if lock.conda else ())),
-        *(_wheel(wheel, in_image=True) for wheel in lock.wheels),
-        *(_built(wheel, in_image=True) for wheel in own_wheels(lock)),
-    ]
-    beside = [
-        *(_deb(deb, debian.suite, in_image=False) for deb in debian.toolchain),
-        *(_wheel(needed, in_image=False) for needed in build_requirements(lock)),
-        *(_built(wheel, in_image=False) for wheel in _all_built(own_wheels(lock))),
-    ]
     seen: dict[Sha256, Item] = {}
-    for item in (*inside, *beside):
+    for item in (*image_items(lock), *_build_items(lock)):
         seen.setdefault(item.sha256, item)
     return tuple(seen.values())
 
 
+def image_items(lock: EnvironmentLock) -> tuple[Item, ...]:
+    """Return the image's packages; one that lies in several environments stands there for each."""
+    debian = lock.debian
+    own = (*lock.built, *((lock.project,) if lock.project is not None else ()))
+    return (
+        *(_deb(deb, debian.suite, in_image=True) for deb in (*debian.base, *debian.extra)),
+        *(_conda(package) for package in (lock.conda.packages if lock.conda else ())),
+        *(_wheel(wheel, in_image=True) for wheel in lock.wheels),
+        *(_built(wheel, in_image=True) for wheel in own),
+        *(item for recipe in lock.recipes for item in _of_recipe(recipe)),
+    )
+
+
+def _of_recipe(recipe: RecipeLock) -> Iterator[Item]:
+    within = recipe.name if recipe.interpreter is not None else ""
+    for item in (
+        *(_wheel(wheel, in_image=True) for wheel in recipe.wheels),
+        *(_built(wheel, in_image=True) for wheel in recipe.built),
+    ):
+        yield replace(item, recipe=within)
+
+
+def _build_items(lock: EnvironmentLock) -> Iterator[Item]:
+    debian = lock.debian
+    yield from (_deb(deb, debian.suite, in_image=False) for deb in debian.toolchain)
+    for inner in recipe_bases(lock):
+        yield from (_deb(deb, inner.suite, in_image=False) for deb in (*inner.base, *inner.toolchain))
+    yield from (_wheel(needed, in_image=False) for needed in build_requirements(lock))
+    yield from (_built(wheel, in_image=False) for wheel in _all_built(own_wheels(lock)))
+
+
+def build_items(lock: EnvironmentLock) -> tuple[Item, ...]:
+    """Return what is there only while the image's packages are built."""
+    inside = {item.sha256 for item in image_items(lock)}
+    return tuple(item for item in items_of(lock) if item.sha256 not in inside)
+
+
 def own_wheels(lock: EnvironmentLock) -> tuple[BuiltWheelLock, ...]:
-    """Return the image's wheels that were built from source, the repository's own package last."""
-    return (*lock.built, *((lock.project,) if lock.project is not None else ()))
+    """Return the image's wheels that were built from source, those of recipes first, the repository's own package last."""
+    of_recipes = (wheel for recipe in lock.recipes for wheel in recipe.built)
+    return (*of_recipes, *lock.built, *((lock.project,) if lock.project is not None else ()))
+
+
+def recipe_bases(lock: EnvironmentLock) -> tuple[DebianLock, ...]:
+    """Return the Debian packages that recipes with an environment of their own were locked with, where they are not the lock's."""
+    return tuple(recipe.debian for recipe in lock.recipes if recipe.debian is not None)
 
 
 def fetched(lock: EnvironmentLock) -> dict[Sha256, str]:
@@ -84,6 +118,12 @@ def fetched(lock: EnvironmentLock) -> dict[Sha256, str]:
 def origins(lock: EnvironmentLock) -> tuple[tuple[str, Origin], ...]:
     """Return the name of every wheel that is built, for builds of others too, and what it is built from."""
     return tuple((wheel.name, wheel.origin) for wheel in _all_built(own_wheels(lock)))
+
+
+def index_wheels(lock: EnvironmentLock) -> tuple[WheelLock, ...]:
+    """Return every wheel of a package index that the lock names, those for builds and of recipes among them."""
+    of_recipes = (wheel for recipe in lock.recipes for wheel in recipe.wheels)
+    return (*lock.wheels, *of_recipes, *build_requirements(lock))
 
 
 def build_requirements(lock: EnvironmentLock) -> tuple[WheelLock, ...]:

@@ -18,7 +18,7 @@ from reprolake_builder.engines.direct import portable
 from reprolake_builder.engines.packages import fetch_wheels
 from reprolake_builder.engines.sdist import fetch_sdist
 from reprolake_builder.errors import FetchError
-from reprolake_builder.inventory import build_requirements, items_of, origins
+from reprolake_builder.inventory import index_wheels, items_of, origins, recipe_bases
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import fetch_files
 from reprolake_builder.providers.git_lfs import bring_objects
@@ -110,10 +110,10 @@ def _check(folder: Path) -> None:
 
 def _bring(lock: EnvironmentLock, tools: Tools) -> None:
     """Bring every archive into the store."""
-    debian = lock.debian
-    debs = wanted_debs((*debian.base, *debian.extra, *debian.toolchain), debian.releases, tools.site)
-    tools.downloader.fetch_all(debs, tools.store, tools.progress, "Fetching Debian packages")
-    fetch_wheels((*lock.wheels, *build_requirements(lock)), tools)
+    for debian in (lock.debian, *recipe_bases(lock)):
+        debs = wanted_debs((*debian.base, *debian.extra, *debian.toolchain), debian.releases, tools.site)
+        tools.downloader.fetch_all(debs, tools.store, tools.progress, "Fetching Debian packages")
+    fetch_wheels(index_wheels(lock), tools)
     for name, origin in origins(lock):
         if isinstance(origin, SdistOrigin) and not tools.store.has_sound_archive(origin.sha256):
             fetch_sdist(origin, sdist_url(name, origin, tools), tools)

@@ -155,6 +155,13 @@ lock_options = stacked(
         help="Have this Debian package where packages are built from source; apt.txt is for the image.",
     ),
     click.option(
+        "--recipe",
+        "recipes",
+        metavar="NAME",
+        multiple=True,
+        help="Stack these layers of a site on the environment: dlaas, jupyter, esap, ca-bundle, or the path of a recipe.",
+    ),
+    click.option(
         "--infer",
         is_flag=True,
         help="Add the packages that notebooks import and nothing declares, as they were at the date.",
@@ -215,6 +222,7 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
         "default_groups",
         "byte_code",
         "infer",
+        "recipes",
         "source_dir",
         "locked",
         "relock",

@@ -171,6 +171,52 @@ class BuiltWheelLock(Document, frozen=True, kw_only=True):
     requested: bool = False
 
 
+RecipeName = Annotated[
+    str, Meta(pattern=r"^[a-z0-9]+(?:-[a-z0-9]+)*$(?!\n)", max_length=60, description="name of a recipe")
+]
+ImagePath = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:/(?!\.{1,2}(?:/|$)|\.wh\.)[^/\x00-\x1f\x7f]{1,255})+$(?!\n)",
+        max_length=1000,
+        description="absolute path inside the image",
+    ),
+]
+
+
+class RecipeFile(Document, frozen=True, kw_only=True):
+    """A small file of a recipe: where it lies in the image, and its text."""
+
+    path: ImagePath
+    text: Annotated[str, Meta(max_length=1 << 20)]
+    executable: bool = False
+
+
+class RecipeLock(Document, frozen=True, kw_only=True):
+    """Layers of a site that are stacked on the environment: `sha256` names the recipe's own content, whatever it was locked to.
+
+    With an `interpreter` (Debian's, of the packages in `debian`) the recipe has an environment of its own at `prefix`; without
+    one its packages lie in the environment's, none of whose pins they change. `variables`, `labels` and `command` are the image's,
+    `path` are folders that come last in PATH; the folders in `writable` belong to the image's user.
+    """
+
+    name: RecipeName
+    title: str
+    sha256: Sha256
+    as_of: Moment
+    prefix: ImagePath
+    debian: DebianLock | None = None
+    interpreter: DebianInterpreter | None = None
+    wheels: tuple[WheelLock, ...] = ()
+    built: tuple[BuiltWheelLock, ...] = ()
+    files: tuple[RecipeFile, ...] = ()
+    variables: dict[VariableName, VariableValue] = {}
+    labels: dict[VariableValue, VariableValue] = {}
+    path: tuple[ImagePath, ...] = ()
+    writable: tuple[ImagePath, ...] = ()
+    command: tuple[VariableValue, ...] = ()
+
+
 RungName = Literal["date", "other Python", "environment files"]
 
 
@@ -194,7 +240,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
     `conda` holds the conda packages, None where there are none; with them comes the interpreter.
     `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; they are
-    laid out with byte code, or without. The standard library always has it. `ladder` holds what was not taken and why, and at
+    laid out with byte code, or without. `recipes` are what a site stacks on all of these. The standard library always has it. `ladder` holds what was not taken and why, and at
     its end what was. `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people,
     such as a resolution that had to go back to an old release. `citation` is what the source says of itself, None where it
     says nothing.
@@ -213,6 +259,7 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     wheels: tuple[WheelLock, ...]
     built: tuple[BuiltWheelLock, ...] = ()
     project: BuiltWheelLock | None = None
+    recipes: tuple[RecipeLock, ...] = ()
     byte_code: bool = True
     ladder: tuple[Rung, ...] = ()
     added: tuple[str, ...] = ()

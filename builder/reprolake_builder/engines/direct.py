@@ -85,6 +85,8 @@ def image_annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, s
         found |= _record_annotations(record)
     if lock.citation is not None:
         found |= citation_annotations(lock.citation)
+    for recipe in lock.recipes:
+        found |= {f"reprolake.recipe.{recipe.name}": recipe.sha256, **recipe.labels}
     return dict(sorted(found.items()))
 
 
@@ -115,7 +117,9 @@ def _config(
             "User": f"{USER[0]}:{USER[1]}",
             "Env": [f"{name}={value}" for name, value in variables.items()],
             "Entrypoint": [ENTRY_POINT],
-            "Cmd": ["bash"],
+            "Cmd": next(
+                (list(recipe.command) for recipe in reversed(lock.recipes) if recipe.command), ["bash"]
+            ),
             "WorkingDir": f"{REPOSITORY}/{subdir}" if subdir else REPOSITORY,
             "Labels": image_annotations(lock, lock_sha256),
         },

@@ -19,7 +19,7 @@ def make_environment(interpreter: InterpreterLock, store: Store) -> Tree:
 
     def fill(root: Path) -> None:
         if isinstance(interpreter, DebianInterpreter):
-            _make_venv(root, interpreter)
+            make_venv(root, interpreter)
         entry = root / ENTRY_POINT.lstrip("/")
         entry.parent.mkdir(parents=True)
         entry.write_text(_ENTRY)
@@ -28,8 +28,9 @@ def make_environment(interpreter: InterpreterLock, store: Store) -> Tree:
     return store.make_tree(key, fill)
 
 
-def _make_venv(root: Path, interpreter: DebianInterpreter) -> None:
-    layout = layout_of(interpreter)
+def make_venv(root: Path, interpreter: DebianInterpreter, prefix: str = "") -> None:
+    """Make an empty virtual environment below `root` (host folder), at `prefix` (path in the image) or where it usually is."""
+    layout = layout_of(interpreter, prefix)
     bin_folder = root / layout.prefix / "bin"
     bin_folder.mkdir(parents=True)
     (bin_folder / "python").symlink_to(interpreter.executable)

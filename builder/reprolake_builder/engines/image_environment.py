@@ -26,13 +26,16 @@ def image_variables(lock: EnvironmentLock, trees: Sequence[Tree], store: Store) 
     in_conda = isinstance(lock.interpreter, CondaInterpreter)
     bins = [f"{PREFIX}/bin"] if not in_conda else []
     bins += [f"{CONDA_PREFIX}/bin"] if lock.conda is not None else []
-    variables = {"PATH": ":".join((*bins, _SYSTEM)), "LANG": "C.UTF-8", "HOME": HOME}
+    last = [folder for recipe in lock.recipes for folder in recipe.path]
+    variables = {"PATH": ":".join((*bins, _SYSTEM, *last)), "LANG": "C.UTF-8", "HOME": HOME}
     if not in_conda:
         variables["VIRTUAL_ENV"] = PREFIX
     if lock.conda is not None:
         variables |= {"CONDA_PREFIX": CONDA_PREFIX, "CONDA_DEFAULT_ENV": "base", "CONDA_SHLVL": "1"}
         if not any(entry.path == _OWN_CERTIFICATES for tree in trees for entry in tree.entries):
             variables["SSL_CERT_FILE"] = _CERTIFICATES
+    for recipe in lock.recipes:
+        variables |= recipe.variables
     for name, value in sorted(lock.environment.variables.items()):
         if not _NAME.fullmatch(name) or printable(value) != value:
             raise BuildError(

@@ -40,10 +40,16 @@ def fetch_wheels(wheels: Sequence[WheelLock], tools: Tools) -> None:
 
 
 def wheel_key(
-    wheel: Wheel, interpreter: InterpreterLock, base: Sha256, store: Store, *, byte_code: bool = True
+    wheel: Wheel,
+    interpreter: InterpreterLock,
+    base: Sha256,
+    store: Store,
+    *,
+    byte_code: bool = True,
+    prefix: str = "",
 ) -> Sha256:
-    """Return the key of the wheel's tree; `base` is the key of the tree that holds the interpreter."""
-    layout = layout_of(interpreter)
+    """Return the key of the wheel's tree in the environment at `prefix`; `base` is the key of the tree that holds the interpreter."""
+    layout = layout_of(interpreter, prefix)
     return content_hash(
         {
             "layer": "wheel",
@@ -62,7 +68,9 @@ def make_packages(
 ) -> tuple[Part, ...]:
     """Return one part for each wheel, fetched if need be; a built one must lie in the store."""
     keys = {
-        wheel.name: wheel_key(wheel, home.lock, home.base.key, tools.store, byte_code=byte_code)
+        wheel.name: wheel_key(
+            wheel, home.lock, home.base.key, tools.store, byte_code=byte_code, prefix=home.prefix
+        )
         for wheel in wheels
     }
     missing = [wheel for wheel in wheels if tools.store.tree(keys[wheel.name]) is None]

@@ -11,11 +11,14 @@ from reprolake_builder.engines.environment import make_environment
 from reprolake_builder.engines.interpreters import Home
 from reprolake_builder.engines.layers import MAX_LAYERS, Part, order_packages
 from reprolake_builder.engines.packages import Wheel, make_packages
+from reprolake_builder.engines.recipes import make_recipe
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
 
 _MOST_BESIDE_CONDA = 25
 """Layers for wheels in an image with conda packages, which have the rest."""
+_MOST_OF_RECIPES = 20
+"""Layers for the packages of recipes, which lie low because many images of a site share them."""
 
 
 def make_parts(
@@ -38,13 +41,19 @@ def make_parts(
     packages = make_packages(wheels, home, tools, byte_code=lock.byte_code)
     own = make_packages(project, home, tools, byte_code=lock.byte_code)
     requested = frozenset(wheel.name for wheel in wheels if wheel.requested)
+    recipes = [make_recipe(recipe, lock, home, repository, tools) for recipe in lock.recipes]
+    apart = tuple(part for recipe in recipes if recipe.is_own for part in recipe.packages)
+    beside = tuple(part for recipe in recipes if not recipe.is_own for part in recipe.packages)
+    most = MAX_LAYERS - (_MOST_OF_RECIPES if apart else 0)
     return (
         (Part(f"Debian {lock.debian.suite}", base),),
         (Part("Debian packages of apt.txt and system files", system),),
         (Part(f"Python {lock.interpreter.version} environment", environment),),
-        *order_packages(conda, _requested(lock.conda), MAX_LAYERS - _MOST_BESIDE_CONDA),
-        *order_packages(packages, requested, _MOST_BESIDE_CONDA if conda else MAX_LAYERS),
+        *order_packages(apart, (), _MOST_OF_RECIPES),
+        *order_packages(conda, _requested(lock.conda), most - _MOST_BESIDE_CONDA),
+        *order_packages((*packages, *beside), requested, _MOST_BESIDE_CONDA if conda else most),
         *((part,) for part in own),
+        *((recipe.files,) for recipe in recipes),
         (*history, Part("lock", lock_tree), Part("repository", repository)),
     )
 
