@@ -210,6 +210,21 @@ def test_two_files_for_one_place_are_refused(tmp_path):
         lay(data, tmp_path, lock)
 
 
+@pytest.mark.parametrize("path", ["conda-meta/plain-1.0-h0_0.json", "conda-meta/numpy-1.0-0.json"])
+def test_records_are_not_a_packages_to_write(tmp_path, path):
+    """A package cannot say in conda's records what is installed, neither of itself nor of another one."""
+    with pytest.raises(BuildError, match="brings a record of its own"):
+        lay(with_members(Item(path)), tmp_path)
+
+
+def test_a_program_and_a_file_of_one_name_are_refused(tmp_path):
+    """A package whose entry point and whose file claim one path is broken, and told so."""
+    package = Package("plain", "1.0", {"bin/x": File(b"x")}, noarch="python", entry_points=("x = a:b",))
+    data, lock = pinned(package)
+    with pytest.raises(BuildError, match="two of its entries claim"):
+        lay(data, tmp_path, lock)
+
+
 def test_a_package_without_its_parts_is_none(tmp_path):
     """A zip archive has to have a part for the description and one for the files."""
     stream = io.BytesIO()

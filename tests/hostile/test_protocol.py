@@ -188,10 +188,10 @@ for n in range({count}):
 @pytest.mark.parametrize("source", [COMMS, UPDATES], ids=["widgets", "updates"])
 def test_widgets_and_updates_without_end_are_bounded(run, source):
     """H29: a bomb of widgets' states or of updated outputs ends by a limit; a few of them are fine."""
-    bounds = Bounds(messages=DriverLimits(messages=20_000, total_bytes=100 * MIB))
-    many = run("1", source.format(count=25_000, size=10), bounds=bounds)
+    bounds = Bounds(messages=DriverLimits(messages=2000, total_bytes=20 * MIB))
+    many = run("1", source.format(count=2500, size=10), bounds=bounds)
     assert (many.record.status, many.record.exit_code) == ("limit-exceeded", 26), many.record.message
-    large = run("1", source.format(count=300, size=MIB), bounds=bounds)
+    large = run("1", source.format(count=60, size=MIB), bounds=bounds)
     assert large.record.status == "limit-exceeded"
     few = run("1", source.format(count=20, size=10), bounds=bounds)
     assert few.record.status == "succeeded", few.record.message
