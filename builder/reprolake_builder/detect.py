@@ -26,11 +26,11 @@ from reprolake_builder.detect_unheard import (
     PYTHON_FILES,
     declares_package,
     find_unheard,
+    is_conda_lock,
 )
 from reprolake_builder.documents.environment import (
     Asked,
     EnvironmentSpec,
-    ObeyedLock,
     SpokenFile,
     UnheardFile,
 )
@@ -40,7 +40,14 @@ from reprolake_builder.process import printable
 from reprolake_builder.source_tree import SourceTree
 
 _CONDA = ("environment.yml", "environment.yaml")
-_ANEW = {"uv": "uv lock", "Poetry": "poetry lock", "PDM": "pdm lock", "Pipenv": "pipenv lock"}
+_ANEW = {
+    "uv": "uv lock",
+    "Poetry": "poetry lock",
+    "PDM": "pdm lock",
+    "Pipenv": "pipenv lock",
+    "conda-lock": "conda-lock lock",
+    "pixi": "pixi lock",
+}
 _IGNORED = "ignored by --ignore"
 
 
@@ -94,8 +101,9 @@ def refuse_unheard(spec: EnvironmentSpec) -> None:
     matter = [item for item in spec.unheard if item.matters]
     if not matter:
         return
-    if spec.obeyed is not None and all("#" in item.path for item in matter):
-        _refuse_stale(spec.obeyed, matter)
+    obeyed = _obeyed(spec)
+    if obeyed is not None and all("#" in item.path for item in matter):
+        _refuse_stale(*obeyed, matter)
     listed = "".join(f"\n  {printable(item.path)}: {printable(item.reason)}" for item in matter)
     options = " ".join(f"--ignore {printable(path)}" for path in dict.fromkeys(item.path for item in matter))
     raise DetectError(
@@ -104,14 +112,21 @@ def refuse_unheard(spec: EnvironmentSpec) -> None:
     )
 
 
-def _refuse_stale(obeyed: ObeyedLock, matter: list[UnheardFile]) -> NoReturn:
+def _obeyed(spec: EnvironmentSpec) -> tuple[str, str] | None:
+    """Return path and tool of the lock file that is obeyed, None without one."""
+    if spec.obeyed is not None:
+        return spec.obeyed.path, spec.obeyed.tool
+    return (spec.conda.obeyed, spec.conda.tool) if spec.conda is not None and spec.conda.obeyed else None
+
+
+def _refuse_stale(path: str, tool: str, matter: list[UnheardFile]) -> NoReturn:
     """Raise DetectError for a lock that does not meet what it was made of."""
     listed = "".join(f"\n  {printable(item.reason)}" for item in matter)
     options = " ".join(f"--ignore {printable(item.path)}" for item in matter)
-    anew = f"`{_ANEW[obeyed.tool]}` in the repository writes it anew; " if obeyed.tool in _ANEW else ""
+    anew = f"`{_ANEW[tool]}` in the repository writes it anew; " if tool in _ANEW else ""
     raise DetectError(
-        f"{obeyed.path} disagrees with what it was made of:{listed}",
-        hint=f"{anew}{options} takes it as it is; --ignore {obeyed.path} resolves without it",
+        f"{path} disagrees with what it was made of:{listed}",
+        hint=f"{anew}{options} takes it as it is; --ignore {path} resolves without it",
     )
 
 
@@ -127,9 +142,14 @@ def _folder(given: Given) -> str:
 
 
 def _packages(given: Given, folder: str) -> Heard:
-    """Return what environment.yml says, or else a lock file, a Pipfile, or requirements.txt."""
+    """Return what a lock file of conda's says, or else environment.yml, another lock file, a Pipfile, or requirements.txt."""
     requirements = join(folder, "requirements.txt")
     conda = [path for name in _CONDA if given.has(path := join(folder, name))]
+    if any(is_conda_lock(name) for name in given.tree.names(folder)):
+        from reprolake_builder.detect_conda_locks import find_locks, read_locks  # with parsers that few need
+
+        if locks := find_locks(given, folder):
+            return read_locks(given, folder, locks, conda)
     if not conda:
         return _python_packages(given, folder)
     from reprolake_builder.detect_conda import read_conda  # with a parser of YAML, which few need

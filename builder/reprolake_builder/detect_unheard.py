@@ -22,7 +22,6 @@ class Weight(Enum):
 
 
 _DOCKER = "images from a Dockerfile come in a later version"
-_LOCKED = "lock files of other tools come in a later version"
 _CONDA = "conda environments come in a later version"
 _R = "R comes in a later version"
 _JULIA = "Julia comes in a later version"
@@ -38,11 +37,9 @@ _TABLE: tuple[tuple[str, Weight, str], ...] = (
     ("postBuild", Weight.ALWAYS, _SCRIPT),
     ("start", Weight.ALWAYS, _SCRIPT),
     ("pylock.*.toml", Weight.NEVER, "it is the lock of an environment with a name of its own"),
-    ("conda-lock.yml", Weight.ALWAYS, _LOCKED),
-    ("*.conda-lock.yml", Weight.ALWAYS, _LOCKED),
-    ("conda-*.lock", Weight.ALWAYS, _LOCKED),
-    ("pixi.toml", Weight.ALWAYS, "pixi comes in a later version"),
-    ("pixi.lock", Weight.ALWAYS, _LOCKED),
+    ("*.conda-lock.yml", Weight.ALONE, "it is the lock of an environment with a name of its own"),
+    ("conda-*.lock", Weight.ALONE, "it is for another platform than linux-64"),
+    ("pixi.toml", Weight.ALWAYS, "pixi comes in a later version, unless it has its lock beside it"),
     ("uv.toml", Weight.ALWAYS, "settings of uv are not read"),
     ("renv.lock", Weight.ALWAYS, _R),
     ("install.R", Weight.ALWAYS, _R),
@@ -63,9 +60,19 @@ _TABLE: tuple[tuple[str, Weight, str], ...] = (
     ("environment?*.yml", Weight.ALONE, _VARIANT),
     ("environment?*.yaml", Weight.ALONE, _VARIANT),
 )
+CONDA_LOCKS = (
+    "conda-lock.yml",
+    "pixi.lock",
+    "conda-linux-64.lock",
+    "conda-lock-linux-64.lock",
+    "spec-file.txt",
+    "explicit.txt",
+)
+"""Lock files of conda's tools, the one that stands over the others first; those of text only where they are such files."""
 PYTHON_FILES = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "Pipfile")
 """Files of tools for Python packages, the one that stands over the others first."""
 KINDS = (
+    *CONDA_LOCKS,
     *PYTHON_FILES,
     "environment.yml",
     "environment.yaml",
@@ -83,9 +90,10 @@ _SETUP = re.compile(r"^\[(metadata|options)\]", re.MULTILINE)
 def find_unheard(given: Given, folder: str, heard: Heard) -> Heard:
     """Return the files in the folder that describes the environment, and beside it, that nobody understands.
 
-    `heard` is what was understood: it decides what would change the result, and its files are not named again.
+    `heard` is what was understood: it decides what would change the result, and its files are not judged again.
     """
     alone = not heard.files
+    judged = {*heard.files, *(item.path for item in heard.unheard)}
     found = [
         UnheardFile(
             path=join(folder, name),
@@ -93,7 +101,7 @@ def find_unheard(given: Given, folder: str, heard: Heard) -> Heard:
             matters=weight is Weight.ALWAYS or (alone and weight is Weight.ALONE),
         )
         for name, weight, reason in _named(given, folder)
-        if join(folder, name) not in heard.files
+        if join(folder, name) not in judged
     ]
     if folder == given.base:
         found += _setup_files(given, heard)
@@ -110,6 +118,11 @@ def _named(given: Given, folder: str) -> Iterator[tuple[str, Weight, str]]:
                 if name == ".devcontainer" or path in given.ignored or given.tree.is_file(path):
                     yield name, weight, reason
                 break
+
+
+def is_conda_lock(name: str) -> bool:
+    """Whether a file of that name may be a lock file of conda's tools."""
+    return name in CONDA_LOCKS or name.endswith(".conda-lock.yml")
 
 
 def declares_package(setup_cfg: str) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 
-from reprolake_builder.connection import ANYTHING, PIECE, Connection, body_of
+from reprolake_builder.connection import ANYTHING, PIECE, Connection, Head, body_of
 from reprolake_builder.documents.base import Document, Moment, Sha256, Size, content_hash
 from reprolake_builder.errors import AnswerError, FetchError
 from reprolake_builder.process import printable
@@ -51,7 +51,8 @@ class Wanted:
 class Offer:
     """A file that somebody offers, with what is told of it: `size` in bytes, None and "" where nothing is.
 
-    `name` is the file's path where it is going to lie, and for messages.
+    `name` is the file's path where it is going to lie, and for messages. `here` allows the `url` of a file of this host: only
+    where the configuration named it, and no server.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Offer:
     md5: str = ""
     sha1: str = ""
     sha512: str = ""
+    here: bool = False
 
     @property
     def is_proven(self) -> bool:
@@ -222,7 +224,7 @@ class Downloader:
         return self._receive(offer, store, _Within(advance))
 
     def _receive(self, offer: Offer, store: Store, progress: Progress) -> Arrival:
-        head, pieces = self._connection.opened(offer.url)
+        head, pieces = self._opened(offer)
         if None not in {offer.size, head.length} and offer.size != head.length:
             raise FetchError(
                 f"{printable(offer.name)} has {head.length} bytes, and not the {offer.size} that were told"
@@ -236,6 +238,16 @@ class Downloader:
         for asked in (offer, Offer(offer.name, offer.url, sha256=sha256)):
             store.put(_ARRIVALS, _key(asked), arrived)
         return arrived
+
+    def _opened(self, offer: Offer) -> tuple[Head, Iterator[bytes]]:
+        if not (offer.here and offer.url.startswith("file:")):
+            return self._connection.opened(offer.url)
+        path = _local_path(offer.url)
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise FetchError(f"{path} cannot be read: {error.strerror}") from error
+        return Head(size, None), _local_pieces(path)
 
     def _pieces(self, url: str, headers: Mapping[str, str]) -> Iterator[bytes]:
         if url.startswith("file:"):

@@ -119,7 +119,8 @@ class _Job:
         if isinstance(settled, _Settled):
             return settled
         error = settled.error()
-        if self.options.as_of or self.spec.obeyed is not None:
+        pinned = self.spec.conda is not None and bool(self.spec.conda.pins)
+        if self.options.as_of or self.spec.obeyed is not None or pinned:
             raise error  # the user has decided, or a lock that is for every date
         try:
             changed = last_changed(self.tree.source, self.spec.files, self.tools)

@@ -147,7 +147,7 @@ def test_a_kernel_of_the_index_serves_where_the_channel_has_none(tmp_path, tools
     bare = dataclasses.replace(tools, site=site, downloader=Downloader(site))
     made = locked(tmp_path, {"environment.yml": f"{HEAD}- python=3.11\n- six\n"}, bare)
     assert [wheel.name for wheel in made.wheels] == ["ipykernel"]
-    assert made.added == ("ipykernel: no kernel was declared, and the channels have none that fits",)
+    assert made.added == ("ipykernel: no kernel was declared, and conda has none that fits",)
 
 
 def test_python_2_has_no_packages_of_the_index(tmp_path, tools):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from reprolake_builder.documents.base import Document, FolderInside, Sha256
+from msgspec import Meta
+
+from reprolake_builder.documents.base import Document, FolderInside, Sha256, Size
+from reprolake_builder.documents.conda import CondaFilename, Md5, Subdir
 
 
 class SpokenFile(Document, frozen=True, kw_only=True):
@@ -66,11 +69,28 @@ class ObeyedLock(Document, frozen=True, kw_only=True):
     pythons: tuple[str, ...] = ()
 
 
+class CondaPin(Document, frozen=True, kw_only=True):
+    """A conda package as a lock file of conda's tools names it: `channel` by name or address, `size` in bytes where it is told."""
+
+    channel: Annotated[str, Meta(pattern=r"^[^\x00-\x20\x7f]+$(?!\n)", max_length=500)]
+    subdir: Subdir
+    filename: CondaFilename
+    sha256: Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?$(?!\n)")] = ""
+    md5: Md5 = ""
+    size: Size | None = None
+
+
 class CondaAsked(Document, frozen=True, kw_only=True):
-    """What is asked of conda's channels: these, in order of priority, for packages in conda's words (`numpy>=1.24,<2`)."""
+    """What is asked of conda's channels: these, in order of priority, for packages in conda's words (`numpy>=1.24,<2`).
+
+    With `obeyed`, the path of a lock file in the source, its `pins` are the packages, and nothing is solved.
+    """
 
     channels: tuple[Asked, ...]
     specs: tuple[Asked, ...]
+    obeyed: str = ""
+    tool: Literal["conda-lock", "pixi", "explicit", ""] = ""
+    pins: tuple[CondaPin, ...] = ()
 
 
 class EnvironmentSpec(Document, frozen=True, kw_only=True):

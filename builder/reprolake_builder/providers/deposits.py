@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -49,7 +49,8 @@ class Deposit:
 def offered(name: str, url: str, size: int | None, checksum: str) -> Offer:
     """Return a file of a record; `checksum` is like md5:… or sha1:…, "" or another kind where none can be checked."""
     kind, _, digits = checksum.lower().partition(":")
-    return Offer(name, url, size, **({kind: digits} if kind in _KINDS and digits else {}))
+    offer = Offer(name, url, size)
+    return replace(offer, **{kind: digits}) if kind in _KINDS and digits else offer
 
 
 def told_apart(named: Sequence[tuple[object, str]]) -> tuple[str, ...]:

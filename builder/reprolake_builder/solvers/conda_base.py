@@ -16,6 +16,7 @@ from reprolake_builder.errors import LockError
 from reprolake_builder.process import printable
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.conda import CondaAsking, UnsolvableError, find, name_of, solve_conda
+from reprolake_builder.solvers.conda_pinned import take_pinned
 from reprolake_builder.solvers.conda_python import stands, with_distributions
 from reprolake_builder.solvers.pypi_asking import Beside
 from reprolake_builder.solvers.pypi_requirements import parse_all
@@ -48,6 +49,14 @@ def solve_base(spec: EnvironmentSpec, python: str, as_of: AsOf, tools: Tools) ->
     """
     if spec.conda is None:
         raise AssertionError("conda was asked for")
+    if spec.conda.pins:
+        if python:
+            raise LockError(
+                f"--python {printable(python)[:50]} cannot change what {spec.conda.obeyed} pins",
+                hint=f"leave it out, or have the lock ignored: --ignore {spec.conda.obeyed}",
+            )
+        pinned = _with_interpreter(take_pinned(spec.conda, tools), (), ())
+        return _with_stands(pinned, tools) if _needs_index(spec, pinned) else pinned
     specs, notes = _with_python(spec.conda.specs, python)
     constraints = tuple(
         Asked(text=f"python {item.text}", origin=item.origin) for item in spec.python if item.text
@@ -72,8 +81,12 @@ def solve_base(spec: EnvironmentSpec, python: str, as_of: AsOf, tools: Tools) ->
     if kernel and find(lock.packages, KERNEL) is not None:
         added.append(f"{KERNEL}: no kernel was declared")
     base = _with_interpreter(lock, tuple(added), (*notes, *more))
-    needs_index = spec.requirements or spec.sources or spec.project is not None
-    return _with_stands(base, tools) if needs_index or not base.beside.has_kernel else base
+    return _with_stands(base, tools) if _needs_index(spec, base) else base
+
+
+def _needs_index(spec: EnvironmentSpec, base: CondaBase) -> bool:
+    asked = bool(spec.requirements or spec.sources) or spec.project is not None
+    return asked or not base.beside.has_kernel
 
 
 def _with_stands(base: CondaBase, tools: Tools) -> CondaBase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from packaging.utils import canonicalize_name
 
@@ -11,6 +12,7 @@ from reprolake_builder.solvers.pypi_additions import KERNEL, NO_KERNEL, with_you
 from reprolake_builder.solvers.pypi_asking import Asking, Beside, Solution
 from reprolake_builder.solvers.pypi_index import Resolved, find_behind
 from reprolake_builder.solvers.pypi_pins import pin, taken
+from reprolake_builder.solvers.pypi_requirements import Demand
 from reprolake_builder.solvers.pypi_supply import Supplier
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_uv import Question, Uv
@@ -19,6 +21,12 @@ from reprolake_builder.tools import Tools
 
 _OLDEST = (3, 6)
 """The first Python that the resolver of Python packages knows."""
+_ANY_DAY = datetime(2999, 1, 1, tzinfo=UTC)
+
+
+def _is_pinned(demand: Demand) -> bool:
+    """Whether a lock names that very file: then it counts whatever its date."""
+    return bool(demand.sha256) and any(one.operator == "==" for one in demand.requirement.specifier)
 
 
 def solve_beside(asked: Asking, beside: Beside, target: Target, tools: Tools, supplier: Supplier) -> Solution:
@@ -34,6 +42,7 @@ def solve_beside(asked: Asking, beside: Beside, target: Target, tools: Tools, su
         built=supplier.offered(target),
         direct=supplier.direct(target),
         stands=beside.stands,
+        later=tuple((demand.name, _ANY_DAY) for demand in asked.requirements if _is_pinned(demand)),
     )
     held = {stand.name for stand in beside.stands}
     needs_kernel = not beside.has_kernel and KERNEL not in held
@@ -47,7 +56,9 @@ def solve_beside(asked: Asking, beside: Beside, target: Target, tools: Tools, su
         )
     uv = Uv(tools.site, tools.store)
     whole = replace(question, requirements=(*question.requirements, KERNEL)) if needs_kernel else question
+    later = whole.later
     whole, younger = with_younger(whole, asked, target) if needs_kernel else (whole, ())
+    whole = replace(whole, later=tuple({**dict(whole.later), **dict(later)}.items()))
     try:
         answer = uv.resolve(whole, target)
     except UnsatisfiableError as error:
@@ -69,7 +80,7 @@ def solve_beside(asked: Asking, beside: Beside, target: Target, tools: Tools, su
         target,
         pin(rest, target, tools, direct, asked.demands),
         built,
-        (f"{KERNEL}: {NO_KERNEL}, and the channels have none that fits",) if added else (),
+        (f"{KERNEL}: {NO_KERNEL}, and conda has none that fits",) if added else (),
         find_behind(resolved, watched, uv, tools.downloader),
         (*answer.warnings, *(younger if added else ())),
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from reprolake_builder.no_proxy import is_direct
-from reprolake_builder.download import Downloader
+from reprolake_builder.download import Downloader, Offer
 from reprolake_builder.errors import FetchError
+from reprolake_builder.no_proxy import is_direct
+from reprolake_builder.progress import SILENT
 from reprolake_builder.site import Site
+from reprolake_builder.store import Store
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,13 @@ def test_an_address_that_names_no_host_is_refused(url):
     """Addresses come out of answers of strangers, too: none of them ends in an error that is not ours."""
     with pytest.raises(FetchError, match="is no web address"):
         Downloader(Site(archives={})).get(url)
+
+
+def test_a_file_of_this_host_is_never_what_a_server_offers(tmp_path):
+    """An offer of a file: address is refused, unless whoever makes it says that the configuration named it."""
+    (tmp_path / "x").write_bytes(b"secret")
+    downloader, store = Downloader(Site(archives={})), Store(tmp_path / "store")
+    offer = Offer("x", (tmp_path / "x").as_uri())
+    with pytest.raises(FetchError, match="no web address"):
+        downloader.receive(offer, store, SILENT)
+    assert downloader.receive(dataclasses.replace(offer, here=True), store, SILENT).size == 6

@@ -1,0 +1,161 @@
+"""Lock files of conda's tools: which one is obeyed, and where it disagrees with what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from reprolake_builder.conda.lock_files import CondaLockFile
+from reprolake_builder.conda.lock_formats import read_conda_lock, read_explicit, read_pixi_lock
+from reprolake_builder.conda.versions import split_spec
+from reprolake_builder.detect_conda import read_conda
+from reprolake_builder.detect_heard import Given, Heard, join
+from reprolake_builder.detect_requirements import RequirementsReader
+from reprolake_builder.detect_unheard import CONDA_LOCKS
+from reprolake_builder.documents.environment import Asked, CondaAsked, CondaPin, UnheardFile
+from reprolake_builder.errors import DetectError
+from reprolake_builder.process import printable
+
+_PLAIN = (".txt", ".lock")
+
+
+def find_locks(given: Given, folder: str) -> tuple[str, ...]:
+    """Return the paths of the lock files in a folder, the one to obey first. Raises DetectError where that cannot be told."""
+    names = given.tree.names(folder)
+    found = [join(folder, name) for name in CONDA_LOCKS if name in names]
+    found = [path for path in found if given.has(path) and _is_lock(given, path)]
+    if found:
+        return tuple(found)
+    named = [join(folder, name) for name in names if name.endswith(".conda-lock.yml")]
+    named = [path for path in named if given.has(path)]
+    if len(named) > 1:
+        raise DetectError(
+            f"{' and '.join(map(printable, named[:4]))} are each the lock of another environment",
+            hint="take one of them: " + " ".join(f"--ignore {printable(path)}" for path in named[1:]),
+        )
+    return tuple(named)
+
+
+def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Sequence[str]) -> Heard:
+    """Return what the first of the lock files says, and where it says other than the files that it was made of.
+
+    `declared_in` are the paths of environment.yml. Raises DetectError.
+    """
+    lock = _read(given, paths[0])
+    declared = read_conda(given, declared_in[0]) if declared_in else Heard()
+    specs = _specs(declared)
+    asked = CondaAsked(
+        channels=tuple(Asked(text=text, origin=lock.path) for text in lock.channels),
+        specs=specs,
+        obeyed=lock.path,
+        tool=lock.tool,
+        pins=lock.pins,
+    )
+    unheard = [*_others(paths[1:], lock.path), *_unmet(lock, specs, declared)]
+    unheard += [item for item in declared.unheard if "channels have no say" not in item.reason]
+    unheard += [
+        UnheardFile(path=path, reason=f"{lock.path} stands over it", matters=False)
+        for name in ("requirements.txt", "pixi.toml", *declared_in[1:])
+        if given.has(path := join(folder, name)) and path not in declared.files
+    ]
+    return Heard(
+        files=(lock.path, *declared.files),
+        unheard=tuple(unheard),
+        conda=(asked,),
+        variables=declared.variables,
+        requirements=lock.pip,
+        own=declared.own,
+    ) + _places(given, lock, declared)
+
+
+def _read(given: Given, path: str) -> CondaLockFile:
+    text = given.read(path) or ""
+    if path.endswith(_PLAIN) and not path.endswith("pixi.lock"):
+        return read_explicit(text, path)
+    return read_pixi_lock(text, path) if path.endswith("pixi.lock") else read_conda_lock(text, path)
+
+
+def _is_lock(given: Given, path: str) -> bool:
+    """Whether a text file is a list of conda packages: many are called like that."""
+    if not path.endswith(_PLAIN) or path.endswith("pixi.lock"):
+        return True
+    return any(line.strip() == "@EXPLICIT" for line in (given.read(path) or "").splitlines())
+
+
+def _specs(declared: Heard) -> tuple[Asked, ...]:
+    """Return what environment.yml asks of conda, also where conda is not needed for that."""
+    if declared.conda:
+        return declared.conda[0].specs
+    return tuple(Asked(text=f"python {item.text}", origin=item.origin) for item in declared.python)
+
+
+def _places(given: Given, lock: CondaLockFile, declared: Heard) -> Heard:
+    """Return what comes from git repositories or folders: as the lock has it, or as declared where it has none of it."""
+    if not lock.places:
+        return Heard(sources=declared.sources)
+    reader = RequirementsReader(given)
+    for item in lock.places:
+        reader.take(lock.path, 1, item.text)
+    found = reader.heard()
+    return Heard(sources=found.sources, own=() if declared.own else found.own)
+
+
+def _others(paths: Sequence[str], over: str) -> Iterator[UnheardFile]:
+    for path in paths:
+        yield UnheardFile(path=path, reason=f"{over} stands over it", matters=False)
+
+
+def _unmet(lock: CondaLockFile, specs: Sequence[Asked], declared: Heard) -> Iterator[UnheardFile]:
+    """Yield where the lock does not hold what the declarations ask for."""
+    held = {name: (pin, version, build) for pin in lock.pins for name, version, build in (_parts(pin),)}
+    for item in specs:
+        spec = split_spec(item.text)
+        if spec is None:
+            continue
+        found = held.get(spec.name)
+        if found is None:
+            yield _disagreement(
+                lock, spec.name, f"{item.origin} asks for {item.text}, and the lock does not have it"
+            )
+        elif not _matches(item.text, *found):
+            yield _disagreement(
+                lock, spec.name, f"{item.origin} asks for {item.text}, and the lock has {found[1]} {found[2]}"
+            )
+    pip = {Requirement(item.text).name: Requirement(item.text) for item in lock.pip}
+    for item in declared.requirements:
+        wanted = Requirement(item.text)
+        name = canonicalize_name(wanted.name)
+        if name in pip:
+            version = next(iter(pip[name].specifier)).version
+            if not wanted.specifier.contains(version, prereleases=True):
+                reason = f"{item.origin} asks for {item.text}, and the lock has {version}"
+                yield _disagreement(lock, name, reason)
+        elif name not in held:
+            yield _disagreement(
+                lock, name, f"{item.origin} asks for {item.text}, and the lock does not have it"
+            )
+
+
+def _disagreement(lock: CondaLockFile, name: str, reason: str) -> UnheardFile:
+    return UnheardFile(path=f"{lock.path}#{name}", reason=printable(reason), matters=True)
+
+
+def _parts(pin: CondaPin) -> tuple[str, str, str]:
+    """Return name, version and build by the file name: none of the latter two holds a dash."""
+    stem = pin.filename.removesuffix(".conda").removesuffix(".tar.bz2")
+    name, version, build = [*stem.rsplit("-", 2), "", ""][:3]
+    return name, version, build
+
+
+def _matches(text: str, pin: CondaPin, version: str, build: str) -> bool:
+    """Whether a package is what a specification asks for; what the solver does not understand says nothing here."""
+    import rattler
+    from rattler.exceptions import ConversionError, InvalidMatchSpecError, InvalidVersionError
+
+    try:
+        record = rattler.PackageRecord(_parts(pin)[0], version, rattler.BuildString(build), 0, pin.subdir)
+        return rattler.MatchSpec(text).matches(record)
+    except (ConversionError, InvalidMatchSpecError, InvalidVersionError, ValueError):
+        return True
