@@ -91,6 +91,7 @@ def unpack_conda(
         told = read_told(held.info, held.files.keys() | held.links.keys(), package)
         installed = Installed(root, layout.prefix, told)
         places = _places(told, held, package, layout)
+        _write_entry_points(installed, package, layout)
         sources = _with_sources(places, held, package)
         for place, entry in places.items():
             if entry.path in held.files:
@@ -106,16 +107,17 @@ def unpack_conda(
         raise BuildError(
             f"{package.filename} is no sound conda package: two of its entries claim {error.filename}"
         ) from error
-    for command in told.entry_points:
-        name, _, target = command.partition("=")
-        text = entry_point_script(name.strip(), target.strip(), package.filename, layout)
-        path = f"{layout.prefix}/bin/{name.strip()}"
-        _write(installed, path, iter([text]), executable=True)
-        sha256 = installed.digests[path.encode()].hex()
-        installed.laid.append(
-            Laid(path[len(layout.prefix) + 1 :], "unix_python_entry_point", sha256, len(text))
-        )
     return installed
+
+
+def _write_entry_points(installed: Installed, package: CondaPackage, layout: Layout) -> None:
+    for command in installed.told.entry_points:
+        name, _, target = (part.strip() for part in command.partition("="))
+        text = entry_point_script(name, target, package.filename, layout)
+        path = f"bin/{name}"
+        _write(installed, f"{layout.prefix}/{path}", iter([text]), executable=True)
+        sha256 = installed.digests[f"{layout.prefix}/{path}".encode()].hex()
+        installed.laid.append(Laid(path, "unix_python_entry_point", sha256, len(text)))
 
 
 def write_prefix_record(
@@ -159,9 +161,7 @@ def _put_one_aside(member: Member, path: str, on_disk: Path, held: _Held) -> Non
         if target not in held.files:
             raise TreeError(f"{shown(member.path)} is a hard link to what is no file before it")
         first = held.files[target]
-        os.link(first.on_disk, on_disk)
-        with on_disk.open("rb") as stream:  # each may be changed by itself
-            on_disk.unlink()
+        with first.on_disk.open("rb") as stream:  # a copy: each may be changed by itself
             _copy(iter(lambda: stream.read(_PIECE), b""), on_disk)
         held.files[path] = _Aside(on_disk, first.executable, first.sha256, first.size)
     elif path in NEEDED:
@@ -205,6 +205,8 @@ def _places(told: Told, held: _Held, package: CondaPackage, layout: Layout) -> d
                 place = f"{layout.site.removeprefix(layout.prefix + '/')}/{rest}"
             elif top == "python-scripts" and rest:
                 place = f"bin/{rest}"
+        if place.startswith("conda-meta/") and place.endswith(".json"):
+            raise TreeError(f"it brings a record of its own, {shown(place.encode())}")
         if place in found:
             raise TreeError(f"two of its files go to {shown(place.encode())}")
         found[place] = entry
