@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -22,7 +22,7 @@ from reprolake_builder.providers.interface import LinkRequest, checked_subdir
 from reprolake_builder.tools import Tools
 
 _Name = Annotated[FolderInside, msgspec.Meta(min_length=1)]
-_KINDS = {"md5", "sha1", "sha256", "sha512"}
+_KINDS = ("sha256", "md5", "sha1", "sha512")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class Deposit:
 def offered(name: str, url: str, size: int | None, checksum: str) -> Offer:
     """Return a file of a record; `checksum` is like md5:… or sha1:…, "" or another kind where none can be checked."""
     kind, _, digits = checksum.lower().partition(":")
-    offer = Offer(name, url, size)
-    return replace(offer, **{kind: digits}) if kind in _KINDS and digits else offer
+    sha256, md5, sha1, sha512 = (digits if kind == one else "" for one in _KINDS)
+    return Offer(name, url, size, sha256=sha256, md5=md5, sha1=sha1, sha512=sha512)
 
 
 def told_apart(named: Sequence[tuple[object, str]]) -> tuple[str, ...]:
