@@ -364,6 +364,7 @@ def _described(info: dict[str, Any]) -> dict[str, str]:
 def _error(reply: dict[str, Any]) -> str:
     name, value = reply.get("ename"), reply.get("evalue")
     if not isinstance(name, str) or not isinstance(value, str):
-        return str(reply.get("status"))[:100]
+        status = reply.get("status")
+        return printable(status)[:100] if isinstance(status, str) else "an error without words"
     first = value.strip().partition("\n")[0]
     return printable(f"{name}: {first}" if first else name)[:_ERROR_SHOWN]
