@@ -21,6 +21,9 @@ SAMPLES = Path(__file__).parent.parent.parent / "sample-repos"
 class Link(msgspec.Struct, forbid_unknown_fields=True):
     as_of: str = ""
     ignore: list[str] = []
+    extras: list[str] = []
+    groups: list[str] = []
+    default_groups: bool = True
 
 
 class Run(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +47,7 @@ class Expect(msgspec.Struct, forbid_unknown_fields=True):
     built: dict[str, str] = {}
     apt: list[str] = []
     project: str = ""
+    obeyed: str = ""
 
 
 class Expected(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,6 +66,9 @@ def arguments(folder: Path, expected: Expected) -> list[str | Path]:
         found += ["--map", text]
     for path in expected.link.ignore:
         found += ["--ignore", path]
+    found += [f"--extra={name}" for name in expected.link.extras]
+    found += [f"--group={name}" for name in expected.link.groups]
+    found += [] if expected.link.default_groups else ["--no-default-groups"]
     return [*found, "--as-of", expected.link.as_of] if expected.link.as_of else found
 
 
@@ -120,6 +127,7 @@ def test_the_sample_does_what_it_promises(name, reprolake, session, tmp_path):
     assert {wheel.name: wheel.version for wheel in lock.built} == want.built
     assert set(want.apt) <= {deb.name for deb in lock.debian.extra}
     assert (lock.project.name if lock.project else "") == want.project
+    assert (lock.environment.obeyed.path if lock.environment.obeyed else "") == want.obeyed
 
 
 def test_every_sample_is_a_test():
