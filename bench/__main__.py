@@ -48,6 +48,13 @@ def runs() -> Iterator[Line]:
     yield from against_papermill()
 
 
+def sandboxes() -> Iterator[Line]:
+    """A trivial run in each sandbox against bubblewrap."""
+    from bench.sandboxes import overheads
+
+    yield from overheads()
+
+
 def memory() -> Iterator[Line]:
     """The memory of a build does not grow with what is built: a 2 GB file in the repository, an 800 MB wheel."""
     from bench.large import large_lock
@@ -69,11 +76,20 @@ def build() -> Iterator[Line]:
     yield from builds_against_docker(WORK / "build")
 
 
+def conda() -> Iterator[Line]:
+    """Builds of conda environments against `docker build` with rattler, about ten minutes."""
+    from bench.conda import conda_against_docker
+
+    yield from conda_against_docker(WORK / "conda")
+
+
 BENCHMARKS: dict[str, Callable[[], Iterator[Line]]] = {
     "startup": startup,
     "builds": builds,
     "runs": runs,
+    "sandboxes": sandboxes,
     "build": build,
+    "conda": conda,
     "memory": memory,
 }
 
