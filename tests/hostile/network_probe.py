@@ -64,9 +64,34 @@ def crowd(number):
     return ask(GIVEN["crowd_request"].encode(), 30)
 
 
+def others():
+    """Ways that are not TCP: a socket of the host in no folder, a datagram, a name."""
+    tried = {}
+    for name, attempt in (
+        ("abstract", lambda one: one.connect("\0" + GIVEN["abstract"])),
+        ("datagram", lambda one: one.sendto(b"x", ("127.0.0.1", GIVEN["datagram"]))),
+        ("outward", lambda one: one.sendto(b"x", ("192.0.2.1", 9))),
+    ):
+        family = socket.AF_UNIX if name == "abstract" else socket.AF_INET
+        kind = socket.SOCK_STREAM if name == "abstract" else socket.SOCK_DGRAM
+        with socket.socket(family, kind) as one:
+            try:
+                attempt(one)
+                tried[name] = "done"
+            except OSError as error:
+                tried[name] = type(error).__name__
+    try:
+        tried["name"] = socket.gethostbyname(GIVEN["name"])
+    except OSError as error:
+        tried["name"] = type(error).__name__
+    return tried
+
+
 FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 found = {name: raw(FAMILIES[kind], host, port) for name, (kind, host, port) in GIVEN["raw"].items()}
 found |= {name: ask(text.encode("latin-1")) for name, text in GIVEN["asked"].items()}
+if "abstract" in GIVEN:
+    found["others"] = others()
 if GIVEN.get("crowd"):
     found["crowd"] = crowd(GIVEN["crowd"])
 print(json.dumps(found), flush=True)

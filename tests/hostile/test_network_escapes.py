@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from file_server import file_server
-from sandbox_programs import HOST, spec
+from sandbox_programs import HOST, SANDBOXES, spec
 from weakened import weaken
 
 from reprolake_builder.network.main import MOST
@@ -38,19 +38,36 @@ class Secret:
         self._listener = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
         self.port = self._listener.getsockname()[1]
         self.visits = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.abstract = f"reprolake-{secrets.token_hex(8)}"
+        self._abstract = socket.socket(socket.AF_UNIX)
+        self._abstract.bind(f"\0{self.abstract}")
+        self._abstract.listen()
+        self._datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._datagrams.bind(("127.0.0.1", 0))
+        self.datagram = self._datagrams.getsockname()[1]
+        for listener in (self._listener, self._abstract):
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
-    def _accept(self):
+    @property
+    def heard(self):
+        """Whether a datagram arrived since the last time that this was asked."""
+        with contextlib.suppress(BlockingIOError):
+            return bool(self._datagrams.recv(9, socket.MSG_DONTWAIT))
+        return False
+
+    def _accept(self, listener):
         with contextlib.suppress(OSError):
             while True:
-                one, _ = self._listener.accept()
+                one, _ = listener.accept()
                 self.visits += 1
                 with one:
                     one.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
 
     def close(self):
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        for one in (self._listener, self._abstract):
+            one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self._datagrams.close()
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +104,11 @@ def raws(port):
         "own": ["4", own_address(), port],
         "mapped": ["6", "::ffff:127.0.0.1", port],
     }
+
+
+def others(secret):
+    """What the probe needs to know for its other attempts."""
+    return {"abstract": secret.abstract, "datagram": secret.datagram, "name": "example.org"}
 
 
 def names(port):
@@ -127,6 +149,7 @@ class Inside:
     """Probes in sandboxes that the proxy serves."""
 
     def __init__(self, policy, folder):
+        self.make = Bubblewrap
         self._policy = policy
         self._given = folder / "given.json"
 
@@ -150,7 +173,7 @@ class Inside:
         )
         told, tell = os.pipe()
         heard, say = os.pipe()
-        running = Bubblewrap().start(program, stdin=heard, stdout=tell, stderr=subprocess.STDOUT)
+        running = self.make().start(program, stdin=heard, stdout=tell, stderr=subprocess.STDOUT)
         os.close(tell)
         os.close(heard)
         server = None
@@ -188,14 +211,18 @@ def test_the_probe_refuses_to_run_outside(tmp_path):
     assert (done.returncode, done.stdout) == (1, b"")
 
 
-@pytest.fixture(scope="module")
-def tried(inside, web, secret):
-    """What all attempts came to."""
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.engine(name)) for name in SANDBOXES]
+)
+def tried(request, inside, web, secret):
+    """What all attempts came to, in each of the sandboxes."""
     control = f"GET {web.address}/a.txt HTTP/1.1\r\n\r\n"
     redirect = f"GET {web.address}/in HTTP/1.1\r\n\r\n"
     tunnel = f"CONNECT {web.address.removeprefix('http://')} HTTP/1.1\r\n\r\nGET /a.txt HTTP/1.0\r\n\r\n"
     asked = {**requests(secret.port, web), "control": control, "redirect": redirect, "tunnel": tunnel}
-    return inside({"raw": raws(secret.port), "asked": asked})
+    inside.make = SANDBOXES[request.param]
+    yield inside({"raw": raws(secret.port), "asked": asked, **others(secret)})
+    inside.make = Bubblewrap
 
 
 def test_what_is_open_answers(tried):
@@ -217,28 +244,35 @@ def test_nothing_of_the_host_answers(tried, secret):
         assert asked[name][0].split(" ")[1:2] in (["400"], ["403"], ["431"], ["502"]), (name, asked[name])
         assert "secret" not in asked[name][1]
     assert {one.host for one in record.passed if not one.problem} == {"127.0.0.1"}
-    assert {one.port for one in record.passed if not one.problem} != {secret.port}
+    assert secret.port not in {one.port for one in record.passed}
     assert sum(one.times for one in record.refused) > 70
     assert all(one.reason for one in record.refused)
     assert secret.visits == 0
 
 
-def test_the_hosts_network_is_not_there(tried):
+def test_the_hosts_network_is_not_there(tried, secret):
     """Without the proxy there is nothing at all: the sandbox's network is its own loopback."""
     found, _ = tried
     assert {found[name] for name in raws(0)} <= {"ConnectionRefusedError", "OSError", "TimeoutError"}
+    assert found["others"]["abstract"] == "ConnectionRefusedError"
+    assert found["others"]["outward"] == "OSError"
+    assert found["others"]["name"] == "gaierror"
+    assert not secret.heard
+    assert secret.visits == 0
 
 
 def test_with_the_hosts_network_it_would_be_there(inside, secret, monkeypatch):
     """The control: in a sandbox without its walls the same probe reaches the secret service by all of these addresses."""
     weaken(monkeypatch)
     before = secret.visits
-    found, _ = inside({"raw": raws(secret.port)}, doors=False)
-    assert set(found.values()) == {"connected"}
+    found, _ = inside({"raw": raws(secret.port), **others(secret)}, doors=False)
+    assert {found[name] for name in raws(0)} == {"connected"}
+    assert (found["others"]["abstract"], found["others"]["datagram"]) == ("done", "done")
     deadline = time.monotonic() + 5
-    while secret.visits < before + 5 and time.monotonic() < deadline:
+    while secret.visits < before + 6 and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert secret.visits == before + 5
+    assert secret.visits == before + 6
+    assert secret.heard
     secret.visits = 0
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _FIRST_TO_GO = (
     "1000"  # when the host's memory runs out after all, nothing else of it is to be killed for this
 )
+_WATCHERS = "/proc/sys/user/max_inotify_instances"  # of this user namespace
+_MOST_WATCHERS = "64"  # half of what Linux allows a user, who needs some outside
 BASE = "/tmp"  # noqa: S108  (a mount point in a namespace of our own, not a place for files)
 UNMAPPED = "copy"
 """Reported when the copy-on-write's files have an owner that an overlay cannot keep: the caller makes a real copy."""
@@ -106,6 +108,10 @@ def _own_namespaces(plan: Plan) -> None:
     more = enclosure.NAMESPACES if plan["enclosure"] is not None else 0
     mounts.unshare(mounts.CLONE_NEWUSER | mounts.CLONE_NEWNS | more)
     mounts.map_ids("self", (uid, outside[0]), (gid, outside[1]))
+    try:  # noqa: SIM105  (contextlib takes 3 ms to import)
+        mounts.write(_WATCHERS, _MOST_WATCHERS)
+    except OSError:
+        pass  # below a /proc that cannot be written to: the host's own limit for this user holds
 
 
 def _become(outer: int) -> None:
