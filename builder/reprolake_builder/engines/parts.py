@@ -19,6 +19,7 @@ _MOST_BESIDE_CONDA = 25
 """Layers for wheels in an image with conda packages, which have the rest."""
 _MOST_OF_RECIPES = 20
 """Layers for the packages of recipes, which lie low because many images of a site share them."""
+_ENTRY = "entry point"
 
 
 def make_parts(
@@ -48,7 +49,7 @@ def make_parts(
     return (
         (Part(f"Debian {lock.debian.suite}", base),),
         (Part("Debian packages of apt.txt and system files", system),),
-        (Part(f"Python {lock.interpreter.version} environment", environment),),
+        (Part(_ENTRY if conda else f"Python {lock.interpreter.version} environment", environment),),
         *order_packages(apart, (), _MOST_OF_RECIPES),
         *order_packages(conda, _requested(lock.conda), most - _MOST_BESIDE_CONDA),
         *order_packages((*packages, *beside), requested, _MOST_BESIDE_CONDA if conda else most),
