@@ -33,7 +33,7 @@ def command(*, session: Session, link: str, as_json: bool, log_output: bool, **r
 
     LINK is a link, a lock, or the id of an image that was built before. The command starts in the repository, a private copy;
     the basket is at /data/basket.json ($REPROLAKE_BASKET), what is written to $REPROLAKE_OUTPUT or changed in the repository
-    is staged, and so is what it prints. It has no standard input and no network. What it leaves running is ended with it.
+    is staged, and so is what it prints. It has no standard input, and no network but what --network allows. What it leaves running is ended with it.
     The exit code is 0, or 1 when the command's own was another one, which the record holds.
 
     \b

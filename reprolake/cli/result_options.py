@@ -49,6 +49,17 @@ def _check_files(ctx: click.Context, param: click.Parameter, value: tuple[Path, 
     return value
 
 
+def _check_network(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value:
+        from reprolake_builder.network.policy import parse
+
+        try:
+            parse(value, None)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+    return value
+
+
 basket_option = click.option(
     "--basket", metavar="FILE", type=_FILE, help="JSON list of the data to use, with file: URLs."
 )
@@ -80,6 +91,12 @@ sandbox_option = click.option(
     type=click.Choice(NAMES),
     help="What isolates it. [that of the settings: auto, the first that works here]",
 )
+root_option = click.option(
+    "--root",
+    metavar="PATH",
+    type=click.Path(exists=True, path_type=Path),
+    help="Run in these files in place of the image's own: a folder, also on CVMFS, a SIF or a squashfs.",
+)
 gpu_option = click.option(
     "--gpu",
     "gpus",
@@ -91,6 +108,7 @@ gpu_option = click.option(
 network_option = click.option(
     "--network",
     metavar="NET",
+    callback=_check_network,
     default="",
     help="What it may reach: none, all, or allow=HOST[:PORT],... (and *.example.org). [that of the settings: none]",
 )

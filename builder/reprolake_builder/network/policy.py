@@ -59,11 +59,14 @@ class Policy(Document, frozen=True, kw_only=True):
         return joined(host, port) in self.inward
 
 
-def parse(text: str, inward: tuple[str, ...] = ()) -> Policy:
-    """Return the policy that `--network` names. Raises ValueError, which says what is expected."""
+def parse(text: str, inward: tuple[str, ...] | None = ()) -> Policy:
+    """Return the policy that `--network` names; None for `inward` leaves open what the site opens.
+
+    Raises ValueError, which says what is expected.
+    """
     said = text.strip()
     if said in {"none", "all"}:
-        return Policy(mode="none" if said == NONE else "all", inward=inward)
+        return Policy(mode="none" if said == NONE else "all", inward=inward or ())
     if not said.startswith(_ALLOW):
         raise ValueError(f"{printable(text)!r} is no network: it is {FORMS}")
     words = [word for word in (part.strip() for part in said.removeprefix(_ALLOW).split(",")) if word]
@@ -74,13 +77,13 @@ def parse(text: str, inward: tuple[str, ...] = ()) -> Policy:
     hosts = []
     for word in words:
         host, port = entry(word, wildcard=True)
-        if is_inside(host) and f"{host}:{port}" not in {_plain(one) for one in inward}:
+        if inward is not None and is_inside(host) and joined(host, port) not in inward:
             raise ValueError(
                 f"{printable(word)} is an address of this host or its network, which sandboxes do not reach; "
                 "a site opens single ones by the setting network_inward, as HOST:PORT"
             )
         hosts.append(joined(host, port))
-    return Policy(mode="allow", hosts=tuple(sorted(set(hosts))), inward=inward)
+    return Policy(mode="allow", hosts=tuple(sorted(set(hosts))), inward=inward or ())
 
 
 def parse_inward(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -125,11 +128,6 @@ def joined(host: str, port: int) -> str:
 
 def _split(word: str) -> tuple[str, int]:
     return entry(word, wildcard=True)
-
-
-def _plain(word: str) -> str:
-    host, port = entry(word)
-    return f"{host}:{port}"
 
 
 def _matches(name: str, host: str) -> bool:

@@ -1,0 +1,90 @@
+"""--network and its settings, as users type them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from file_server import file_server
+
+SAMPLE = "sample-repos/no-parameters"
+pytestmark = pytest.mark.engine("bubblewrap")
+
+ASK = """
+import os, sys, urllib.request
+os.environ.pop('no_proxy', None), os.environ.pop('NO_PROXY', None)
+for url in sys.argv[1:]:
+    try:
+        print(urllib.request.urlopen(url, timeout=20).read().decode())
+    except OSError as error:
+        print(error)
+"""
+
+
+@pytest.fixture
+def sample(pytestconfig):
+    """A repository with Python."""
+    return pytestconfig.rootpath / SAMPLE
+
+
+def test_a_command_reaches_what_it_was_allowed(reprolake, sample, tmp_path):
+    """The result tells what passed: as a record, as a page, as a log; the message at the start says that the network is open."""
+    with file_server(files={"/a": b"content of a"}) as web:
+        host = web.address.removeprefix("http://")
+        arguments = ("exec", sample, "--stage", tmp_path, "--network", f"allow={host}")
+        command = ("--", "python3", "-c", ASK, f"{web.address}/a", "http://other.example/")
+        done = reprolake(*arguments, "--json", *command, REPROLAKE_NETWORK_INWARD=host)
+    assert done.returncode == 0, done.stderr
+    assert f"the network is open: allow={host}" in done.stderr
+    folder = tmp_path / json.loads(done.stdout)["run"]
+    assert (folder / "stdout.txt").read_text() == (
+        "content of a\nHTTP Error 403: other.example is not among the hosts that --network allows\n"
+    )
+    record = json.loads((folder / "run.json").read_text())
+    assert record["spec"]["network"] == record["network"]["policy"] == f"allow={host}"
+    assert [one["received"] for one in record["network"]["passed"]] == [12]
+    page = (folder / "index.html").read_text()
+    assert "<h2>Network</h2>" in page
+    assert "other.example:80" in page
+    log = reprolake("logs", folder)
+    assert f"network: GET {host}: 0 B out, 12 B in" in log.stdout
+    assert "network: refused GET other.example:80: other.example is not among" in log.stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("sometimes", "'sometimes' is no network: it is none, all, or allow=HOST"),
+        ("allow=127.0.0.1", "a site opens single ones by the setting network_inward"),
+        ("allow=*", "all public hosts are --network all"),
+    ],
+)
+def test_a_mistake_is_told_where_it_was_made(reprolake, sample, said, expected):
+    """What is no network is a mistake of the command line, or of the setting where that says it."""
+    for where, arguments, env in (
+        ("--network", ("--network", said), {}),
+        ("REPROLAKE_NETWORK", (), {"REPROLAKE_NETWORK": said}),
+    ):
+        done = reprolake("plan", sample, "sum.ipynb", *arguments, **env)
+        assert done.returncode == 2
+        assert where in done.stderr
+        assert expected in done.stderr
+
+
+def test_the_plan_shows_the_network(reprolake, sample, tmp_path):
+    """The flag wins over the setting, and the plan says what holds; what a site opens must have a port."""
+    (tmp_path / "site.toml").write_text('network = "all"\nnetwork_inward = ["mirror.example.org:8080"]\n')
+    shown = reprolake("plan", sample, "sum.ipynb", "--config", tmp_path / "site.toml")
+    assert "network     all\n" in shown.stdout
+    flag = reprolake(
+        "plan", sample, "sum.ipynb", "--config", tmp_path / "site.toml", "--network", "allow=B.org,a.org"
+    )
+    assert "network     allow=a.org,b.org\n" in flag.stdout
+    wrong = reprolake("plan", sample, "sum.ipynb", REPROLAKE_NETWORK_INWARD="mirror.example.org")
+    assert wrong.returncode == 2
+    assert "network_inward: mirror.example.org lacks a port" in wrong.stderr
+    proxy = reprolake(
+        "plan", sample, "sum.ipynb", "--network", "all", REPROLAKE_HTTPS_PROXY="socks5://proxy.example:1080"
+    )
+    assert proxy.returncode == 2
+    assert "which --network cannot do" in proxy.stderr
