@@ -149,11 +149,10 @@ class Inside:
     """Probes in sandboxes that the proxy serves."""
 
     def __init__(self, policy, folder):
-        self.make = Bubblewrap
         self._policy = policy
         self._given = folder / "given.json"
 
-    def __call__(self, given, *, doors=True, crowd=None):
+    def __call__(self, given, *, doors=True, crowd=None, make=Bubblewrap):
         """Run the probe; `crowd` is called when its connections are there. Returns what it found and the network's record."""
         nonce = secrets.token_hex(16)
         given = {
@@ -173,7 +172,7 @@ class Inside:
         )
         told, tell = os.pipe()
         heard, say = os.pipe()
-        running = self.make().start(program, stdin=heard, stdout=tell, stderr=subprocess.STDOUT)
+        running = make().start(program, stdin=heard, stdout=tell, stderr=subprocess.STDOUT)
         os.close(tell)
         os.close(heard)
         server = None
@@ -220,9 +219,8 @@ def tried(request, inside, web, secret):
     redirect = f"GET {web.address}/in HTTP/1.1\r\n\r\n"
     tunnel = f"CONNECT {web.address.removeprefix('http://')} HTTP/1.1\r\n\r\nGET /a.txt HTTP/1.0\r\n\r\n"
     asked = {**requests(secret.port, web), "control": control, "redirect": redirect, "tunnel": tunnel}
-    inside.make = SANDBOXES[request.param]
-    yield inside({"raw": raws(secret.port), "asked": asked, **others(secret)})
-    inside.make = Bubblewrap
+    given = {"raw": raws(secret.port), "asked": asked, **others(secret)}
+    return inside(given, make=SANDBOXES[request.param])
 
 
 def test_what_is_open_answers(tried):
