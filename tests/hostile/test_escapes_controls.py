@@ -106,7 +106,7 @@ def test_the_call_works_where_the_kernel_itself_stops_the_attempt(tried, name, f
 
 
 def test_what_is_hidden_shows_without_walls(tried):
-    """H01, H03, H37: environment, arguments, files, keys, name and descriptors of the host are what the probe would see."""
+    """H01, H03, H16, H37: environment, arguments, files, keys, name and descriptors of the host are what the probe would see."""
     results = tried.results
     assert [results[f"read secret {number}"] for number in range(5)] == [f"read {SECRET}"] * 5
     assert SECRET in results["environment of 1"]

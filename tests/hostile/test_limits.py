@@ -74,7 +74,7 @@ def test_memory_has_a_limit(run, way, source):
 
 
 def test_memory_below_its_limit_is_free(run, way):
-    """The same cell runs where it may have what it takes, and the record says how much that was."""
+    """H18: the same cell runs where it may have what it takes, and the record says how much that was."""
     done = run("1", HOG, limits=Limits(memory_bytes=2000 * MIB))
     assert done.record.status == "succeeded", done.record.message
     assert done.record.cells[1].peak_bytes > 500 * MIB
@@ -241,7 +241,7 @@ def test_a_kernel_that_does_nothing_is_ended(run, source, words):
 
 
 def test_a_kernel_that_says_or_does_something_is_not_stalled(run):
-    """A cell that prints now and then, or computes, goes on for longer than the kernel may do nothing."""
+    """H22: a cell that prints now and then, or computes, goes on for longer than the kernel may do nothing."""
     talks = "import time\nfor _ in range(4): print('.', flush=True); time.sleep(0.7)"
     works = "import time\nt = time.monotonic()\nwhile time.monotonic() < t + 2.5: pass"
     assert run(talks, works, bounds=Bounds(stall_seconds=2)).record.status == "succeeded"

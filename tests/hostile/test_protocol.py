@@ -127,6 +127,14 @@ def test_a_forged_reply_hides_no_failure(run):
     assert (last.record.status, last.record.exit_code) == ("failed", 1), last.record.message
 
 
+def test_a_forged_reply_alone_is_believed(run):
+    """H27: the control: a reply that a cell sends for itself does arrive, and where nothing belies it the cell is done early."""
+    done = run("1", FORGE + "print('late')", "2")
+    assert done.record.status == "succeeded", done.record.message
+    assert done.record.cells[1].seconds < 0.4  # it slept for longer
+    assert "late" not in done.text(1)
+
+
 def test_a_forged_reply_hides_no_end(run):
     """H27: a kernel that says that all is well and ends is dead all the same."""
     done = run("1", FORGE + "import os; os._exit(0)", "2")
