@@ -225,6 +225,10 @@ def _result(checked: CheckedResult) -> Found:
     parameters = record.spec.parameters.parameters if isinstance(record.spec, RunSpec) else ()
     lines += [f"parameter   {item.name} = {item.value!r} ({item.origin})" for item in parameters]
     lines += [f"input       {item.path}  {item.size} bytes" for item in record.spec.inputs]
+    if record.network is not None and record.network.policy != "none":
+        passed = sum(one.times for one in record.network.passed)
+        refused = sum(one.times for one in record.network.refused)
+        lines.append(f"network     {record.network.policy}: {passed} requests passed, {refused} were refused")
     lines += [
         f"outputs     {cell_name(one.index)}: {one.verdict} {one.reason}".rstrip() for one in record.checks
     ]

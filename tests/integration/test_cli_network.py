@@ -46,6 +46,10 @@ def test_a_command_reaches_what_it_was_allowed(reprolake, sample, tmp_path):
     page = (folder / "index.html").read_text()
     assert "<h2>Network</h2>" in page
     assert "other.example:80" in page
+    assert (
+        f"network     allow={host}: 1 requests passed, 1 were refused\n"
+        in reprolake("inspect", folder).stdout
+    )
     log = reprolake("logs", folder)
     assert f"network: GET {host}: 0 B out, 12 B in" in log.stdout
     assert "network: refused GET other.example:80: other.example is not among" in log.stdout

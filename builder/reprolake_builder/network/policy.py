@@ -20,10 +20,9 @@ _WEB = (80, 443)
 _BAD = {
     1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 }  # fmt: skip
-_NAME = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
-)
-_ENTRY = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?")
+# texts, which `re` compiles when it first needs them: all runs come by here, and few need them
+_NAME = r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
+_ENTRY = r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?"
 FORMS = "none, all, or allow=HOST[:PORT],… where *.example.org stands for all hosts below example.org"
 
 
@@ -101,7 +100,7 @@ def parse_inward(words: tuple[str, ...]) -> tuple[str, ...]:
 
 def entry(word: str, *, wildcard: bool = False) -> tuple[str, int]:
     """Return host (lower case, without brackets) and port (0 for none) of HOST[:PORT]. Raises ValueError."""
-    found = _ENTRY.fullmatch(word.strip().lower())
+    found = re.fullmatch(_ENTRY, word.strip().lower())
     host = found[1] if found else ""
     port = int(found[2]) if found and found[2] else 0
     if found is None or (found[2] and not 0 < port < 1 << 16):
@@ -114,7 +113,7 @@ def entry(word: str, *, wildcard: bool = False) -> tuple[str, int]:
     if not domain.isascii():
         domain = domain.encode("idna").decode()
     bare = domain.removeprefix("*.") if wildcard else domain
-    if not _NAME.fullmatch(bare):
+    if not re.fullmatch(_NAME, bare):
         hint = "; all public hosts are --network all" if host == "*" else ""
         raise ValueError(f"{printable(word)} is no HOST or HOST:PORT{hint}")
     return domain, port

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reprolake_builder.documents.base import Document
 from reprolake_builder.process import printable
 
@@ -90,12 +88,10 @@ class NetworkRecord(Document, frozen=True, kw_only=True):
     untold: int = 0
 
 
-@dataclass(slots=True)
 class _Sum:
-    times: int = 0
-    sent: int = 0
-    received: int = 0
-    said: str = ""
+    def __init__(self) -> None:
+        self.times = self.sent = self.received = 0
+        self.said = ""
 
     def add(self, event: Passage | Refusal) -> None:
         self.times += 1
