@@ -284,8 +284,8 @@ class Cells:
         asked = self._channels.send("shell", "kernel_info_request", {})
         deadline = time.monotonic() + _SILENCE
         while time.monotonic() < deadline:
-            for _, message in self._messages(_TICK):
-                if message["parent_header"].get("msg_id") == asked:
+            for channel, message in self._messages(_TICK):
+                if channel == "shell" and message["parent_header"].get("msg_id") == asked:
                     return
         raise SilentError("the kernel did not answer any more after the last cell")
 
