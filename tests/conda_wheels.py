@@ -43,8 +43,14 @@ _SCRIPT = "#!{prefix}/bin/python\nimport sys\nfrom {module} import {top}\n\nif _
 _REQUIRED = {"tornado": ("singledispatch", "futures", "backports_abc >=0.4")}
 
 
-def wheel_packages(minor: str, requirements: Sequence[str], date: str, tools: Tools) -> Iterator[Package]:
-    """Yield requirements and all that they require, for a Python on offer ("3.11"), as of a date."""
+def wheel_packages(
+    minor: str, requirements: Sequence[str], date: str, tools: Tools, pythons: Iterable[str] = TARGETS
+) -> Iterator[Package]:
+    """Yield requirements and all that they require, for a Python on offer ("3.11"), as of a date.
+
+    What is noarch asks for all that it needs in any of the `pythons`.
+    """
+    served = [TARGETS[python] for python in pythons]
     day = as_of(date)
     found = choose(asking(asked(*requirements), (), day), candidates((), minor, day), tools)
     if isinstance(found, NoChoice):
@@ -52,7 +58,7 @@ def wheel_packages(minor: str, requirements: Sequence[str], date: str, tools: To
     wheels = found.solution.wheels
     fetch_wheels(wheels, tools)
     for wheel in wheels:
-        yield wheel_package(tools.store.archive(wheel.sha256), wheel.filename, TARGETS[minor])
+        yield wheel_package(tools.store.archive(wheel.sha256), wheel.filename, TARGETS[minor], served)
 
 
 def python2_packages(pins: Iterable[str], tools: Tools) -> Iterator[Package]:
@@ -81,8 +87,11 @@ def _for_python2(files: Sequence[IndexFile]) -> IndexFile:
     return (wheels or [file for file in files if not file.is_wheel])[0]
 
 
-def wheel_package(wheel: Path, filename: str, target: Target) -> Package:
-    """Return the conda package of a wheel (host path), as conda-forge's recipes would make it for that Python."""
+def wheel_package(wheel: Path, filename: str, target: Target, served: Sequence[Target] = ()) -> Package:
+    """Return the conda package of a wheel (host path), as conda-forge's recipes would make it for that Python.
+
+    Where it is noarch it is for all that are `served`, too.
+    """
     with zipfile.ZipFile(wheel) as archive:
         content = {
             item.filename: (archive.read(item), bool(item.external_attr >> 16 & 0o100))
@@ -108,6 +117,7 @@ def wheel_package(wheel: Path, filename: str, target: Target) -> Package:
         files,
         target,
         pure=pure,
+        served=served if pure else (),
         entry_points=tuple(f"{command} = {place}" for command, place in commands) if pure else (),
     )
 
@@ -118,6 +128,7 @@ def _package(
     target: Target,
     *,
     pure: bool,
+    served: Sequence[Target] = (),
     entry_points: tuple[str, ...] = (),
     required: tuple[str, ...] = (),
 ) -> Package:
@@ -139,7 +150,7 @@ def _package(
         str(metadata["Version"]),
         files,
         build=build,
-        depends=(*python, *_depends(metadata, target), *required),
+        depends=(*python, *_depends(metadata, served or [target]), *required),
         noarch="python" if pure else "",
         entry_points=entry_points,
     )
@@ -150,12 +161,11 @@ def conda_name(name: str) -> str:
     return _CALLED.get(canonicalize_name(name), str(canonicalize_name(name)))
 
 
-def _depends(metadata: Message, target: Target) -> Iterator[str]:
-    """Yield what a distribution requires in any Python of that generation: what is noarch serves them all."""
-    others = [target] if target.minor == "2.7" else list(TARGETS.values())
+def _depends(metadata: Message, served: Sequence[Target]) -> Iterator[str]:
+    """Yield what a distribution requires in any of these Pythons."""
     for line in metadata.get_all("Requires-Dist", []):
         requirement = Requirement(line)
-        if any(other.holds(requirement.marker) for other in others):
+        if any(target.holds(requirement.marker) for target in served):
             limits = ",".join(sorted(str(item).removeprefix("==") for item in requirement.specifier))
             yield f"{conda_name(requirement.name)} {limits}".strip()
 
