@@ -22,7 +22,7 @@ def groups(request, monkeypatch, sandbox):
     if request.param == "no groups":
         if isinstance(sandbox, Containers):
             vars(sandbox)["_engine"] = replace(sandbox._engine, controllers={})
-            monkeypatch.setattr(container_running, "group_of", lambda _: {})
+            monkeypatch.setattr(container_running, "group_of", lambda *_: {})
         monkeypatch.setattr(cgroups, "places", dict)
         monkeypatch.setattr(scope, "is_there", bool)
     elif "memory" not in cgroups.places():

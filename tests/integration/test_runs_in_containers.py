@@ -91,7 +91,7 @@ def test_the_watchdog_holds_memory_where_the_engine_does_not(run, monkeypatch):
     vars(run.sandbox)["_engine"] = type(engine)(
         engine.program, engine.version, engine.is_rootless, {}, engine.user, engine.more
     )
-    monkeypatch.setattr("reprolake_builder.sandboxes.container_running.group_of", lambda _: {})
+    monkeypatch.setattr("reprolake_builder.sandboxes.container_running.group_of", lambda *_: {})
     hog = HOG.replace("kept.append", "__import__('time').sleep(0.05); kept.append")
     done = run(hog, limits=Limits(memory_bytes=300 << 20), bounds=Bounds())
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26), done.record.message

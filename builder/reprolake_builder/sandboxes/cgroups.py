@@ -97,12 +97,15 @@ def _unified(own: Path, top: Path) -> Iterator[tuple[str, Place]]:
                 yield "cpuacct", Place(folder, 2)
 
 
-def group_of(pid: int) -> Mapping[str, Place]:
-    """Return the group of a process (a number on this host), by what counts there. Raises OSError when the process is gone."""
+def group_of(pid: int, part: str) -> Mapping[str, Place]:
+    """Return the group of a process (a number on this host), by what counts there; nothing for one without `part` in its path.
+
+    Raises OSError when the process is gone.
+    """
     lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
     mounts = list(_mounts(Path("/proc/self/mountinfo").read_text()))
     found: dict[str, Place] = {}
-    for _, controllers, path in (line.split(":", 2) for line in lines):
+    for _, controllers, path in (line.split(":", 2) for line in lines if part in line):
         for kind, options, root, at in mounts:
             below = at / path.removeprefix(root).lstrip("/")
             if controllers and kind == "cgroup" and set(controllers.split(",")) <= options:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprolake_builder.process import printable
+from reprolake_builder.sandboxes import init_program
 from reprolake_builder.sandboxes.cgroups import Counts, Place, counted, group_of
 from reprolake_builder.sandboxes.gauge import Gauge
 from reprolake_builder.sandboxes.interface import Usage
@@ -163,10 +164,10 @@ class Contained:
     def _measure(self, first: int) -> None:
         try:
             descriptor = os.pidfd_open(first)
-            if self._made.id not in Path(f"/proc/{first}/cgroup").read_text():
+            if not Path(f"/proc/{first}/cmdline").read_bytes().startswith(init_program.PATH.encode() + b"\0"):
                 os.close(descriptor)  # it has ended, and its number is another's by now
                 return
-            group = group_of(first)
+            group = group_of(first, self._made.id)
             program = _program_of(first)
         except OSError:
             return

@@ -211,6 +211,7 @@ class Containers:
                 "client": client,
                 "environment": environment,
                 "name": container.name,
+                "id": made.id,
                 "interactive": container.has_input or container.has_terminal,
                 "report": to_us,
                 "alive": until,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         client: str
         environment: dict[str, str]
         name: str
+        id: str
         interactive: bool
         report: int
         alive: int
@@ -146,7 +147,7 @@ class _Keeper:
 
         try:
             self._first = os.pidfd_open(first)
-            self._group = group_of(first)
+            self._group = group_of(first, self._plan["id"])
         except OSError:
             pass  # it has ended
 
