@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,8 +69,7 @@ class Heard:
 
 def converse(folder: Path, words: list[Word]) -> Heard:
     """Return what the driver makes of a kernel that answers the first cell with these words and then has no more to say."""
-    folder = folder / secrets.token_hex(3)
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=folder))
     key = secrets.token_hex(8)
     (folder / "in.ipynb").write_text(notebook("1", "2"))
     plan = DriverPlan(

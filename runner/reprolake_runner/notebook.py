@@ -35,13 +35,22 @@ _KERNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _LANGUAGE = re.compile(r"[\w.+# -]{1,100}")
 
 
+class _Output(msgspec.Struct):
+    """The fields of a saved output that programs rely on."""
+
+    output_type: str
+    data: dict[str, msgspec.Raw] = {}
+    text: str | list[str] = ""
+
+
 class _Cell(msgspec.Struct):
     """The fields of a cell that matter here; what else it holds is skipped."""
 
     cell_type: Literal["code", "markdown", "raw"]
     source: str | list[str]
     metadata: dict[str, Any]
-    outputs: list[msgspec.Raw] = []
+    outputs: list[_Output] = []
+    attachments: dict[str, dict[str, msgspec.Raw]] = {}
 
     @property
     def text(self) -> str:
@@ -60,6 +69,7 @@ class _Metadata(msgspec.Struct):
 
 class _File(msgspec.Struct):
     nbformat: int
+    nbformat_minor: int
     metadata: _Metadata
     cells: list[_Cell]
 

@@ -14,10 +14,20 @@ from nbformat.notebooknode import NotebookNode
 
 from reprolake_runner.documents.run import Parameter
 
-parse: Callable[[str], NotebookNode] = nbformat.v4.reads  # without the schema: that was looked at before
+_reads: Callable[[str], NotebookNode] = nbformat.v4.reads  # without the schema: that was looked at before
 render: Callable[[NotebookNode], str] = nbformat.v4.writes
 _EVERY = 3.0
 _SHARE = 20  # a save may take a twentieth of the time
+
+
+def parse(text: str) -> NotebookNode:
+    """Return a notebook whose code cells all have outputs and a count, which some programs leave out."""
+    notebook = _reads(text)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.setdefault("outputs", [])
+            cell.setdefault("execution_count", None)
+    return notebook
 
 
 class NotebookFile:
