@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -197,6 +198,9 @@ def test_a_container_goes_with_whom_it_was_made_for(engine, tmp_path, session):
     child.communicate()
     assert runs_there(marker)
     assert containers(engine, child.pid)
+    folders = [Path(tempfile.gettempdir(), name) for name in containers(engine, child.pid)]
+    assert all(folder.is_dir() for folder in folders)
     SANDBOXES[engine]()._sweep()
     assert not runs_there(marker)
     assert containers(engine, child.pid) == []
+    assert not [folder for folder in folders if folder.exists()]

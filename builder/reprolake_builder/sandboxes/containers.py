@@ -159,7 +159,9 @@ class Containers:
             view = (Bind(spec.copy_on_write.written, spec.copy_on_write.target, writable=True),)
         hand_over(spec, self._number)
         with contextlib.ExitStack() as stack:
-            folder = Path(tempfile.mkdtemp(prefix="rl-"))
+            name = f"reprolake-{secrets.token_hex(8)}"
+            folder = Path(tempfile.gettempdir(), name)
+            folder.mkdir(mode=0o700)
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             pipe = folder / "report"
             os.mkfifo(pipe)
@@ -171,7 +173,7 @@ class Containers:
                 own = (*own, *doors.binds)
             container = Container(
                 image=self._ready[image_of(spec).image.id],
-                name=f"reprolake-{secrets.token_hex(8)}",
+                name=name,
                 labels={LABEL: "1", _OWNER: _owner()},
                 binds=(*own, *view),
                 has_input=stdin != subprocess.DEVNULL,
@@ -269,14 +271,15 @@ class Containers:
         return None
 
     def _sweep(self) -> None:
-        """Remove containers whose process is gone, and so is whoever should have removed them."""
+        """Remove containers whose process is gone, and so is whoever should have removed them, with their folders."""
         label = ".Label" if self._kind.program == "docker" else "index .Labels"
-        form = f'{{{{.ID}}}} {{{{{label} "{_OWNER}"}}}}'
+        form = f'{{{{.Names}}}} {{{{{label} "{_OWNER}"}}}}'
         listed = self._client.ask("ps", "--all", "--filter", f"label={_OWNER}", "--format", form)
         for line in listed.stdout.decode(errors="replace").splitlines():
             name, _, owner = line.partition(" ")
             if _is_gone(owner):
                 self._client.ask("rm", "--force", name)
+                shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
 
 
 def _docker(facts: dict[str, Any], number: int) -> Engine:
