@@ -12,7 +12,7 @@ from reprolake.cli.common import output_options, say, with_session
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
 
-_FORMATS = ("requirements", "pylock", "sbom", "cyclonedx", "spdx")
+_FORMATS = ("requirements", "pylock", "conda-lock", "explicit", "pixi", "sbom", "cyclonedx", "spdx")
 
 
 @click.command(name="export")
@@ -22,7 +22,8 @@ _FORMATS = ("requirements", "pylock", "sbom", "cyclonedx", "spdx")
     "form",
     type=click.Choice(_FORMATS),
     required=True,
-    help="requirements and pylock for pip and uv; cyclonedx (or sbom) and spdx are bills of materials.",
+    help="requirements and pylock for pip and uv; conda-lock, explicit and pixi for conda's tools; cyclonedx (or sbom) and spdx are "
+    "bills of materials.",
 )
 @click.option(
     "-o",
@@ -42,6 +43,7 @@ def command(*, session: Session, what: str, form: str, output: Path | None, as_j
     \b
     Examples:
       reprolake export reprolake.lock --format pylock -o pylock.toml
+      reprolake export reprolake.lock --format conda-lock -o conda-lock.yml
       reprolake export sha256:8614804805ad --format sbom -o crab.cdx.json
     """
     from reprolake.options import UsageError

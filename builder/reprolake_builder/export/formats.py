@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.export.bills import cyclonedx, spdx
+from reprolake_builder.export.conda import conda_lock, explicit, pixi
 from reprolake_builder.export.pylock import pylock
 from reprolake_builder.export.requirements import requirements
 from reprolake_builder.tools import Tools
@@ -13,6 +14,9 @@ from reprolake_builder.tools import Tools
 FORMATS: dict[str, Callable[[EnvironmentLock, Tools], str]] = {
     "requirements": requirements,
     "pylock": pylock,
+    "conda-lock": conda_lock,
+    "explicit": explicit,
+    "pixi": pixi,
     "cyclonedx": cyclonedx,
     "spdx": spdx,
 }
