@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.network.policy import Policy
-from reprolake_builder.sandboxes.interface import Bind, Doors, Running, Sandbox, SandboxSpec
+from reprolake_builder.sandboxes.interface import Doors, Running, Sandbox, SandboxSpec
 from reprolake_builder.sandboxes.requirements import free_user
 
 if TYPE_CHECKING:
@@ -44,17 +44,12 @@ def promised(sandbox: Sandbox, network: Network) -> dict[str, str]:
 
 def opened(spec: SandboxSpec, network: Network, *, is_relayed: bool = False) -> SandboxSpec:
     """Return a sandbox whose programs find the proxy, and whose kernel can be relayed to; the same one when it needs neither."""
-    if not network.is_open and not is_relayed:
-        return spec
-    from reprolake_builder.network.serving import CERTIFICATES, PORT, surroundings
-
-    doors = Doors(listen=(PORT,) if network.is_open else (), dials=_DIALS if is_relayed else 0)
+    dials = _DIALS if is_relayed else 0
     if not network.is_open:
-        return replace(spec, doors=doors)
-    bundle = network.certificates
-    binds = (Bind(bundle, CERTIFICATES),) if bundle is not None else ()
-    env = {**spec.env, **surroundings(CERTIFICATES if bundle is not None else "")}
-    return replace(spec, doors=doors, binds=(*spec.binds, *binds), env=env)
+        return replace(spec, doors=Doors(dials=dials)) if is_relayed else spec
+    from reprolake_builder.sandboxes.networked import networked
+
+    return networked(spec, network.certificates, dials=dials)
 
 
 def served(

@@ -1,9 +1,6 @@
 """The proxy and the relay as a process beside a sandbox: how to start it, hear of what passed, and end it.
 
-spec = dataclasses.replace(spec, env={**spec.env, **surroundings(…)}, doors=Doors(listen=(PORT,)))
-running = sandbox.start(spec, …)
-server = Server.start(Serving(policy=parse("all")), listener=running.doors[0])
-record = server.stop()  # when the program has ended
+`sandboxes.networked` shows how the two come together.
 """
 
 from __future__ import annotations
@@ -138,7 +135,10 @@ class Server:
             piece = self._piece()
             self.has_ended = not piece or len(self._begun) > _LONGEST
             *lines, self._begun = (self._begun + piece).split(b"\n")
-            events += (_EVENTS.decode(line) for line in lines)
+            try:
+                events += [_EVENTS.decode(line) for line in lines]
+            except msgspec.DecodeError:
+                self.has_ended = True  # it is not itself any more: nothing of what it says counts
         for event in events:
             self._traffic.note(event)
         return tuple(event for event in events if not isinstance(event, Ready))

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from reprolake_builder.sandboxes.arguments import arguments, mount_points
-from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, HostRoot, ImageRoot, Limits, SandboxSpec
+from reprolake_builder.sandboxes.interface import (
+    Bind,
+    CopyOnWrite,
+    Doors,
+    HostRoot,
+    ImageRoot,
+    Limits,
+    SandboxSpec,
+)
 
 SPEC = SandboxSpec(
     root=ImageRoot((Path("/store/one"), Path("/store/two"))),
@@ -99,3 +108,9 @@ def test_host_root_shows_the_listed_paths_only():
 def test_mount_points_cover_everything_mounted():
     """Whatever is mounted in a read-only root has a place there."""
     assert {"/proc", "/dev", "/tmp", "/run", "/var/tmp", "/home/jovyan", "/repo"} == set(mount_points(SPEC))
+
+
+def test_the_network_is_the_launchers_only_where_there_are_doors():
+    """Bubblewrap makes a network of its own, unless the launcher has made one whose sockets were handed out."""
+    assert "--share-net" not in words()
+    assert words(dataclasses.replace(SPEC, doors=Doors(dials=1))).count("--share-net") == 1
