@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from reprolake.inferring import offer, with_inferred
+from reprolake.keeping import kept_of
 from reprolake.pipeline import Making, Request, Session
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.environment import EnvironmentSpec
@@ -31,6 +32,7 @@ def make_lock(making: Making, session: Session) -> EnvironmentLock:
         overrides=_overrides(request),
         apt=request.apt,
         byte_code=request.byte_code,
+        kept=kept_of(request, session),
     )
 
     def again(more: EnvironmentSpec) -> EnvironmentLock:

@@ -50,7 +50,10 @@ _FRESH = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked for; `link` may be the path of a lock. `source_dir` is a host path."""
+    """What the user asked for; `link` may be the path of a lock. `source_dir` is a host path.
+
+    Of the `earlier` lock stays what nothing asks to change, but for the packages named in `upgrade`.
+    """
 
     link: str
     ref: str = ""
@@ -71,6 +74,8 @@ class Request:
     source_dir: Path | None = None
     locked: bool = False
     relock: bool = False
+    earlier: EnvironmentLock | None = None
+    upgrade: tuple[str, ...] = ()
 
     @property
     def selection(self) -> Selection:
@@ -306,6 +311,7 @@ def refuse_changes(what: str, request: Request) -> None:
             ("--python", request.python),
             ("--ignore", request.ignore),
             ("--apt", request.apt),
+            ("--upgrade", request.upgrade),
             ("--extra", request.extras),
             ("--group", request.groups),
             ("--no-default-groups", not request.default_groups),

@@ -20,6 +20,7 @@ from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
 from reprolake_builder.solvers.conda import UnsolvableError, solver_version
 from reprolake_builder.solvers.conda_base import CondaBase, solve_base
+from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi import Choice, choose
 from reprolake_builder.solvers.pypi_asking import asking, obeying
 from reprolake_builder.solvers.pypi_failure import NoChoice, Rejected, reason_of
@@ -35,7 +36,7 @@ from reprolake_builder.tools import Tools
 class LockOptions:
     """What the user decided. `now` is in UTC; `python` and `as_of` are "" where nothing was; `overrides` are other options to record.
 
-    `apt` are Debian packages for builds from source.
+    `apt` are Debian packages for builds from source. `kept` is an earlier lock, whose choices stay where nothing asks for others.
     """
 
     now: datetime
@@ -44,6 +45,7 @@ class LockOptions:
     overrides: tuple[str, ...] = ()
     apt: tuple[str, ...] = ()
     byte_code: bool = True
+    kept: Kept | None = None
 
 
 def lock(
@@ -115,6 +117,8 @@ class _Job:
     def climb(self) -> _Settled:
         """Return what the first rung of the ladder gives that serves."""
         first = choose_as_of(self.tree.source, self.options.as_of, self.options.now)
+        if self.options.kept is not None and not self.options.as_of:
+            first = self.options.kept.cutoff(first)
         settled = self._at(first, ())
         if isinstance(settled, _Settled):
             return settled
@@ -153,7 +157,9 @@ class _Job:
             conda = self._conda(as_of)
         except UnsolvableError as error:
             return NoConda((), as_of, (Rejected("conda", error.reason),), (error,))
-        commission = Commission(self.tree, self.spec.apt, as_of, self.spec.sources, toolchain, conda)
+        commission = Commission(
+            self.tree, self.spec.apt, as_of, self.spec.sources, toolchain, conda, self.options.kept
+        )
         workshop = Workshop(commission, self.tools, self.build)
         found = _Stage(self.spec, self.options, workshop, self.tools, as_of).settle()
         if isinstance(found, NoChoice):
@@ -243,6 +249,7 @@ class _Stage:
             asked = obeying(spec.obeyed, self.as_of)
         else:
             asked = asking((*spec.requirements, *known), spec.constraints, self.as_of)
+        asked = replace(asked, kept=self.options.kept)
         if (conda := self.workshop.commission.conda) is not None:
             asked = replace(asked, beside=conda.beside)
         allowed = self._candidates(pythons)
@@ -268,7 +275,9 @@ class _Stage:
         """Return the Pythons that the files leave, and further demands; of conda there is one."""
         conda = self.workshop.commission.conda
         if conda is None:
-            return candidates((*self.spec.python, *pythons), self.options.python, self.as_of)
+            found = candidates((*self.spec.python, *pythons), self.options.python, self.as_of)
+            before = self.options.kept.python if self.options.kept is not None else ""
+            return tuple(sorted(found, key=lambda candidate: candidate.python.version != before))
         for asked in pythons:
             raise LockError(
                 f"{asked.origin} asks for Python {asked.text}, and that of the conda packages is {conda.interpreter.version}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,24 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Write the lock here. [standard output]",
 )
+@click.option(
+    "--upgrade",
+    "upgrade",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value="",
+    multiple=True,
+    help="Of the lock at -o FILE keep nothing, or all but the package NAME, and take what is newest now.",
+)
 @lock_options
 @output_options
 @with_session
-def command(*, session: Session, link: str, output: Path | None, as_json: bool, **rest: Any) -> None:
+def command(
+    *, session: Session, link: str, output: Path | None, upgrade: tuple[str, ...], as_json: bool, **rest: Any
+) -> None:
     """Pin everything that LINK's environment needs: source, Debian packages, Python, wheels.
+
+    A lock that lies at -o FILE already is kept to: only what has to change does.
 
     \b
     Examples:
@@ -35,18 +49,21 @@ def command(*, session: Session, link: str, output: Path | None, as_json: bool, 
       reprolake lock https://example.org/lab/crab.git@v1.2 --as-of 2023-06-01 -o crab.lock
       reprolake lock 10.5281/zenodo.15600127 --require-proof -o palantir.lock
       reprolake lock ./my-analysis --apt libfftw3-dev --no-byte-code -o small.lock
+      reprolake lock ./my-analysis -o reprolake.lock --upgrade numpy
+      reprolake lock ./my-analysis --extra plot --group docs -o reprolake.lock
     """
     from reprolake.describe import BY_ITS_WORD, as_text, lock_lines
-    from reprolake.pipeline import check_lock_file, obtain_lock, write_lock
+    from reprolake.keeping import lock_again
+    from reprolake.pipeline import check_lock_file, write_lock
     from reprolake_builder.documents.base import pretty
 
     if output is not None:
         check_lock_file(output)
-    lock = obtain_lock(request_of(link, rest), session, fresh=True).lock
+    lock, changes = lock_again(replace(request_of(link, rest), upgrade=upgrade), output, session)
     if output is not None:
         write_lock(lock, output)
         whose = BY_ITS_WORD if os.path.isfile(link) else ""
-        session.tools.progress.note(as_text(lock_lines(lock, whose=whose)))
+        session.tools.progress.note(as_text((*lock_lines(lock, whose=whose), *changes)))
         if not as_json:
             say(f"{output}\n")
     if as_json or output is None:

@@ -38,6 +38,7 @@ from reprolake_builder.providers.links import parse_git_link
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.conda_base import CondaBase
 from reprolake_builder.solvers.debian import solve_debian
+from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi import BuildSet, solve_build
 from reprolake_builder.solvers.pypi_requirements import Demand
 from reprolake_builder.solvers.pypi_sdists import Sdist, Search, find_sdist, keep_url
@@ -61,6 +62,7 @@ class Commission:
     """What a workshop works for: the source, its Debian packages, the cut-off, and packages asked for by where they are.
 
     `toolchain` are Debian packages that builds need beside the compilers; `conda` are conda packages with the only Python there is.
+    `kept` is what stays of an earlier lock.
     """
 
     tree: SourceTree
@@ -69,6 +71,7 @@ class Commission:
     sources: tuple[AskedSource, ...] = ()
     toolchain: tuple[Asked, ...] = ()
     conda: CondaBase | None = None
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,11 @@ class Workshop:
         """
         key = (python, libraries, toolchain)
         if key not in self._bases:
-            conda = self.commission.conda
+            conda, kept = self.commission.conda, self.commission.kept
+            if kept is not None and conda is None and not libraries:
+                known = kept.debian(python, self.commission.apt, toolchain=toolchain)
+                if known is not None:
+                    return self._bases.setdefault(key, Ground(*known))
             from_debian = python if conda is None else ""
             extra = (*self.commission.apt, *(Asked(text=name, origin=_LINKED) for name in libraries))
             apart = (*toolchain_of(from_debian), *self.commission.toolchain) if toolchain else ()
@@ -214,7 +221,17 @@ class Workshop:
             name = canonicalize_name(text)
             made = shelf.setdefault(lack.target.minor, {}).setdefault(name, {})
             cutoff = None if lack.locked else self.commission.as_of.cutoff
-            search = Search(name, lack.target, cutoff, lack.demands, lack.words, frozenset(made), lack.locked)
+            kept = self.commission.kept
+            search = Search(
+                name,
+                lack.target,
+                cutoff,
+                lack.demands,
+                lack.words,
+                frozenset(made),
+                lack.locked,
+                kept.version(name) if kept is not None else None,
+            )
             sdist = find_sdist(search, self.tools) if len(made) < _MOST_VERSIONS else None
             if sdist is not None and not set(sdist.elsewhere) & {lack.target.minor, *lack.elsewhere}:
                 _refuse_circle(name, chain)
@@ -253,7 +270,8 @@ class Workshop:
     def _pin(self, asked: AskedSource) -> GitSource:
         if asked not in self._pinned:
             link = parse_git_link(asked.url, asked.ref, asked.folder)
-            self._pinned[asked] = resolve_dated(link, self.commission.as_of.cutoff, self.tools)
+            known = self.commission.kept.commit(asked) if self.commission.kept is not None else None
+            self._pinned[asked] = known or resolve_dated(link, self.commission.as_of.cutoff, self.tools)
         return self._pinned[asked]
 
     def _from_sdist(self, sdist: Sdist, lack: Lack, chain: tuple[str, ...]) -> Made:

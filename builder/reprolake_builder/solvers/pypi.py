@@ -59,6 +59,7 @@ def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHE
     )
     whole = replace(question, requirements=(*question.requirements, *additions(target)))
     whole, younger = with_younger(whole, asked, target)
+    question, whole = asked.preferring(question), asked.preferring(whole)
     try:
         answer = uv.resolve(whole, target)
     except UnsatisfiableError as error:
@@ -70,7 +71,9 @@ def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHE
     names += [canonicalize_name(item.wheel.name) for item in question.direct]
     direct = tuple(dict.fromkeys(names))
     resolved = Resolved(whole, answer, target, asked.demands, asked.as_of.date)
-    watched = (*direct, KERNEL) if KERNEL in added else direct
+    watched = [*direct, KERNEL] if KERNEL in added else [*direct]
+    if asked.kept is not None:
+        watched = [name for name in watched if not asked.kept.stays(name, answer)]
     built = taken(answer, (*question.built, *(item.wheel for item in question.direct)), direct)
     rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in built}}
     return Solution(

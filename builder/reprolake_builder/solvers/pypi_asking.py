@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from reprolake_builder.documents.environment import Asked, ObeyedLock
 from reprolake_builder.documents.lock import BuiltWheelLock, WheelLock
 from reprolake_builder.solvers.as_of import AsOf
+from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi_index import Behind
 from reprolake_builder.solvers.pypi_requirements import Demand, parse_all
 from reprolake_builder.solvers.pypi_target import Target
-from reprolake_builder.solvers.pypi_uv import Stand
+from reprolake_builder.solvers.pypi_uv import Question, Stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Beside:
 class Asking:
     """What is asked for, parsed, and the cut-off; with a lock that is obeyed, the requirements are what it pins.
 
-    `beside` is what the packages come to lie beside, None where there is nothing.
+    `beside` is what the packages come to lie beside, None where there is nothing, `kept` what an earlier lock had.
     """
 
     requirements: tuple[Demand, ...]
@@ -34,6 +35,11 @@ class Asking:
     as_of: AsOf
     obeyed: ObeyedLock | None = None
     beside: Beside | None = None
+    kept: Kept | None = None
+
+    def preferring(self, question: Question) -> Question:
+        """Return the question with what stays of an earlier lock."""
+        return question if self.kept is None else self.kept.preferred(question)
 
     @property
     def demands(self) -> tuple[Demand, ...]:

@@ -102,6 +102,7 @@ def _kernel(
         question = replace(
             question, later=(*(item for item in question.later if item[0] not in late), *late.items())
         )
+    question = asked.preferring(question)
     try:
         answer = uv.resolve(question, target)
     except UnsatisfiableError as error:

@@ -43,7 +43,7 @@ class Sdist:
 class Search:
     """What is looked for: a package for a target, as of a cut-off; `words` are uv's about it, `tried` versions are not wanted.
 
-    `withdrawn` ones count too where a lock pins them.
+    `withdrawn` ones count too where a lock pins them. `preferred` is taken where it is allowed.
     """
 
     name: NormalizedName
@@ -53,6 +53,7 @@ class Search:
     words: str = ""
     tried: frozenset[Version] = frozenset()
     withdrawn: bool = False
+    preferred: Version | None = None
 
 
 def find_sdist(search: Search, tools: Tools) -> Sdist | None:
@@ -70,7 +71,10 @@ def find_sdist(search: Search, tools: Tools) -> Sdist | None:
             if known is None or named is None or known.hashes["sha256"] not in named:
                 fitting[file.version] = file
     allowed = allowed_versions(search.name, search.demands, search.target)
-    version = _best(fitting, allowed & _asked_by_others(search)) or _best(fitting, allowed)
+    by_all = allowed & _asked_by_others(search)
+    version = search.preferred
+    if version is None or version not in fitting or not by_all.contains(version, prereleases=True):
+        version = _best(fitting, by_all) or _best(fitting, allowed)
     if version is None:
         return None
     file = fitting[version]

@@ -87,7 +87,7 @@ class Question:
     `cutoff` (UTC) hides later uploads, None hides nothing; `later` are other cut-offs for single packages.
     `dependencies` tells whether what the packages require belongs to the answer. `built` are wheels of the store that are
     on offer beside those of the index, `direct` ones are to be taken whatever the index has, and `stands` wherever something
-    asks for what they stand for.
+    asks for what they stand for. `preferred` are names and versions that stay where nothing is against it.
     """
 
     requirements: tuple[str, ...]
@@ -98,6 +98,7 @@ class Question:
     built: tuple[BuiltWheelLock, ...] = ()
     direct: tuple[Direct, ...] = ()
     stands: tuple[Stand, ...] = ()
+    preferred: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,8 @@ class Uv:
                 constraints = scratch / "constraints.txt"
                 constraints.write_text("".join(f"{line}\n" for line in lines), "utf-8")
                 argv += ["--constraints", str(constraints)]
+            if question.preferred and form == "pylock.toml":
+                argv += ["--output-file", str(_known(question.preferred, scratch / form))]
             offered: tuple[BuiltWheelLock | Stand, ...] = (*question.built, *question.stands)
             if offered:
                 argv += ["--find-links", str(self._links(offered, scratch / "built"))]
@@ -242,6 +245,13 @@ def index_identity(site: Site) -> Mapping[str, object]:
     """Return what decides where uv looks for packages, as far as this process knows it."""
     named = {name: value for name, value in sorted(site.uv_environment.items()) if name.startswith(_PLACES)}
     return {"index": site.index_url, "extra": site.extra_index_urls, "environment": named}
+
+
+def _known(pins: Sequence[tuple[str, str]], path: Path) -> Path:
+    """Return the file, written as the answer of another time: uv keeps to that as long as it can."""
+    entries = "".join(f'\n[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in pins)
+    path.write_text(f'lock-version = "1.0"\ncreated-by = "reprolake"\n{entries}', "utf-8")
+    return path
 
 
 def _arguments(question: Question, target: Target, form: str) -> list[str]:
