@@ -1,13 +1,8 @@
-"""A sandbox whose programs find the filtering proxy; who starts it gives the door to `network.serving`.
+"""A sandbox whose programs find the filtering proxy.
 
-    spec = networked(spec, certificates)
-    running = sandbox.start(spec, …)
-    server = Server.start(Serving(policy, digests=True), listener=running.doors[0])
-    running.wait()
-    events: list[Event] = []
-    record = server.stop(events.append)
-
-With `digests` the events have address and SHA-256 of every plain answer; where `record.untold` is not 0 some are missing.
+Who starts it gives its first door to a process that serves it: `Server.start(Serving(policy, digests=True),
+listener=running.doors[0])`. When the program has ended, `server.stop(events.append)` returns the sums of what passed; the events
+have, with `digests`, address and SHA-256 of every plain answer. Where the record's `untold` is not 0 some of them are missing.
 """
 
 from __future__ import annotations
