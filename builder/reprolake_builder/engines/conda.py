@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from reprolake_builder.tools import Tools
 from reprolake_builder.trees import Filled
 
 PYTHON = "python"
+_ON_PYTHON = re.compile(r"(?:\S+::)?python(?![\w.-])")
 _HINT = "the lock was changed by hand; make a new one with `reprolake lock`"
 _META = f"{CONDA_PREFIX.lstrip('/')}/conda-meta"
 
@@ -139,7 +141,7 @@ def is_of_python(package: CondaPackage) -> bool:
     """Whether the package has to do with the environment's Python, which then compiles its sources."""
     if package.name == PYTHON or package.noarch == "python":
         return True
-    return any(demand.split("::")[-1].split()[0] == PYTHON for demand in package.depends if demand.split())
+    return any(_ON_PYTHON.match(demand) for demand in package.depends)
 
 
 def _make_python(package: CondaPackage, key: Sha256, making: _Making) -> None:

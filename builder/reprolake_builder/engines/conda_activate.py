@@ -87,7 +87,7 @@ def _is_script(path: bytes) -> bool:
 
 
 def _after(printed: bytes, before: Mapping[str, str]) -> dict[str, str]:
-    """Return what the shell told at its end; what a line of text cannot hold is left out, as are names that are none."""
+    """return what the shell told at its end; what has control characters is left out, as are names that are none."""
     found: dict[str, str] = {}
     for item in printed[:-1].split(b"\0"):
         name, _, value = item.decode("utf-8", "replace").partition("=")

@@ -96,6 +96,8 @@ def unpack_conda(
         for place, entry in places.items():
             if entry.path in held.files:
                 _lay(held.files[entry.path], entry, place, installed)
+            elif entry.path not in held.links:
+                installed.make_folder_of(f"{layout.prefix}/{place}/")
             if place in sources:
                 _make_last(place, *sources[place], installed, layout)
         for place, entry in places.items():
@@ -194,9 +196,8 @@ def _places(told: Told, held: _Held, package: CondaPackage, layout: Layout) -> d
     """Return the package's files by where they go below the prefix. Raises TreeError where two go to one place."""
     found: dict[str, PathEntry] = {}
     for entry in told.paths:
-        if entry.path_type == "directory" and entry.path not in held.links:
-            continue  # folders come with what is in them
-        if entry.path not in held.files and entry.path not in held.links:
+        is_there = entry.path in held.files or entry.path in held.links
+        if not is_there and entry.path_type != "directory":
             raise TreeError(f"it lists {shown(entry.path.encode())}, which it does not hold")
         place = checked_path(entry.path.encode()).decode()
         if package.noarch == "python":

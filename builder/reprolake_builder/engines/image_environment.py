@@ -40,7 +40,7 @@ def image_variables(lock: EnvironmentLock, trees: Sequence[Tree], store: Store) 
         if not _NAME.fullmatch(name) or printable(value) != value:
             raise BuildError(
                 f"{printable(name)!r} cannot be an environment variable, or its value not be one's",
-                hint="names have letters, digits and underscores; values are one line",
+                hint="names have letters, digits and underscores; values have no control characters",
             )
         variables[name] = value
     return activated(trees, variables, store) if lock.conda is not None else variables

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reprolake_builder.documents.base import content_hash
 from reprolake_builder.engines.layers import (
     MAX_LAYERS,
     OWN_LAYER,
@@ -81,3 +82,23 @@ def test_a_layer_is_hashed_once(tmp_path):
     first = make_layers((group,), store, SILENT)
     assert len(list((tmp_path / "documents/layers").iterdir())) == 1
     assert make_layers((group,), store, SILENT) == first
+
+
+def test_of_many_shared_files_the_first_are_named(tmp_path):
+    """Two packages that claim many files are told of in a few sentences."""
+    store = Store(tmp_path / "store")
+
+    def filled(text):
+        def fill(root):
+            for number in range(9):
+                (root / f"f{number}").write_text(text)
+
+        return fill
+
+    one, two = (
+        Part(name, store.make_tree(content_hash({"many": name}), filled(name))) for name in ("one", "two")
+    )
+    assert conflicts(((one,), (two,))) == (
+        *(f"one and two both hold f{number}; that of two is used" for number in range(3)),
+        "one and two both hold 6 more files; those of two are used",
+    )

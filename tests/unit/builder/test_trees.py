@@ -125,3 +125,18 @@ def test_a_file_that_changed_in_the_store_is_noticed(tmp_path):
     (tmp_path / "file").write_text("cut")
     with pytest.raises(ValueError, match="expected 7"):
         tar_of(tmp_path, entries)
+
+
+def test_a_link_hides_the_folder_below_it_as_in_an_overlay(tmp_path):
+    """What lies below a folder that a later tree replaces by a link is gone: unpacking would write through the link."""
+    for name in ("lower", "upper"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower/lib").mkdir()
+    (tmp_path / "lower/lib/a").write_text("a")
+    (tmp_path / "lower/lib-b").write_text("b")
+    (tmp_path / "upper/lib").symlink_to("/etc")
+    placed, conflicts = merge((tmp_path / name, scan(tmp_path / name)) for name in ("lower", "upper"))
+    assert [(item.entry.path, item.entry.kind) for item in placed] == [(b"lib", "l"), (b"lib-b", "f")]
+    assert conflicts == [b"lib"]
+    placed, _ = merge((tmp_path / name, scan(tmp_path / name)) for name in ("upper", "lower"))
+    assert [item.entry.path for item in placed] == [b"lib", b"lib-b", b"lib/a"]

@@ -1,9 +1,11 @@
 """A conda package laid out: every file where conda would put it, with the image's prefix, and no trace of this host."""
 
+import bz2
 import json
 import os
 
 import pytest
+from archive_files import Item, tarred
 from conda_demos import demos
 from conda_packages import PLACEHOLDER, File, Package
 from conda_sets import pinned
@@ -137,6 +139,28 @@ def test_byte_code_that_came_along_does_not_ask_for_dates(lay):
     assert (prefix / "lib/python2.7/c.pyc").read_bytes() == PYC[:4] + date + PYC[8:]
     of_d = (prefix / "lib/python3.6/__pycache__/d.cpython-36.pyc").read_bytes()
     assert of_d == PYC[:4] + date + (6).to_bytes(4, "little") + PYC[12:]
+
+
+def test_empty_folders_are_made(tmp_path):
+    """A folder that a package lists lies there, with nothing in it."""
+    listed = [{"_path": "share/x"}, {"_path": "var/empty", "path_type": "directory"}]
+    archive = tmp_path / "archive"
+    index = {"name": "plain", "version": "1.0", "build": "h0_0"}
+    archive.write_bytes(
+        bz2.compress(
+            tarred(
+                Item("info/index.json", json.dumps(index).encode()),
+                Item("info/paths.json", json.dumps({"paths": listed, "paths_version": 1}).encode()),
+                Item("share/x"),
+                Item("var/empty/"),
+            )
+        )
+    )
+    _, lock = pinned(Package("plain", "1.0", {}))
+    for name in ("root", "aside"):
+        (tmp_path / name).mkdir()
+    unpack_conda(archive, lock, tmp_path / "root", tmp_path / "aside", LAYOUT)
+    assert list((tmp_path / "root" / PREFIX / "var/empty").iterdir()) == []
 
 
 def test_two_forms_of_a_package_come_out_alike(lay):
