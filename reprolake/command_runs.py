@@ -13,6 +13,7 @@ from reprolake.isolation import Isolation, isolated
 from reprolake.limits import run_limits, with_room
 from reprolake.options import UsageError
 from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, refuse_changes
+from reprolake.prepared_roots import with_root
 from reprolake.reach import network_of
 from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.process import printable
@@ -22,9 +23,9 @@ from reprolake_runner.documents.run import CommandSpec, RunRecord
 from reprolake_runner.execute_command import execute_command
 from reprolake_runner.inside import repository_of, trees_of
 from reprolake_runner.placement import place
-from reprolake_runner.plan import RunPlan
+from reprolake_runner.plan import Execution, RunPlan
 from reprolake_runner.relay import Relay
-from reprolake_runner.stage_in import stage_in
+from reprolake_runner.stage_in import StagedInputs, stage_in
 from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
 from reprolake_runner.staged import StagedResult, new_run_id
 from reprolake_runner.supervise import Told
@@ -79,7 +80,7 @@ def run_command(
     if request.stage is not None:
         check_folder(request.stage)
     limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
-    chosen = isolated(request.isolation, session.options)
+    chosen = with_root(isolated(request.isolation, session.options), request.isolation.root, image, session)
     network = network_of(request.isolation.network, session.options, session.tools.progress)
     tools = session.tools
     basket = place(basket_in(request.basket)) if request.basket is not None else Basket()
@@ -113,24 +114,30 @@ def run_command(
             added=scratch / "added" if added else None,
             progress=tools.progress,
             told=request.told,
+            root=chosen.root,
             isolation=chosen.facts,
             gpus=request.isolation.gpus,
         )
         execution = execute_command(image, tools.store, plan, chosen.sandbox, request.relay)
         if request.stage is None:
             return execution.record, None
-        outcome = Outcome(
-            record=execution.record,
-            repository=execution.repository,
-            output=execution.output,
-            upper=execution.upper,
-            printed=execution.printed,
-            events=execution.events,
-            basket=inputs.folder / "basket.json",
-            annotations=image.annotations,
-        )
+        outcome = _outcome(execution, inputs, image)
         staged = stage_out(outcome, Staging(request.stage, request.lifetime))
         return staged.record, staged
+
+
+def _outcome(execution: Execution, inputs: StagedInputs, image: Image) -> Outcome:
+    """Return what is to be staged."""
+    return Outcome(
+        record=execution.record,
+        repository=execution.repository,
+        output=execution.output,
+        upper=execution.upper,
+        printed=execution.printed,
+        events=execution.events,
+        basket=inputs.folder / "basket.json",
+        annotations=image.annotations,
+    )
 
 
 def shell_request(request: CommandRequest, terminal: str) -> CommandRequest:

@@ -15,6 +15,7 @@ from reprolake.isolation import Isolation, isolated
 from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
 from reprolake.pipeline import Obtained, Session, obtain_image
+from reprolake.prepared_roots import with_root
 from reprolake.reach import network_of
 from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.environment import UnheardFile
@@ -219,6 +220,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     network = network_of(request.isolation.network, session.options, tools.progress)
     _tell(prepared, tools.progress)
     image = obtain_image(obtained, session)
+    chosen = with_root(chosen, request.isolation.root, image, session)
     with tools.store.scratch() as scratch:
         scratch.chmod(0o700)
         staged_inputs = _stage_in(prepared, scratch / "inputs", session)
@@ -243,6 +245,7 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
             progress=tools.progress,
             told=request.told,
             added=scratch / "added" if added else None,
+            root=chosen.root,
             isolation=chosen.facts,
             gpus=request.isolation.gpus,
         )

@@ -15,6 +15,7 @@ from reprolake.cli.result_options import (
     lifetime_of,
     limit_options,
     network_option,
+    root_option,
     sandbox_option,
     weaker_option,
 )
@@ -35,6 +36,7 @@ command_options = stacked(
     ),
     *limit_options(_LIMITS),
     weaker_option,
+    root_option,
     sandbox_option,
     network_option,
     gpu_option,
@@ -50,7 +52,9 @@ def command_request(rest: dict[str, Any]) -> CommandRequest:
     asked = {limit.setting: rest.pop(limit.setting) for limit in _LIMITS if limit.flag}
     names = ("argv", "basket", "add", "stage", "allow_weaker", "cwd")
     return CommandRequest(
-        isolation=Isolation(rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network")),
+        isolation=Isolation(
+            rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network"), rest.pop("root")
+        ),
         lifetime=lifetime_of(rest.pop("lifetime")),
         limits={name: amount for name, amount in asked.items() if amount is not None},
         **{name: rest.pop(name) for name in names},

@@ -49,7 +49,7 @@ def _check_files(ctx: click.Context, param: click.Parameter, value: tuple[Path, 
     return value
 
 
-def _check_network(ctx: click.Context, param: click.Parameter, value: str) -> str:
+def check_network(ctx: click.Context, param: click.Parameter, value: str) -> str:
     if value:
         from reprolake_builder.network.policy import parse
 
@@ -108,7 +108,7 @@ gpu_option = click.option(
 network_option = click.option(
     "--network",
     metavar="NET",
-    callback=_check_network,
+    callback=check_network,
     default="",
     help="What it may reach: none, all, or allow=HOST[:PORT],... (and *.example.org). [that of the settings: none]",
 )

@@ -19,6 +19,7 @@ from reprolake.cli.result_options import (
     lifetime_option,
     limit_options,
     network_option,
+    root_option,
     sandbox_option,
     stage_option,
     weaker_option,
@@ -154,6 +155,7 @@ run_options = stacked(
     lifetime_option,
     *limit_options(LIMITS),
     weaker_option,
+    root_option,
     sandbox_option,
     network_option,
     gpu_option,
@@ -246,7 +248,9 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
         lifetime=lifetime,
         limits=limits,
         injects=injects,
-        isolation=Isolation(rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network")),
+        isolation=Isolation(
+            rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network"), rest.pop("root")
+        ),
         check=check if rest.pop("check_outputs") else None,
         **{name: rest.pop(name) for name in names},
     )

@@ -26,7 +26,7 @@ from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.inside import repository_of, root_of
+from reprolake_runner.inside import repository_of, root_of, trees_of
 from reprolake_runner.kernelspec import Kernel, choose
 from reprolake_runner.languages import language_of
 from reprolake_runner.network import promised
@@ -48,8 +48,8 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     BuildError when the image is not whole in the store.
     """
     sandbox = sandbox or Bubblewrap()
-    root = root_of(image, store)
-    repository = repository_of(image, root.trees)
+    root = plan.root or root_of(image, store)
+    repository = repository_of(image, trees_of(image, store))
     notebook = read_notebook(repository, plan.spec.notebook, plan.spec.kernel, plan.spec.language)
     check_cwd(repository, plan.spec.cwd)
     if notebook.sha256 != plan.spec.notebook_sha256:

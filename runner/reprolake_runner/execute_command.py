@@ -24,7 +24,7 @@ from reprolake_builder.store import Store
 from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import CommandSpec
-from reprolake_runner.inside import Places, Program, inside, repository_of, root_of
+from reprolake_runner.inside import Places, Program, inside, repository_of, root_of, trees_of
 from reprolake_runner.network import opened, promised, served
 from reprolake_runner.notebook import check_cwd
 from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
@@ -80,8 +80,8 @@ def execute_command(
     not whole in the store.
     """
     sandbox = sandbox or Bubblewrap()
-    root = root_of(image, store)
-    repository = repository_of(image, root.trees)
+    root = plan.root or root_of(image, store)
+    repository = repository_of(image, trees_of(image, store))
     check_cwd(repository, plan.spec.cwd)
     limits = with_disk(plan.limits, plan.bounds)
     held = held_limits(limits, plan.bounds, {"timeout": plan.spec.timeout}, sandbox)

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.network.traffic import NetworkRecord
 from reprolake_builder.progress import SILENT, Progress
-from reprolake_builder.sandboxes.interface import Limits, Sandbox
+from reprolake_builder.sandboxes.interface import ImageRoot, Limits, Sandbox
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import CommandSpec, LimitRecord, Resources, RunRecord, RunSpec
 from reprolake_runner.network import Network, promised
@@ -29,7 +29,7 @@ class RunPlan(Generic[S]):
     `folder` is an empty host folder that only the caller can enter; everything the run leaves lies below it. `inputs`
     (host folder) appears read-only at /data. `env` is added to the image's environment. `id` names the run.
     `told` is given what cells or the command print, as it comes. What lies below `added` (host folder) is in the repository, too.
-    `isolation` are facts for the record about the choice of the sandbox; `gpus` are those of SandboxSpec. `network` is what the
+    `root` is what to run in, in place of the image as the store has it. `isolation` are facts for the record about the choice of the sandbox; `gpus` are those of SandboxSpec. `network` is what the
     spec's says, with what it takes at this site.
     """
 
@@ -43,6 +43,7 @@ class RunPlan(Generic[S]):
     progress: Progress = SILENT
     told: Told | None = None
     added: Path | None = None
+    root: ImageRoot | None = None
     isolation: Mapping[str, str] = field(default_factory=dict)
     gpus: str = ""
     network: Network = field(default_factory=Network)
