@@ -19,10 +19,10 @@ from reprolake_builder.errors import DetectError, LockError
 from reprolake_builder.process import Completed, printable, run
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.conda_index import Index, fetch_indexes
-from reprolake_builder.solvers.conda_question import Answer, Question, Source
+from reprolake_builder.solvers.conda_question import Answer, Lacking, Question, Source
 from reprolake_builder.tools import Tools
 
-SOLVER = 1
+SOLVER = 2
 """Raised whenever the same indexes would give another answer: stored answers of older solvers are not used."""
 _KIND = "conda-answers"
 _TIMEOUT = 900  # seconds
@@ -102,7 +102,7 @@ def solve_conda(asked: CondaAsking, tools: Tools) -> tuple[CondaLock, tuple[str,
             hint="write it like numpy=1.26, numpy>=1.24,<2 or conda-forge::numpy",
         )
     if answer.failure:
-        raise _unsolvable(answer.failure, asked, channels, tools)
+        raise _unsolvable(answer, asked, channels, tools)
     lock = CondaLock(
         channels=channels,
         priority=question.priority,
@@ -199,25 +199,45 @@ def _last_words(done: Completed) -> str:
 
 
 def _unsolvable(
-    words: str, asked: CondaAsking, channels: Sequence[CondaChannel], tools: Tools
+    answer: Answer, asked: CondaAsking, channels: Sequence[CondaChannel], tools: Tools
 ) -> UnsolvableError:
     """Return the error for the solver's explanation, with the lines that its packages stand in."""
+    words = printable(answer.failure)
     day = f" as of {asked.as_of.day}" if asked.as_of.hides else ""
-    lines = [line for line in printable(words).rstrip().splitlines() if line.strip()]
+    lines = [line for line in words.rstrip().splitlines() if line.strip()]
     body = [f"  {line}"[:300] for line in lines[:_LINES]]
     if len(lines) > _LINES:
         body.append(f"  … and {len(lines) - _LINES} more lines")
-    mentioned = {word.lower() for word in re.findall(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", words)}
+    mentioned = {word.lower().rstrip(".") for word in re.findall(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", words)}
     body += [
-        f"  {item.text} stands in {item.origin}" for item in asked.demands if name_of(item.text) in mentioned
+        f"  {printable(item.text)} stands in {item.origin}"
+        for item in asked.demands
+        if name_of(item.text) in mentioned
     ]
-    hint = "relax a version, or take packages of another day with `--as-of`"
-    if "strict channel priority" in words and tools.site.conda.priority == "strict":
-        hint = 'let packages come from any of the channels: [conda] channel_priority = "flexible" in reprolake.toml'
+    body += [f"  {printable(line)}" for lacking in answer.lacking for line in _told(lacking, asked)]
     names = ", ".join(channel.name for channel in channels)
-    return UnsolvableError(
-        f"no set of conda packages of {names}{day} is what is asked for", "\n".join(body), hint=hint
+    reason = f"no set of conda packages of {names}{day} is what is asked for"
+    return UnsolvableError(reason, "\n".join(body), hint=_hint(words, tools))
+
+
+def _told(lacking: Lacking, asked: CondaAsking) -> tuple[str, ...]:
+    """Return what there is of a package of which nothing is what was asked for."""
+    name = name_of(asked.demands[lacking.place].text)
+    if lacking.later:
+        return (f"{name} {lacking.later} was built after {asked.as_of.day}",)
+    if lacking.versions:
+        return (f"of {name} there are {', '.join(lacking.versions)}",)
+    return (
+        f"the channels have no {name}" + (f"; near to it: {', '.join(lacking.near)}" if lacking.near else ""),
     )
+
+
+def _hint(words: str, tools: Tools) -> str:
+    if "strict channel priority" in words and tools.site.conda.priority == "strict":
+        return 'let packages come from any of the channels: [conda] channel_priority = "flexible" in reprolake.toml'
+    if "__cuda" in words:
+        return "environments have no graphics card: ask for the build without one, such as `pytorch=*=cpu*`"
+    return "relax a version, or take packages of another day with `--as-of`"
 
 
 def _notes(answer: Answer, asked: CondaAsking) -> tuple[str, ...]:

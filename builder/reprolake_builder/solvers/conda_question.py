@@ -29,6 +29,18 @@ class Question(Document, frozen=True, kw_only=True):
     cutoff: int | None
 
 
+class Lacking(Document, frozen=True, kw_only=True):
+    """A demand that no package meets: `place` as in Answer's `misread`; the `versions` there are of that name, the newest first.
+
+    `later` is the newest version that would meet it and was built after the cut-off, `near` are names like the one that is not there.
+    """
+
+    place: int
+    versions: tuple[str, ...] = ()
+    later: str = ""
+    near: tuple[str, ...] = ()
+
+
 class Answer(Document, frozen=True, kw_only=True):
     """The packages, sorted by name; or why there are none, in the solver's words. `undated` tells no time of their build.
 
@@ -39,3 +51,4 @@ class Answer(Document, frozen=True, kw_only=True):
     undated: tuple[str, ...] = ()
     failure: str = ""
     misread: int | None = None
+    lacking: tuple[Lacking, ...] = ()

@@ -7,10 +7,11 @@ and because nothing that happens to native code then ends more than this.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from rattler.exceptions import InvalidMatchSpecError, SolverError
 
 from reprolake_builder.documents.base import decode, encode
 from reprolake_builder.documents.conda import CondaPackage
-from reprolake_builder.solvers.conda_question import Answer, Question, Source
+from reprolake_builder.solvers.conda_question import Answer, Lacking, Question, Source
 
 TIMEOUT = timedelta(minutes=10)
 _PRIORITIES = {
@@ -28,6 +29,7 @@ _PRIORITIES = {
     "flexible": rattler.ChannelPriority.Flexible,
     "disabled": rattler.ChannelPriority.Disabled,
 }
+_VERSIONS = 8  # that are told of one package
 _FILENAME = re.compile(r"[0-9a-z_][0-9A-Za-z_.!+-]{0,299}\.(?:conda|tar\.bz2)")
 
 
@@ -53,6 +55,17 @@ class _Offer:
         """Return the names in the channel's folder."""
         index = self._indexes.get(_subdir(platform))
         return [] if index is None else list(index.package_names())
+
+    def all_of(self, name: rattler.PackageName) -> list[tuple[bool, rattler.RepoDataRecord]]:
+        """Return everything of that name, and whether it counts."""
+        return [
+            (self._counts(one), one) for index in self._indexes.values() for one in index.load_records(name)
+        ]
+
+    def like(self, name: str) -> list[str]:
+        """Return names that are nearly that one."""
+        known = {other for index in self._indexes.values() for other in index.package_names()}
+        return difflib.get_close_matches(name, known, n=3)
 
     def _counts(self, record: rattler.RepoDataRecord) -> bool:
         # Not `indexed_timestamp`: that is when somebody made an index, and mirrors make their own.
@@ -84,13 +97,34 @@ def answer(question: Question) -> Answer:
     try:
         records = asyncio.run(_solved(offers, specs, constraints, question))
     except SolverError as error:
-        return Answer(failure=str(error))
+        return Answer(failure=str(error), lacking=tuple(_lacking(specs, offers)))
     names = {offer.base: source.name for offer, source in zip(offers, question.sources, strict=True)}
     requested = {spec.name.normalized for spec in parsed[: len(question.specs)]}
     found = [_package(record, names, requested) for record in records]
     packages = sorted(found, key=lambda package: package.name)
     undated = tuple(sorted(record.name.normalized for record in records if record.timestamp is None))
     return Answer(packages=tuple(packages), undated=undated)
+
+
+def _lacking(specs: Sequence[rattler.MatchSpec], offers: Sequence[_Offer]) -> Iterator[Lacking]:
+    """Yield the demands that no package meets by itself."""
+    for place, spec in enumerate(specs):
+        name = spec.name.normalized
+        if name.startswith("__"):
+            continue
+        found = [one for offer in offers for one in offer.all_of(rattler.PackageName(name))]
+        if any(counts and spec.matches(record) for counts, record in found):
+            continue
+        newest = sorted((record.version for counts, record in found if counts), reverse=True)
+        later = [record.version for counts, record in found if not counts and spec.matches(record)]
+        yield Lacking(
+            place=place,
+            versions=tuple(dict.fromkeys(map(str, newest)))[:_VERSIONS],
+            later=str(max(later)) if later else "",
+            near=()
+            if found
+            else tuple(dict.fromkeys(near for offer in offers for near in offer.like(name)))[:3],
+        )
 
 
 async def _solved(

@@ -70,7 +70,7 @@ def tools(site_of, tmp_path):
         [
             package("tool", "1.0", "base-lib >=1", "__glibc >=2.30,<3.0.a0"),
             package("tool", "2.0", "base-lib >=2", timestamp=NEW),
-            package("tool", "3.0", "__glibc >=2.99"),
+            package("tool", "3.0", "__glibc >=2.99", timestamp=NEW),
             package("base-lib", "1.5", build_number=3, build="h1_3"),
             package("base-lib", "2.5", timestamp=NEW),
             package("pure", "1.0", noarch="python"),
@@ -173,8 +173,22 @@ def test_what_cannot_be_met_is_told_with_its_lines(tools):
     assert "as of 2024-06-01" in caught.value.message
     assert "tool >=2 stands in environment.yml:5" in caught.value.message
     assert "--as-of" in caught.value.hint
-    with pytest.raises(UnsolvableError, match="nope"):
-        chosen(asked("nope"), tools)
+    assert "tool 3.0 was built after 2024-06-01" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("tool=7", "of tool there are 3.0, 2.0, 1.0"),
+        ("toll", "the channels have no toll; near to it: tool"),
+        ("zzzz", "the channels have no zzzz"),
+    ],
+)
+def test_what_there_is_instead_is_told(tools, spec, told):
+    """A version that is not there ends with those that are, a name with those that are nearly it."""
+    with pytest.raises(UnsolvableError) as caught:
+        chosen(asked(spec), tools)
+    assert told in caught.value.message
 
 
 @pytest.mark.parametrize("text", ["tool=>1", "to ol::x", "num*", "tool[", "tool >=1 <2 <3 x y"])
