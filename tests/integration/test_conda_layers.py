@@ -115,6 +115,9 @@ def entry_points(record: Path) -> set[str]:
 
 def assert_same_record(ours: Path, theirs: Path) -> None:
     """Assert that two records say the same, but for where the package came from and what we made beside it."""
+    import rattler
+
+    assert str(rattler.PrefixRecord.from_path(ours).name.normalized) == json.loads(theirs.read_text())["name"]
     mine, other = json.loads(ours.read_text()), json.loads(theirs.read_text())
     for name in (
         "name",

@@ -19,7 +19,7 @@ from reprolake_builder.sandboxes.interface import ImageRoot, Limits, SandboxSpec
 from reprolake_builder.store import Store, Tree
 
 _FOLDER = f"{CONDA_PREFIX.lstrip('/')}/etc/conda/activate.d/".encode()
-_RUN = 'for script in "$@"; do . "$script" >&2; done; exec env -0'
+_RUN = 'for script in "$@"; do . "$script" >&2; done; exec /usr/bin/env -0'
 _TIME_LIMIT = 60  # seconds
 _MOST = 1 << 20  # bytes of all variables, or of what the scripts say
 _LIMITS = Limits(processes=64, file_bytes=_MOST, tmp_bytes=1 << 20)
@@ -87,7 +87,7 @@ def _is_script(path: bytes) -> bool:
 
 
 def _after(printed: bytes, before: Mapping[str, str]) -> dict[str, str]:
-    """return what the shell told at its end; what has control characters is left out, as are names that are none."""
+    """Return what the shell told at its end; what has control characters is left out, as are names that are none."""
     found: dict[str, str] = {}
     for item in printed[:-1].split(b"\0"):
         name, _, value = item.decode("utf-8", "replace").partition("=")
