@@ -14,6 +14,7 @@ import os
 import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from reprolake_builder.sandboxes import apptainer_host, launched
 from reprolake_builder.sandboxes.arguments import FOLDERS, HOSTNAME
@@ -78,6 +79,7 @@ class Apptainer(Launched):
     """Runs programs in apptainer; all that one object starts share one user number outside."""
 
     name = "apptainer"
+    passes_gpus = True
 
     def missing(self) -> str:
         """What this host lacks, with the remedy; "" when nothing is known to be missing."""
@@ -115,13 +117,22 @@ class Apptainer(Launched):
             "host_name": HOSTNAME,
             "rooms": [(spec.limits.tmp_bytes, mode) for _, mode in _rooms(spec)],
             "places": [(place.source, place.target) for place in places],
+            "devices": [str(path.relative_to("/dev")) for path in _gpus(spec)],
             "files": [(_START, first, 0o755), ("conf", _CONFIGURATION, 0o644), ("users", users, 0o644)],
             "over": [("conf", apptainer_host.built()["APPTAINER_CONF_FILE"]), ("users", "/etc/passwd")],
         }
         return Runtime(
             program=apptainer_host.program(),
-            words=("apptainer", "--silent", *_FLAGS, *mounts, root, f"{_OWN}/{_START}"),
-            env=(("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/")),
+            words=(
+                "apptainer",
+                "--silent",
+                *_FLAGS,
+                *(["--nv"] if spec.gpus else []),
+                *mounts,
+                root,
+                f"{_OWN}/{_START}",
+            ),
+            env=(("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"), ("HOME", "/")),
             more=(_OWN,),
             enclosure=enclosure,
         )
@@ -135,10 +146,26 @@ def _command(spec: SandboxSpec) -> Command:
     return Command(
         paths=[os.fsencode(path) for path in paths],
         argv=[os.fsencode(word) for word in spec.argv],
-        env={os.fsencode(key): os.fsencode(value) for key, value in spec.env.items()},
+        env={
+            os.fsencode(key): os.fsencode(value)
+            for key, value in {**_gpu_variables(spec), **spec.env}.items()
+        },
         cwd=os.fsencode(spec.cwd),
         limits=[(kind, _allowed(kind, value)) for kind, value in resource_limits(spec.limits)],
     )
+
+
+def _gpus(spec: SandboxSpec) -> list[Path]:
+    """Return the devices (host paths) of the graphics processors' driver, none when they are not wished."""
+    return [path for path in sorted(Path("/dev").glob("nvidia*")) if spec.gpus and path.is_char_device()]
+
+
+def _gpu_variables(spec: SandboxSpec) -> dict[str, str]:
+    """Return what programs find the driver's libraries by, and how many processors they see."""
+    if not spec.gpus:
+        return {}
+    seen = {} if spec.gpus == "all" else {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(int(spec.gpus))))}
+    return {"LD_LIBRARY_PATH": f"{_OWN}/libs", **seen}
 
 
 def _allowed(kind: int, value: int) -> int:

@@ -35,13 +35,13 @@ def enclose(plan: Plan, enclosure: Enclosure, base: str) -> None:
     mounts.mount("tmpfs", made, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0755,size=16m")
     mounts.loopback_up()
     mounts.set_host_name(enclosure["host_name"])
-    _devices(f"{made}/dev")
+    _devices(f"{made}/dev", enclosure["devices"])
     for number, (size, mode) in enumerate(enclosure["rooms"]):
         os.mkdir(f"{made}/{number}")
         options = f"mode={mode:o},size={size}"
         mounts.mount("tmpfs", f"{made}/{number}", "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, options)
     _mount_points(enclosure["places"])
-    os.mkdir(f"{made}/own")
+    os.makedirs(f"{made}/own/libs")  # where the runtime puts the libraries of graphics processors
     for name, content, mode in enclosure["files"]:
         _put(f"{made}/own/{name}", content, mode)
     for name, path in enclosure["over"]:
@@ -50,10 +50,11 @@ def enclose(plan: Plan, enclosure: Enclosure, base: str) -> None:
     _own_processes(plan["report"])
 
 
-def _devices(folder: str) -> None:
+def _devices(folder: str, more: list[str]) -> None:
     os.mkdir(folder)
     mounts.mount("tmpfs", folder, "tmpfs", mounts.MS_NOSUID, "mode=0755,size=64k")
-    for name in _DEVICES:
+    for name in (*_DEVICES, *more):
+        os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
         _put(f"{folder}/{name}")
         mounts.mount(f"/dev/{name}", f"{folder}/{name}", flags=mounts.MS_BIND)
     for name in ("pts", "shm"):

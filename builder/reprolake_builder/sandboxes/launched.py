@@ -115,7 +115,7 @@ class Launched(abc.ABC):
         """
         if problem := self.missing():
             raise unavailable(problem)
-        if spec.gpus:
+        if spec.gpus and not self.passes_gpus:
             raise unavailable(f"{self.name} passes on no graphics processors")
         refuse_nul(spec)
         hand_over(spec, self._outer)

@@ -9,13 +9,14 @@ class Enclosure(TypedDict):
     """What a runtime does not do itself; see `enclosure`.
 
     `rooms` are sizes (bytes) and modes of folders in memory. `places` are what will be mounted, as source (host path) and
-    target (sandbox path), in that order. `files` are names, contents and modes of our own, `over` those of them that hide
+    target (sandbox path), in that order. `devices` are names in /dev beside the usual ones. `files` are names, contents and modes of our own, `over` those of them that hide
     a file of the host (host path) from the runtime.
     """
 
     host_name: str
     rooms: list[tuple[int, int]]
     places: list[tuple[str, str]]
+    devices: list[str]
     files: list[tuple[str, bytes, int]]
     over: list[tuple[str, str]]
 
