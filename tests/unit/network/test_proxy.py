@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import socket
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from proxies import canned, everything, proxy
 
 from reprolake_builder.network.proxy import Times
@@ -156,9 +159,13 @@ def test_half_of_an_answer_looks_broken(answer):
 
 def test_expectations_are_met_here():
     """A client that waits for leave to send its body gets it."""
-    with canned(until=b"body") as server, proxy(**opened(server)) as served, served.send(
-        f"{line(server).replace('GET', 'POST')}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n".encode()
-    ) as one:
+    with (
+        canned(until=b"body") as server,
+        proxy(**opened(server)) as served,
+        served.send(
+            f"{line(server).replace('GET', 'POST')}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n".encode()
+        ) as one,
+    ):
         assert one.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         one.sendall(b"body")
         assert everything(one).endswith(b"ok")
@@ -245,9 +252,10 @@ def test_the_sites_proxy_gets_its_login_and_exactly_one_request():
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Authenticate\r\n\r\n", b"nonsense\r\n\r\n", b""])
 def test_a_site_proxy_without_a_tunnel_is_no_way(answer):
     """When the site's proxy refuses, nothing of what the client sends reaches it."""
-    with canned(answer=answer) as site, proxy(
-        "allow=web.test", names={}, upstreams={"https": f"http://127.0.0.1:{site.port}"}
-    ) as served:
+    with (
+        canned(answer=answer) as site,
+        proxy("allow=web.test", names={}, upstreams={"https": f"http://127.0.0.1:{site.port}"}) as served,
+    ):
         got = served.ask("CONNECT web.test:443 HTTP/1.1", body=b"secret bytes")
     assert got.startswith(b"HTTP/1.1 502 the site's proxy")
     assert b"secret" not in b"".join(site.got)
@@ -266,3 +274,41 @@ def test_nobody_behind_an_address_is_told():
         f"web.test:{port} cannot be reached",
         "nowhere.test is not known here",
     ]
+
+
+PIECES = (
+    b"GET http://web.test:%d/ HTTP/1.1\r\n", b"POST http://web.test:%d/x HTTP/1.1\r\n", b"Content-Length: 3\r\n", b"Content-Length: 9\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding:\tchunked\r\n", b"Content-Length : 3\r\n", b"X: y\r\n", b" folded\r\n", b"\r\n", b"\n", b"\r",
+    b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n", b"0;x\r\nY: z\r\n\r\n", b"GET http://evil.test/ HTTP/1.1\r\n\r\n", b"\x00", b"Connection: X, close\r\n",
+)  # fmt: skip
+
+
+def bodies_end(message):
+    """Whether a message is one request, with a head that is plain and a body that ends where the head says, or was broken off."""
+    head, end, body = message.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    plain = end and not any(word in head for word in (b"\x00", b"\r\r", b"\n ", b"\n\t", b"evil"))
+    plain = plain and head.count(b"\n") == len(lines) - 1 and lines[1].startswith(b"Host: web.test:")
+    if b"Transfer-Encoding: chunked" in lines:
+        while body and (found := re.match(rb"([0-9a-f]+)\r\n", body)):
+            size = int(found[1], 16)
+            body = body[found.end() + size + 2 :]
+        return plain and not body
+    length = next((int(line.split(b": ")[1]) for line in lines if line.startswith(b"Content-Length")), 0)
+    return plain and len(body) <= length
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=9))
+def test_no_mixture_of_requests_gets_two_through(pieces):
+    """Whatever is strung together, the server sees at most one request, which ends where it says."""
+    with canned() as server, proxy(**opened(server)) as served:
+        data = b"".join(piece % server.port if b"%d" in piece else piece for piece in (PIECES[1], *pieces))
+        with served.send(data, half=True) as one:
+            everything(one)
+        assert len(served.told) <= 1
+    deadline = time.monotonic() + 1
+    while served.passed and not server.got and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert len(server.got) <= 1
+    assert all(bodies_end(message) for message in server.got if message)
