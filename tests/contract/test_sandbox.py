@@ -304,6 +304,18 @@ def test_an_ordinary_user_gets_the_same(name):
         shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_a_terminal_has_a_name(name):
+    """A program that is given a terminal finds it by a name, in a folder that shows no other."""
+    master, slave = os.openpty()
+    given = spec(HOST, "tty; ls /dev/pts")
+    running = SANDBOXES[name]().start(given, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    assert running.wait(30) == 0
+    assert os.read(master, 1000).split() == [b"/dev/console", b"ptmx"]
+    os.close(master)
+
+
 HOLD = """
 import sys, time
 sys.path[:0] = {path!r}

@@ -57,6 +57,9 @@ def _devices(folder: str, more: list[str]) -> None:
         os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
         _put(f"{folder}/{name}")
         mounts.mount(f"/dev/{name}", f"{folder}/{name}", flags=mounts.MS_BIND)
+    if os.isatty(1):  # so that programs find a name for their terminal
+        _put(f"{folder}/console")
+        mounts.mount(os.ttyname(1), f"{folder}/console", flags=mounts.MS_BIND)
     for name in ("pts", "shm"):
         os.mkdir(f"{folder}/{name}")
     options = "newinstance,ptmxmode=0666,mode=620"
