@@ -20,6 +20,7 @@ DEFAULTS = "defaults"
 SETTING = "[conda] channels = {NAME = ADDRESS} in reprolake.toml"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*){0,5}")
 _SUBDIR = re.compile(r"/(?:noarch|(?:linux|osx|win|emscripten|wasi|freebsd|zos)-[a-z0-9_]+)/?$")
+_ON_PYTHON = re.compile(r"(?:\S+::)?python(?:_abi)?(?![\w.-])")
 _TOKEN = re.compile(r"/t/[^/]+")
 
 
@@ -63,8 +64,9 @@ def wanted_conda(
 
 def is_for_python(package: CondaPackage) -> bool:
     """Whether the package is one of those that a Python imports, and no library or program, nor a Python itself."""
-    needs = {words[0].rpartition("::")[2] for text in package.depends if (words := text.split())}
-    return package.name != "python" and (package.noarch == "python" or bool(needs & {"python", "python_abi"}))
+    if package.name == "python":
+        return False
+    return package.noarch == "python" or any(_ON_PYTHON.match(demand) for demand in package.depends)
 
 
 def channel_of(text: str, origin: str, site: Site) -> CondaChannel:

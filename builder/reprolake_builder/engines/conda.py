@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from reprolake_builder.conda.channels import wanted_conda
+from reprolake_builder.conda.channels import is_for_python, wanted_conda
 from reprolake_builder.debs.signed_base import interpreter_identity
 from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.conda import CONDA_PREFIX, CondaLock, CondaPackage
@@ -27,7 +26,6 @@ from reprolake_builder.tools import Tools
 from reprolake_builder.trees import Filled
 
 PYTHON = "python"
-_ON_PYTHON = re.compile(r"(?:\S+::)?python(?![\w.-])")
 _HINT = "the lock was changed by hand; make a new one with `reprolake lock`"
 _META = f"{CONDA_PREFIX.lstrip('/')}/conda-meta"
 
@@ -139,9 +137,7 @@ def conda_key(
 
 def is_of_python(package: CondaPackage) -> bool:
     """Whether the package has to do with the environment's Python, which then compiles its sources."""
-    if package.name == PYTHON or package.noarch == "python":
-        return True
-    return any(_ON_PYTHON.match(demand) for demand in package.depends)
+    return package.name == PYTHON or is_for_python(package)
 
 
 def _make_python(package: CondaPackage, key: Sha256, making: _Making) -> None:
