@@ -18,25 +18,34 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from traitlets import Any as AnyTrait
 from traitlets import Unicode
 
 if TYPE_CHECKING:
+    from reprolake.kernel_runs import KernelRun, KernelWatch
     from reprolake.pipeline import Session
     from reprolake_builder.image import Image
     from reprolake_builder.sandboxes.interface import Bind, Running, Sandbox, SandboxSpec
     from reprolake_runner.kernelspec import Kernel
     from reprolake_runner.network import Network
+    from reprolake_runner.record import Verdict
 
 VARIABLE = "REPROLAKE_IMAGE"
 _PORTS = ("shell", "iopub", "stdin", "control", "hb")
 _POLL = 0.05  # seconds
+_LOOK = 0.2  # seconds between two looks at what the kernel takes
 _GRACE = 1.0  # seconds; ipykernel locks up in a fifth of its shutdowns, after all that the user's code does at exit
 
 
 class SandboxProvisioner(KernelProvisionerBase):
-    """Starts a kernel of `image`: an image's id, or the path of a lock; of REPROLAKE_IMAGE when it is not said."""
+    """Starts a kernel of `image`: an image's id, or the path of a lock; of REPROLAKE_IMAGE when it is not said.
+
+    What it writes to REPROLAKE_OUTPUT and to the repository is staged in `stage` (host folder) when it ends, or given to `left`.
+    """
 
     image = Unicode("", help="The image's id, or the path of a lock.").tag(config=True)
+    stage = Unicode("", help="Folder in which what the kernel writes is staged.").tag(config=True)
+    left = AnyTrait(None, allow_none=True)
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -45,7 +54,9 @@ class SandboxProvisioner(KernelProvisionerBase):
         self._spec: SandboxSpec | None = None
         self._network: Network | None = None
         self._relayed: Path | None = None  # the folder of sockets that stand in for a kernel's ports
-        self._sandbox: Sandbox | None = None
+        self._run: KernelRun | None = None
+        self._verdict: Verdict | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def _manager(self) -> Any:
@@ -68,27 +79,40 @@ class SandboxProvisioner(KernelProvisionerBase):
         sockets = Path(tempfile.mkdtemp(prefix="rl-"))  # a socket's path has room for a hundred letters
         self._belongings.callback(shutil.rmtree, sockets, ignore_errors=True)
         self._connect(sockets)
-        self._sandbox = isolated(Isolation(), session.options).sandbox
-        self._spec = self._sandboxed(image, session, sockets, self._sandbox)
-        self._sandbox.prepare(self._spec, SILENT)
+        sandbox = isolated(Isolation(), session.options).sandbox
+        self._spec = self._sandboxed(image, session, sockets, sandbox)
+        sandbox.prepare(self._spec, SILENT)
         return dict(await super().pre_launch(cmd=list(self._spec.argv), **settings))
 
     async def launch_kernel(self, cmd: list[str], **settings: Any) -> KernelConnectionInfo:
         """Start the kernel in its sandbox and return how to reach it. Raises SandboxError."""
+        from reprolake.kernel_runs import KernelWatch
         from reprolake_runner.network import served
         from reprolake_runner.transport import PORTS
 
         del cmd, settings
         assert self._spec is not None
         assert self._network is not None
-        assert self._sandbox is not None
+        assert self._run is not None
         null = subprocess.DEVNULL
-        self._running = self._sandbox.start(self._spec, stdin=null, stdout=null, stderr=null)
+        self._running = self._run.sandbox.start(self._spec, stdin=null, stdout=null, stderr=null)
         self._belongings.callback(self._running.kill)
+        self._watching = asyncio.create_task(
+            self._watch(self._running, KernelWatch(self._run, self._running))
+        )
         served(self._running, self._network, self._relayed, PORTS, self._belongings)
         info: KernelConnectionInfo = self._manager.get_connection_info()
         self.connection_info = info
         return info
+
+    async def _watch(self, running: Running, watch: KernelWatch) -> None:
+        """End the kernel when it takes more than it may."""
+        while running.poll() is None:
+            if (verdict := watch.look()) is not None:
+                self._verdict = verdict
+                self.log.error("the kernel was ended: %s", verdict.message)
+                running.kill()
+            await asyncio.sleep(_LOOK)
 
     async def poll(self) -> int | None:
         """Exit status, None while the kernel runs."""
@@ -118,9 +142,30 @@ class SandboxProvisioner(KernelProvisionerBase):
         await self.kill(restart=restart)
 
     async def cleanup(self, restart: bool = False) -> None:  # noqa: FBT001, FBT002  (jupyter_client's signature)
-        """Remove sockets and whatever the kernel wrote."""
+        """Hand over what the kernel wrote, and remove everything else."""
         del restart
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._running is not None:
+            self._running.kill()
+        run, self._run = self._run, None
+        if run is not None and self.left is not None:
+            self.left.take(run, self._verdict, self._belongings.pop_all())
+        elif run is not None and self.stage:
+            self._stage(run)
         self._belongings.close()
+
+    def _stage(self, run: KernelRun) -> None:
+        from reprolake_builder.errors import ReprolakeError
+        from reprolake_runner.record import Verdict
+
+        why = "the kernel was ended by its client, which alone knows how the notebook went"
+        try:
+            staged = run.stage(Path(self.stage), self._verdict or Verdict("stopped", why))
+        except ReprolakeError as error:
+            self.log.error("what the kernel wrote could not be kept: %s", error.message)  # noqa: TRY400  (told, not traced)
+        else:
+            self.log.info("what the kernel wrote is in %s", staged.folder)
 
     def get_shutdown_wait_time(self, recommended: float = 5.0) -> float:
         """Seconds that a kernel has to end by itself."""
@@ -152,23 +197,27 @@ class SandboxProvisioner(KernelProvisionerBase):
         return Bind(ports, SOCKETS)
 
     def _sandboxed(self, image: Image, session: Session, sockets: Path, sandbox: Sandbox) -> SandboxSpec:
-        from reprolake.limits import run_limits
+        from reprolake.kernel_runs import KernelRun
+        from reprolake.limits import run_limits, with_room
         from reprolake.reach import network_of
         from reprolake_builder.image import REPOSITORY
         from reprolake_builder.progress import SILENT
         from reprolake_builder.sandboxes.interface import CopyOnWrite
-        from reprolake_runner.bounds import held_limits
-        from reprolake_runner.inside import Places, Program, inside, repository_of, root_of
+        from reprolake_runner.bounds import held_limits, with_disk
+        from reprolake_runner.documents.run import CommandSpec
+        from reprolake_runner.inside import Places, Program, entry_of, inside, repository_of, root_of
         from reprolake_runner.kernelspec import choose, command
         from reprolake_runner.network import opened
+        from reprolake_runner.plan import RunPlan
         from reprolake_runner.processes import CONNECTION, SOCKETS
+        from reprolake_runner.staged import new_run_id
 
         store = session.tools.store
         root = root_of(image, store)
         kernel = choose(root.trees, self._manager.kernel_name or "python3", self.kernel_spec.language or "")
         started = command(kernel, f"{SOCKETS}/{CONNECTION}", REPOSITORY)
         limits = run_limits(session.options.settings, {}, weaker=False)
-        held_limits(limits.limits, limits.bounds, {}, sandbox)  # refuses what cannot be held
+        held = held_limits(limits.limits, limits.bounds, {"timeout": limits.timeout}, sandbox)
         scratch = self._belongings.enter_context(store.scratch())
         scratch.chmod(0o700)
         for name in ("output", "repository"):
@@ -181,7 +230,21 @@ class SandboxProvisioner(KernelProvisionerBase):
             binds=(self._files_of(kernel, sockets, scratch),),
         )
         self._network = network_of("", session.options, SILENT)
-        spec = inside(Places(root, view, scratch / "output", None), program, limits.limits)
+        plan = RunPlan(
+            spec=CommandSpec(image=image.id, argv=kernel.argv, timeout=limits.timeout),
+            id=new_run_id(),
+            folder=scratch,
+            limits=with_disk(limits.limits, limits.bounds),
+            bounds=with_room(limits.bounds, scratch, scratch),
+            network=self._network,
+        )
+        self._run = KernelRun(
+            plan, kernel.name, view.lower, view, scratch / "output", sandbox, held, image.annotations
+        )
+        self._verdict = None
+        spec = inside(
+            Places(root, view, scratch / "output", None, entry=entry_of(image)), program, plan.limits
+        )
         return opened(spec, self._network, is_relayed=self._relayed is not None)
 
 

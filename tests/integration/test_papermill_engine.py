@@ -7,13 +7,16 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 
 import nbformat
 import pytest
 from conftest import CACHE, ROOT
-from nbclient import NotebookClient
 from file_server import file_server
+from nbclient import NotebookClient
 from notebook_runs import cell, notebook
+
+from reprolake_runner.staged import read_result
 
 pytestmark = pytest.mark.engine("bubblewrap")
 
@@ -76,6 +79,60 @@ def test_papermills_own_ways_with_failures_hold(papermill):
     assert papermill("import os; os._exit(3)")[0].returncode == 138
     done, _ = papermill("import time; time.sleep(60)", arguments=("--execution-timeout", "2"))
     assert (done.returncode, "TimeoutError" in done.stderr) == (1, True)
+
+
+def test_what_the_notebook_writes_is_staged_beside_it(papermill, tmp_path):
+    """Files that it writes to its output folder and to the repository are in a checked result beside the output notebook."""
+    source = "import os\nopen(os.environ['REPROLAKE_OUTPUT'] + '/curve.csv', 'w').write('1,2')\nopen('/repo/made.txt', 'w').write('made')"
+    done, _ = papermill(source)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "out.staged").iterdir()
+    assert str(folder) in done.stderr
+    result = read_result(folder)
+    assert result.intact
+    assert (folder / "outputs/curve.csv").read_text() == "1,2"
+    assert (folder / "outputs/repository/made.txt").read_text() == "made"
+    assert (result.staged.record.status, result.staged.record.kernel) == ("succeeded", "python3")
+    assert {limit.name for limit in result.staged.record.limits} >= {"processes", "free_bytes"}
+
+
+@pytest.mark.parametrize(
+    ("source", "setting", "status", "words"),
+    [
+        ("import time; time.sleep(60)", {"REPROLAKE_MAX_TIMEOUT": "3"}, "timed-out", "the run took longer than 3 s"),
+        (
+            "for n in range(60): open(f'/out/{n}', 'wb').write(b'x' * (1 << 20))\nimport time; time.sleep(30)",
+            {"REPROLAKE_MAX_DISK_BYTES": "20M"}, "limit-exceeded", "the run wrote more than 20 MiB to the disk",
+        ),
+        ("import os; os._exit(3)", {}, "kernel-died", "the kernel ended before the notebook did"),
+        ("open('/out/kept', 'w').close(); 1/0", {}, "failed", "ZeroDivisionError"),
+    ],
+    ids=["time", "disk", "dead", "raised"],
+)  # fmt: skip
+def test_limits_of_a_whole_run_hold(papermill, tmp_path, source, setting, status, words):
+    """The limits on the run's time and on what it writes end papermill's kernel, and the record of what is left is true."""
+    begun = time.monotonic()
+    done, _ = papermill("1", source, **setting)
+    assert time.monotonic() - begun < 30
+    assert done.returncode == (1 if status == "failed" else 138), done.stderr
+    assert words in done.stderr
+    (folder,) = (tmp_path / "out.staged").iterdir()
+    assert read_result(folder).staged.record.status == status
+
+
+def test_another_folder_can_be_named(tmp_path, built_image, monkeypatch):
+    """From Python the engine takes the folder of the result as an option."""
+    import papermill
+
+    monkeypatch.setenv("REPROLAKE_STORE", str(CACHE / "store"))
+    (tmp_path / "in.ipynb").write_text(notebook("open('/out/x', 'w').close()"))
+    options = {"image": built_image.id, "reprolake_stage": str(tmp_path / "results"), "progress_bar": False}
+    papermill.execute_notebook(
+        tmp_path / "in.ipynb", tmp_path / "out.ipynb", engine_name="reprolake", **options
+    )
+    (folder,) = (tmp_path / "results").iterdir()
+    assert (folder / "outputs/x").exists()
+    assert not (tmp_path / "out.staged").exists()
 
 
 def test_the_image_is_named_by_environment_or_notebook(papermill, built_image, small_lock, small_store):
