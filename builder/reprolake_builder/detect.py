@@ -40,6 +40,7 @@ from reprolake_builder.process import printable
 from reprolake_builder.source_tree import SourceTree
 
 _CONDA = ("environment.yml", "environment.yaml")
+_PIXI = ("pixi.toml",)
 _ANEW = {
     "uv": "uv lock",
     "Poetry": "poetry lock",
@@ -150,11 +151,10 @@ def _packages(given: Given, folder: str) -> Heard:
 
         if locks := find_locks(given, folder):
             return read_locks(given, folder, locks, conda)
+    conda += [path for name in _PIXI if given.has(path := join(folder, name))]
     if not conda:
         return _python_packages(given, folder)
-    from reprolake_builder.detect_conda import read_conda  # with a parser of YAML, which few need
-
-    heard = read_conda(given, conda[0])
+    heard = _conda_packages(given, conda[0])
     for path in conda[1:]:
         same = given.tree.sha256(path) == given.tree.sha256(conda[0])
         reason = f"{conda[0]} says the same" if same else f"{conda[0]} stands over it, and they differ"
@@ -169,6 +169,17 @@ def _packages(given: Given, folder: str) -> Heard:
             if given.has(path := join(folder, name))
         )
     )
+
+
+def _conda_packages(given: Given, path: str) -> Heard:
+    """Return what environment.yml or pixi.toml says."""
+    if path.endswith(_PIXI):
+        from reprolake_builder.detect_pixi import read_pixi
+
+        return read_pixi(given, path)
+    from reprolake_builder.detect_conda import read_conda  # with a parser of YAML, which few need
+
+    return read_conda(given, path)
 
 
 def _python_packages(given: Given, folder: str) -> Heard:
@@ -251,10 +262,13 @@ def _own_demands(given: Given, folder: str, pyproject: Pyproject | None, heard: 
     declaring = _declaring(given, pyproject)
     if not declaring:
         return Heard(unheard=(_unread(pyproject),)) if pyproject is not None else Heard()
-    if any(path.endswith(_CONDA) for path in heard.files):
-        reason = (
-            "environment.yml describes the environment without this package: add `- -e .` to its pip packages"
+    if heard.conda or any(path.endswith(_CONDA) for path in heard.files):
+        add = (
+            "its pypi-dependencies"
+            if heard.files[0].endswith(("pixi.toml", "pixi.lock"))
+            else "the pip packages of environment.yml"
         )
+        reason = f"{heard.files[0]} describes the environment without this package: add it to {add} (`-e .`)"
         return Heard(unheard=(UnheardFile(path=declaring[0], reason=reason, matters=True),))
     if pyproject is not None and pyproject.is_poetry:
         return _poetry(given, pyproject, heard)

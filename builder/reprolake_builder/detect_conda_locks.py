@@ -12,6 +12,7 @@ from reprolake_builder.conda.lock_formats import read_conda_lock, read_explicit,
 from reprolake_builder.conda.versions import split_spec
 from reprolake_builder.detect_conda import read_conda
 from reprolake_builder.detect_heard import Given, Heard, join
+from reprolake_builder.detect_pixi import read_pixi
 from reprolake_builder.detect_requirements import RequirementsReader
 from reprolake_builder.detect_unheard import CONDA_LOCKS
 from reprolake_builder.documents.environment import Asked, CondaAsked, CondaPin, UnheardFile
@@ -44,7 +45,7 @@ def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Seq
     `declared_in` are the paths of environment.yml. Raises DetectError.
     """
     lock = _read(given, paths[0])
-    declared = read_conda(given, declared_in[0]) if declared_in else Heard()
+    declared = _declared(given, folder, lock, declared_in)
     specs = _specs(declared)
     asked = CondaAsked(
         channels=tuple(Asked(text=text, origin=lock.path) for text in lock.channels),
@@ -57,8 +58,8 @@ def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Seq
     unheard += [item for item in declared.unheard if "channels have no say" not in item.reason]
     unheard += [
         UnheardFile(path=path, reason=f"{lock.path} stands over it", matters=False)
-        for name in ("requirements.txt", "pixi.toml", *declared_in[1:])
-        if given.has(path := join(folder, name)) and path not in declared.files
+        for path in (join(folder, "requirements.txt"), join(folder, "pixi.toml"), *declared_in)
+        if given.has(path) and path not in declared.files
     ]
     return Heard(
         files=(lock.path, *declared.files),
@@ -68,6 +69,14 @@ def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Seq
         requirements=lock.pip,
         own=declared.own,
     ) + _places(given, lock, declared)
+
+
+def _declared(given: Given, folder: str, lock: CondaLockFile, declared_in: Sequence[str]) -> Heard:
+    """Return what the file asks for that the lock was made of."""
+    if lock.tool == "pixi":
+        manifest = join(folder, "pixi.toml")
+        return read_pixi(given, manifest) if given.has(manifest) else Heard()
+    return read_conda(given, declared_in[0]) if declared_in else Heard()
 
 
 def _read(given: Given, path: str) -> CondaLockFile:

@@ -280,8 +280,8 @@ def test_the_order_of_conda_locks(tmp_path):
     """conda-lock.yml stands over pixi.lock, that over an explicit file; each is obeyed without a declaration beside it."""
     files = {"conda-linux-64.lock": EXPLICIT}
     assert found(tmp_path / "a", files).conda.tool == "explicit"
-    files |= {"pixi.lock": PIXI_6, "pixi.toml": "", **SETUP}
-    assert found(tmp_path / "b", files).conda.tool == "pixi"
+    files |= {"pixi.lock": PIXI_6, "pixi.toml": ""}
+    assert found(tmp_path / "b", files | SETUP).conda.tool == "pixi"
     files |= {"conda-lock.yml": CONDA_LOCK}
     spec = found(tmp_path / "c", files)
     assert (spec.conda.tool, matter(spec)) == ("conda-lock", [])
@@ -303,6 +303,24 @@ def test_locks_with_names_of_their_own(tmp_path):
     files["plots.conda-lock.yml"] = CONDA_LOCK
     with pytest.raises(DetectError, match="another environment"):
         found(tmp_path / "b", files)
+
+
+def test_the_own_package_is_installed_only_where_it_is_asked_for(tmp_path):
+    """A package beside a lock that does not have it stops, as beside environment.yml."""
+    spec = found(tmp_path, {"conda-lock.yml": CONDA_LOCK, **SETUP})
+    assert matter(spec) == ["setup.py"]
+
+
+def test_pixis_lock_is_held_against_pixi_toml(tmp_path):
+    """What pixi.toml asks for and the lock does not hold is told; what only it says is taken from it."""
+    manifest = '[workspace]\nchannels = ["conda-forge"]\n[dependencies]\npython = "3.11.*"\nsix = "*"\n'
+    manifest += '[pypi-dependencies]\nmine = { path = "." }\n[activation.env]\nA = "b"\n'
+    files = {"pixi.lock": PIXI_6, "pixi.toml": manifest, **SETUP}
+    spec = found(tmp_path / "a", files)
+    assert (matter(spec), spec.variables, spec.project) == ([], {"A": "b"}, "")
+    assert texts(spec.conda.specs) == ["python 3.11.*", "six"]
+    newer = files | {"pixi.toml": manifest.replace("3.11.*", "3.12.*")}
+    assert matter(found(tmp_path / "b", newer)) == ["pixi.lock#python"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,205 @@
+"""pixi.toml: the packages of pixi's environment `default`, for conda's channels and for pip.
+
+Source: pixi's documentation, "Pixi Manifest".
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reprolake_builder.detect_heard import Given, Heard
+from reprolake_builder.detect_requirements import RequirementsReader
+from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
+from reprolake_builder.errors import DetectError
+from reprolake_builder.process import printable
+
+_PLATFORM = "linux-64"
+_TARGETS = ("unix", "linux", _PLATFORM)
+_CONDA = ("dependencies", "host-dependencies", "build-dependencies")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_WORDS = re.compile(r"[^\x00-\x1f\x7f\[\]'\"]{0,200}")
+_FIELDS = ("version", "build", "channel")
+_NO_SAY = {"workspace", "project", "tasks", "target", "pypi-options", "tool", "package", "dev"}
+
+
+def read_pixi(given: Given, path: str) -> Heard:
+    """Return what the file asks for. Raises DetectError naming the file and where it can the line."""
+    text = given.read(path) or ""
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DetectError(f"{path} is no TOML: {printable(str(error))[:200]}") from error
+    reader = _Reader(path, text, RequirementsReader(given))
+    reader.workspace(table)
+    for part in (table, *(_table(_table(table, "target"), name) for name in _TARGETS)):
+        reader.part(part)
+    reader.rest(table)
+    return reader.heard()
+
+
+@dataclass(slots=True)
+class _Reader:
+    path: str
+    text: str
+    requirements: RequirementsReader
+    channels: list[Asked] = field(default_factory=list)
+    specs: dict[str, Asked] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    unheard: list[UnheardFile] = field(default_factory=list)
+
+    def workspace(self, table: Mapping[str, Any]) -> None:
+        """Take channels, the highest priority first, and see whether this platform is meant."""
+        found = _table(table, "workspace") or _table(table, "project")
+        named: list[tuple[float, str]] = []
+        for one in _list(found, "channels"):
+            channel, priority = (
+                (one.get("channel"), one.get("priority", 0)) if isinstance(one, dict) else (one, 0)
+            )
+            if not isinstance(channel, str) or not isinstance(priority, int):
+                raise DetectError(f"{self.path}: {printable(str(one))[:100]} is no channel")
+            named.append((-priority, channel))
+        named.sort(key=lambda pair: pair[0])
+        self.channels = [Asked(text=channel, origin=self._origin("channels")) for _, channel in named]
+        platforms = _list(found, "platforms")
+        if platforms and _PLATFORM not in platforms:
+            self._ignore("platforms", f"it is for other platforms than {_PLATFORM}", matters=True)
+
+    def part(self, table: Mapping[str, Any]) -> None:
+        """Take packages and variables of the whole, or of what is for this platform."""
+        for key in _CONDA:
+            for name, value in _table(table, key).items():
+                self.specs[name.lower()] = Asked(text=self._spec(name, value), origin=self._origin(name))
+        for name, value in _table(table, "pypi-dependencies").items():
+            self.requirements.take(self.path, self._line(name), self._requirement(name, value))
+        activation = _table(table, "activation")
+        if activation.get("scripts"):
+            self._ignore(
+                "scripts", "scripts of the repository are not run when an environment starts", matters=True
+            )
+        for name, value in _table(activation, "env").items():
+            if (
+                not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+                or not isinstance(value, str)
+                or not value.isprintable()
+            ):
+                raise DetectError(
+                    f"{self._origin(name)}: {printable(name)[:60]!r} is no variable with one line of text"
+                )
+            if "$" in value or name in {"PATH", "HOME"} or name.startswith(("LD_", "CONDA_")):
+                self._ignore(
+                    name, f"{name} is for the image to set, or depends on what it is set to", matters=True
+                )
+            else:
+                self.variables[name] = value
+
+    def rest(self, table: Mapping[str, Any]) -> None:
+        """Take note of what has no say, or cannot be honoured."""
+        if "default" in _table(table, "environments"):
+            self._ignore(
+                "environments",
+                "the environment `default` is made of features, which are not read",
+                matters=True,
+            )
+        if "cuda" in _table(table, "system-requirements"):
+            self._ignore("cuda", "environments have no graphics card", matters=True)
+        known = {
+            *_CONDA,
+            *_NO_SAY,
+            "pypi-dependencies",
+            "activation",
+            "environments",
+            "feature",
+            "system-requirements",
+        }
+        for key in table:
+            if key == "feature":
+                self._ignore(key, "of pixi's environments only `default` is made, without features")
+            elif key not in known:
+                self._ignore(key, f"the table {printable(key)[:40]!r} is not read")
+
+    def heard(self) -> Heard:
+        """What was read."""
+        asked = CondaAsked(channels=tuple(self.channels), specs=tuple(self.specs.values()))
+        own = Heard(
+            files=(self.path,),
+            conda=(asked,),
+            variables=tuple(self.variables.items()),
+            unheard=tuple(self.unheard),
+        )
+        return own + self.requirements.heard()
+
+    def _spec(self, name: str, value: object) -> str:
+        """Return a dependency as conda specifies it: a version, or a table with version, build and channel."""
+        parts = {"version": value} if isinstance(value, str) else value
+        if not _NAME.fullmatch(name) or not isinstance(parts, dict):
+            raise DetectError(
+                f"{self._origin(name)}: {printable(name)[:60]!r} is no dependency on a conda package"
+            )
+        if unknown := sorted(parts.keys() - {*_FIELDS}):
+            raise DetectError(
+                f"{self._origin(name)}: {name} is asked for by {', '.join(map(printable, unknown))}, and only "
+                f"{', '.join(_FIELDS)} are understood",
+                hint="packages that pixi builds itself come in a later version",
+            )
+        words = {key: str(parts[key]) for key in _FIELDS if key in parts}
+        if not all(_WORDS.fullmatch(word) for word in words.values()):
+            raise DetectError(f"{self._origin(name)}: {name} is asked for in words that conda does not know")
+        version, build = words.get("version", "*").strip(), words.get("build", "")
+        channel = f"{words['channel']}::" if "channel" in words else ""
+        if build:
+            return f"{channel}{name}[version='{version or '*'}',build='{build}']"
+        return f"{channel}{name}" if version in {"", "*"} else f"{channel}{name} {version}"
+
+    def _requirement(self, name: str, value: object) -> str:
+        """Return a dependency of pip's as requirements.txt has it."""
+        parts = {"version": value} if isinstance(value, str) else value
+        if not _NAME.fullmatch(name) or not isinstance(parts, dict):
+            raise DetectError(
+                f"{self._origin(name)}: {printable(name)[:60]!r} is no dependency on a package of pip"
+            )
+        extras = f"[{','.join(map(str, _list(parts, 'extras')))}]" if parts.get("extras") else ""
+        if "path" in parts:
+            return f"{'-e ' if parts['path'] == '.' else ''}{_relative(str(parts['path']))}{extras}"
+        if "git" in parts:
+            at = next((f"@{parts[key]}" for key in ("rev", "tag", "branch") if key in parts), "")
+            inside = f"#subdirectory={parts['subdirectory']}" if "subdirectory" in parts else ""
+            address = str(parts["git"]).removeprefix("git+")
+            return f"{name}{extras} @ git+{address}{at}{inside}"
+        if "url" in parts:
+            return f"{name}{extras} @ {parts['url']}"
+        version = str(parts.get("version", "*")).strip()
+        if version in {"", "*"}:
+            return f"{name}{extras}"
+        return f"{name}{extras}{version if version[0] in '<>=!~' else f'=={version}'}"
+
+    def _line(self, name: str) -> int:
+        found = re.search(rf'^\s*\[?["\']?{re.escape(name)}["\']?\s*[.=\]]', self.text, re.MULTILINE)
+        return (
+            self.text.count("\n", 0, found.start() + len(found[0]) - len(found[0].lstrip())) + 1
+            if found
+            else 1
+        )
+
+    def _origin(self, name: str) -> str:
+        return f"{self.path}:{self._line(name)}"
+
+    def _ignore(self, name: str, reason: str, *, matters: bool = False) -> None:
+        self.unheard.append(UnheardFile(path=self._origin(name), reason=reason, matters=matters))
+
+
+def _table(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = table.get(key, {})
+    return found if isinstance(found, dict) else {}
+
+
+def _list(table: Mapping[str, Any], key: str) -> Iterator[Any] | list[Any]:
+    found = table.get(key, [])
+    return found if isinstance(found, list) else []
+
+
+def _relative(path: str) -> str:
+    return path if path.startswith((".", "/", "~")) else f"./{path}"
