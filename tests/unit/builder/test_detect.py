@@ -154,7 +154,7 @@ def test_a_sub_folder_is_the_base(tmp_path):
     "name",
     [
         "Dockerfile", "postBuild", "start",
-        "pixi.toml", "renv.lock", "install.R", "DESCRIPTION",
+        "renv.lock", "install.R", "DESCRIPTION",
         "Project.toml", "Manifest.toml", "REQUIRE", "default.nix", "spack.yaml", "uv.toml",
     ],
 )  # fmt: skip

@@ -94,7 +94,6 @@ default = ["test"]
         '[dependencies]\n"a b" = "*"\n',
         "[pypi-dependencies]\nx = [1]\n",
         "[pypi-dependencies]\nx = { path = '../up' }\n",
-        "[pypi-dependencies]\nx = { url = 'https://h.example/x.zip' }\n",
         "[workspace]\nchannels = [3]\n",
         "[activation.env]\nA = 3\n",
     ],
