@@ -81,7 +81,7 @@ def _terminal() -> Iterator[Relay]:
     before = termios.tcgetattr(0)
     relay = Relay(0, 1)
     try:
-        tty.setraw(0)
+        tty.setraw(0, termios.TCSADRAIN)  # what was typed ahead is the shell's
         yield relay
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)

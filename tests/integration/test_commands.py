@@ -222,6 +222,14 @@ def test_a_shell_has_a_terminal_of_its_own(built_image, tmp_path):
     assert person.status() == 0, person.seen
 
 
+def test_what_is_typed_before_the_prompt_is_not_lost(built_image):
+    """A line that is there before the shell is, typed ahead or by a program, is the shell's first."""
+    person = Terminal(built_image.id)
+    person.type("echo $((6*7))\nexit\n")
+    person.until("42\r")
+    assert person.status() == 0, person.seen
+
+
 def test_a_shell_is_staged_when_asked(built_image, tmp_path):
     """With --stage the record, the changes and what the terminal showed are kept."""
     person = Terminal(built_image.id, "--stage", tmp_path / "staging", "--", "sh", "-c", "echo hi; touch new")
