@@ -49,6 +49,7 @@ class Speech:
     long: str = ""
     updates: str = ""
     shell: str = ""
+    widget: str = ""
 
 
 def _as_python(asks: str) -> Speech:
@@ -66,6 +67,7 @@ def _as_python(asks: str) -> Speech:
         long="for number in range(3000):\n    print('line %d ' % number + 'x' * 700)",
         updates="shown = display('first', display_id='one')\ndisplay('second', display_id='one', update=True)",
         shell="!false",
+        widget="from ipykernel.comm import Comm\nComm(target_name='nobody', data={'a': 1}).send({'b': [2]})",
     )
 
 
@@ -126,7 +128,7 @@ KERNELS = {
         {"runtime.txt": "python-3.11\n", "requirements.txt": "xeus-python\n"},
         "2026-09-01",
         "xpython",
-        speech=replace(PYTHON, long=PYTHON.long.replace("3000", "300"), shell=""),
+        speech=replace(PYTHON, long=PYTHON.long.replace("3000", "300"), shell="", widget=""),
     ),
     "bash": Kernel(
         {"runtime.txt": "python-3.11\n", "requirements.txt": "bash_kernel==0.10.0\n"},

@@ -50,6 +50,7 @@ def done(kernel, run):
         says.long,
         says.updates,
         says.shell,
+        says.widget,
     ]
     return run(*(one for one in cells if one), cell(says.asks, "raises-exception"), parameters=VALUES)
 
@@ -130,6 +131,7 @@ def test_a_cell_that_takes_too_long_is_interrupted(run, kernel):
     done = run(kernel.speech.waits, execution_timeout=1)
     assert (done.record.status, done.record.exit_code, done.states) == ("timed-out", 24, ["failed"])
     assert done.record.cells[0].seconds < 5, "the kernel did not react"
+    assert done.record.cells[0].line == (2 if kernel.speech.shell else None), "known of ipykernel only"
 
 
 def test_the_kernels_death_is_noticed(run, kernel):
