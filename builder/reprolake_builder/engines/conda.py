@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from reprolake_builder.engines.layers import Part
 from reprolake_builder.engines.packages import known_tree, refuse_damaged, side_by_side
 from reprolake_builder.engines.wheel import Layout
 from reprolake_builder.errors import BuildError
+from reprolake_builder.progress import Progress
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
 from reprolake_builder.trees import Filled
@@ -37,6 +39,7 @@ class _Making:
     home: Home
     layout: Layout
     store: Store
+    byte_code: bool
 
 
 def fetch_conda(lock: CondaLock, packages: Iterable[CondaPackage], tools: Tools) -> None:
@@ -56,7 +59,7 @@ def make_conda(
     Raises BuildError and FetchError.
     """
     python = _python_of(lock, home)
-    making = _Making(home, Layout(layout_of(home.lock).minor, CONDA_PREFIX.lstrip("/")), tools.store)
+    layout = Layout(layout_of(home.lock).minor, CONDA_PREFIX.lstrip("/"))
     base = home.base.key
     keys = {
         package.name: conda_key(package, home.lock, base, tools.store, byte_code=byte_code)
@@ -66,25 +69,46 @@ def make_conda(
         raise BuildError("the lock names a conda package twice", hint=_HINT)
     missing = [package for package in lock.packages if tools.store.tree(keys[package.name]) is None]
     fetch_conda(lock, missing, tools)
+    if missing:
+        _lay_out(missing, python, keys, _Making(home, layout, tools.store, byte_code), tools.progress)
     if python is not None:
-        if python in missing:
-            with tools.progress.step(f"Laying out Python {python.version}"):
-                _make_python(python, keys[PYTHON], making)
         home = Home(home.lock, home.base, known_tree(tools.store, keys[PYTHON], python.filename))
-    others = [package for package in missing if package is not python]
-    if others:
-        program = home.program if byte_code and python is not None else None
-        with ByteCode(program) if program else nullcontext() as compiler:
-            largest_first = sorted(others, key=lambda package: -package.size)
-            jobs = [
-                partial(_make, package, keys[package.name], making, compiler) for package in largest_first
-            ]
-            side_by_side(jobs, tools.progress, "Laying out conda packages")
     parts = [
         Part(package.name, known_tree(tools.store, keys[package.name], package.filename))
         for package in lock.packages
     ]
     return tuple(parts), home
+
+
+def _lay_out(
+    missing: Sequence[CondaPackage],
+    python: CondaPackage | None,
+    keys: Mapping[str, Sha256],
+    making: _Making,
+    progress: Progress,
+) -> None:
+    """Make the missing trees side by side: those of Python's packages wait with compiling until it lies there itself."""
+    compiler: Future[ByteCode | None] = Future()
+    with ExitStack() as stack:
+
+        def lay_python(package: CondaPackage) -> None:
+            try:
+                key = keys[package.name]
+                if package in missing:
+                    _make_python(package, key, making)
+                tree = known_tree(making.store, key, package.filename)
+                program = Home(making.home.lock, making.home.base, tree).program
+                compiler.set_result(stack.enter_context(ByteCode(program)) if making.byte_code else None)
+            except BaseException as error:
+                compiler.set_exception(error)
+                raise
+
+        others = [package for package in missing if package is not python]
+        # The interpreter first, then what does not wait for it.
+        others.sort(key=lambda package: (is_of_python(package), -package.size))
+        jobs = [partial(lay_python, python)] if python is not None else []
+        jobs += [partial(_make, package, keys[package.name], making, compiler) for package in others]
+        side_by_side(jobs, progress, "Laying out conda packages")
 
 
 def _python_of(lock: CondaLock, home: Home) -> CondaPackage | None:
@@ -153,10 +177,10 @@ def _make_python(package: CondaPackage, key: Sha256, making: _Making) -> None:
     making.store.make_tree(key, fill)
 
 
-def _make(package: CondaPackage, key: Sha256, making: _Making, compiler: ByteCode | None) -> None:
+def _make(package: CondaPackage, key: Sha256, making: _Making, compiler: Future[ByteCode | None]) -> None:
     def fill(root: Path) -> Filled:
         installed = _unpack(package, root, making)
-        return _recorded(installed, package, making, compiler if is_of_python(package) else None)
+        return _recorded(installed, package, making, compiler.result() if is_of_python(package) else None)
 
     making.store.make_tree(key, fill)
 
