@@ -18,7 +18,7 @@ from reprolake_builder.engines.workshop import Build, Commission, Made, Workshop
 from reprolake_builder.errors import BuilderError, FetchError, LockError, SourceBuildError
 from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
-from reprolake_builder.solvers.conda import UnsolvableError, solver_version
+from reprolake_builder.solvers.conda import solver_version
 from reprolake_builder.solvers.conda_base import CondaBase, solve_base
 from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi import Choice, choose
@@ -143,8 +143,6 @@ class _Job:
             again = self._at(second, failed)
         except BuilderError as other:
             raise _with(error, f"as of {second.day} ({second.origin}): {other.message}") from other
-        if isinstance(again, NoConda):
-            raise _with(error, f"nor as of {second.day} ({second.origin}): {again.error().message}")
         if isinstance(again, NoChoice):
             lines = "\n".join(f"  Python {item.python}: {item.reason}" for item in again.rejected)
             raise _with(error, f"nor does anything serve as of {second.day} ({second.origin}):\n{lines}")
@@ -153,10 +151,7 @@ class _Job:
     def _at(self, as_of: AsOf, climbed: tuple[Rung, ...]) -> _Settled | NoChoice:
         """Return what is decided as of a date, after what was `climbed` in vain."""
         toolchain = tuple(Asked(text=name, origin="--apt") for name in self.options.apt)
-        try:
-            conda = self._conda(as_of)
-        except UnsolvableError as error:
-            return NoConda((), as_of, (Rejected("conda", error.reason),), (error,))
+        conda = self._conda(as_of)
         commission = Commission(
             self.tree, self.spec.apt, as_of, self.spec.sources, toolchain, conda, self.options.kept
         )
@@ -170,7 +165,10 @@ class _Job:
         return _Settled(as_of, workshop, choice, project, (*climbed, *rungs))
 
     def _conda(self, as_of: AsOf) -> CondaBase | None:
-        """Return the conda packages as of a date, None where none are asked for."""
+        """Return the conda packages as of a date, None where none are asked for.
+
+        Where none fit none do as of an earlier date either, for channels only grow: that error ends the ladder.
+        """
         if self.spec.conda is None:
             return None
         return solve_base(self.spec, self.options.python, as_of, self.tools)
@@ -287,16 +285,6 @@ class _Stage:
 
     def _build(self, project: str, choice: Choice) -> Made:
         return self.workshop.project(project, self.spec.build_requirements, choice.candidate.target)
-
-
-@dataclass(frozen=True, slots=True)
-class NoConda(NoChoice):
-    """No set of conda packages is what is asked for."""
-
-    def error(self) -> LockError | SourceBuildError:
-        """Return what the solver said."""
-        (failure,) = self.failures
-        return LockError(failure.message, hint=failure.hint)
 
 
 def _resolvers(conda: CondaBase | None) -> dict[str, str]:
