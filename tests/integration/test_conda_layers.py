@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -11,13 +12,17 @@ import time
 from pathlib import Path
 
 import pytest
+from archive_files import Item, zipped
 from conda_channel import MAIN, channels
 from conda_sets import debian_base, home_of, pinned, solved, unite, with_channels
 
 from reprolake_builder.documents.base import content_hash
+from reprolake_builder.documents.lock import WheelLock
 from reprolake_builder.engines import conda_activate
 from reprolake_builder.engines.conda import fetch_conda, link_scripts, make_conda
 from reprolake_builder.engines.conda_activate import activated
+from reprolake_builder.engines.layers import conflicts
+from reprolake_builder.engines.packages import make_packages
 from reprolake_builder.errors import BuildError
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import ImageRoot, SandboxSpec
@@ -183,8 +188,31 @@ def test_what_has_nothing_to_do_with_python_is_shared_by_all(made, tools, base):
     again, _ = make_conda(other, home_of(other, base), tools)
     before = {part.name: part.tree.key for part in parts}
     same = {part.name for part in again if before.get(part.name) == part.tree.key}
-    assert {"prefixed", "linked"} <= same
-    assert not same & {"python", "timely"}
+    assert {"conda package prefixed", "conda package linked"} <= same
+    assert not same & {"conda package python", "conda package timely"}
+
+
+def test_a_wheel_lies_above_the_conda_package_of_its_name(made, base, session):
+    """What pip installs goes into conda's own folder of packages, takes the place of what was there, and is told of."""
+    _, parts, home = made
+    wheel = zipped(
+        Item("timely.py", b"VERSION = '9.0'\n"),
+        Item("timely-9.0.dist-info/METADATA", b"Metadata-Version: 2.1\nName: timely\nVersion: 9.0\n"),
+        Item("timely-9.0.dist-info/WHEEL", b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"),
+        Item("timely-9.0.dist-info/entry_points.txt", b"[console_scripts]\ntime-it = timely:main\n"),
+    )
+    sha256 = hashlib.sha256(wheel).hexdigest()
+    session.tools.store.add_archive(iter([wheel]), sha256, "the wheel")
+    filename = "timely-9.0-py3-none-any.whl"
+    locked = WheelLock(name="timely", version="9.0", filename=filename, size=len(wheel), sha256=sha256)
+    (part,) = make_packages((locked,), home, session.tools)
+    assert conflicts((parts, (part,)))[0] == (
+        "conda package timely and timely both hold opt/conda/lib/python3.11/site-packages/__pycache__/timely.cpython-311.pyc; "
+        "that of timely is used"
+    )
+    assert (part.tree.root / PREFIX / "bin/time-it").read_text().startswith("#!/opt/conda/bin/python\n")
+    trees = (base, *(below.tree for below in parts), part.tree)
+    assert run_inside(trees, "python", "-c", "import timely; print(timely.VERSION)") == "9.0\n"
 
 
 def test_python_2_has_byte_code_too(tools, base):

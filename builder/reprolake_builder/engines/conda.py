@@ -74,7 +74,7 @@ def make_conda(
     if python is not None:
         home = Home(home.lock, home.base, known_tree(tools.store, keys[PYTHON], python.filename))
     parts = [
-        Part(package.name, known_tree(tools.store, keys[package.name], package.filename))
+        Part(part_name(package), known_tree(tools.store, keys[package.name], package.filename))
         for package in lock.packages
     ]
     return tuple(parts), home
@@ -109,6 +109,11 @@ def _lay_out(
         jobs = [partial(lay_python, python)] if python is not None else []
         jobs += [partial(_make, package, keys[package.name], making, compiler) for package in others]
         side_by_side(jobs, progress, "Laying out conda packages")
+
+
+def part_name(package: CondaPackage) -> str:
+    """Return what the package is called among the parts of an image, where a wheel may have its name."""
+    return f"conda package {package.name}"
 
 
 def _python_of(lock: CondaLock, home: Home) -> CondaPackage | None:
@@ -224,7 +229,7 @@ def link_scripts(parts: Sequence[Part]) -> tuple[str, ...]:
     """Return, in words, the scripts of packages that conda would have run once everything lay there."""
     folder = f"{CONDA_PREFIX.lstrip('/')}/bin/.".encode()
     return tuple(
-        f"the {kind} script of the conda package {part.name} was not run"
+        f"the {kind} script of the {part.name} was not run"
         for part in parts
         for entry in part.tree.entries
         for kind in ("post-link", "pre-link")

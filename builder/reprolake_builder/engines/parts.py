@@ -5,7 +5,7 @@ from __future__ import annotations
 from reprolake_builder.documents.conda import CondaLock
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.engines.built import ensure_built
-from reprolake_builder.engines.conda import make_conda, make_history
+from reprolake_builder.engines.conda import make_conda, make_history, part_name
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import make_environment
 from reprolake_builder.engines.interpreters import Home
@@ -61,5 +61,5 @@ def make_parts(
 
 def _requested(conda: CondaLock | None) -> frozenset[str]:
     return (
-        frozenset(package.name for package in conda.packages if package.requested) if conda else frozenset()
+        frozenset(part_name(package) for package in conda.packages if package.requested) if conda else frozenset()
     )
