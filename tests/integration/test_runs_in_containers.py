@@ -69,15 +69,20 @@ def test_a_notebook_has_what_it_has_elsewhere(run):
 HOG = "kept = []\nfor _ in range(60): kept.append(bytearray(b'x' * (10 << 20)))"
 
 
+# What tells these apart is the same for both engines but for what counts memory, so each is tried with one.
+ENDS = {
+    "killed": ("podman", "import os; os.kill(os.getpid(), 9)", {}, "kernel-died", "killed by signal 9"),
+    "memory": ("podman", HOG, {"limits": Limits(memory_bytes=300 << 20)}, "limit-exceeded", "memory"),
+    "memory, docker": ("docker", HOG, {"limits": Limits(memory_bytes=300 << 20)}, "limit-exceeded", "memory"),
+    "time": ("docker", "x = 1\nwhile True: pass", {"timeout": 5}, "timed-out", "line 2"),
+    "first process": ("docker", "import os\nos.kill(1, 9); os.kill(1, 15); print('on')", {}, "succeeded", ""),
+}
+
+
 @pytest.mark.parametrize(
-    ("source", "given", "status", "word"),
-    [
-        ("import os; os.kill(os.getpid(), 9)", {}, "kernel-died", "killed by signal 9"),
-        (HOG, {"limits": Limits(memory_bytes=300 << 20)}, "limit-exceeded", "memory"),
-        ("x = 1\nwhile True: pass", {"timeout": 6}, "timed-out", "line 2"),
-        ("import os\nos.kill(1, 9); os.kill(1, 15); print('on')", {}, "succeeded", ""),
-    ],
-    ids=["killed", "memory", "time", "first process"],
+    ("engine", "source", "given", "status", "word"),
+    [pytest.param(*end, id=name, marks=pytest.mark.engine(end[0])) for name, end in ENDS.items()],
+    indirect=["engine"],
 )
 def test_what_ends_a_run_is_told_as_elsewhere(run, source, given, status, word):
     """A kernel that dies, too much memory, and time that is up are told apart; the first process cannot be ended from inside."""
@@ -86,6 +91,7 @@ def test_what_ends_a_run_is_told_as_elsewhere(run, source, given, status, word):
     assert word in done.record.message
 
 
+@pytest.mark.parametrize("engine", ENGINES[1:], indirect=True)
 def test_the_watchdog_holds_memory_where_the_engine_does_not(run, monkeypatch):
     """Without control groups the run ends all the same, by what its processes are seen to take."""
     engine = run.sandbox._engine
