@@ -86,6 +86,12 @@ def bind(notebook: Notebook, basket: Basket | None, options: BindOptions) -> Bin
             )
         _known(notebook, declared, feed.parameter, feed.origin)
         found[feed.parameter] = Parameter(name=feed.parameter, value=feed.value, origin=feed.origin)
+    for one in declared.values():
+        if (
+            one.line == 0 and one.literal and one.name not in found
+        ):  # the notebook does not set it, the file beside it does
+            value = fitted(one, one.default, notebook.sidecar)
+            found[one.name] = Parameter(name=one.name, value=value, origin=notebook.sidecar)
     feeds = tuple(feed for feed in feeds if found[feed.parameter].origin == feed.origin)
     order = [name for name in declared if name in found] + sorted(
         name for name in found if name not in declared
@@ -159,15 +165,22 @@ def _known(
             language.check_name(name)
         except NotebookError as error:
             raise NotebookError(f"{origin}: {error.message}", hint=error.hint) from error
-    if notebook.parameters_cell is None or notebook.dialect != "python":
+    if not notebook.sidecar and (notebook.parameters_cell is None or notebook.dialect != "python"):
         return DeclaredParameter(name=name, kind="", line=0)
     near = difflib.get_close_matches(name, declared, 1)
     there = ", ".join(declared) or "none"
     raise NotebookError(
         f"{origin}: {notebook.path} has no parameter {shown}"
         + (f"; did you mean {near[0]}?" if near else ""),
-        hint=f"parameters of the notebook: {there} ({cell_name(notebook.parameters_cell)}, tagged parameters)",
+        hint=f"parameters of the notebook: {there} ({_told_by(notebook)})",
     )
+
+
+def _told_by(notebook: Notebook) -> str:
+    """Return what says which parameters a notebook has."""
+    cell = notebook.parameters_cell
+    tagged = f"{cell_name(cell)}, tagged parameters" if cell is not None else ""
+    return ", and ".join(filter(None, (tagged, printable(notebook.sidecar))))
 
 
 def _notices(notebook: Notebook, found: Mapping[str, Parameter]) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ class DeclaredParameter:
     """One parameter.
 
     `default` is its value when `literal`, else None. `kind` comes from the annotation, else from a `# type:` comment, else
-    from the default; `nullable` when it also takes None. `required` when nothing is assigned. `line` counts the cell's lines from 1.
+    from the default; `nullable` when it also takes None. `required` when nothing is assigned. `line` counts the cell's lines from 1,
+    0 for one that only the file beside the notebook knows. `minimum`, `maximum` and `choices` are that file's.
     """
 
     name: str
@@ -41,6 +42,9 @@ class DeclaredParameter:
     literal: bool = False
     nullable: bool = False
     required: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Any, ...] = ()
 
     @property
     def shown(self) -> str:

@@ -22,6 +22,7 @@ from reprolake_builder.process import printable
 from reprolake_runner.declared import DeclaredParameter, declared_parameters
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.languages import LANGUAGES, dialect, language_of
+from reprolake_runner.sidecar import sidecar_path, with_sidecar
 
 MAX_BYTES = 64 << 20
 TAG = "parameters"
@@ -93,7 +94,8 @@ class Notebook:
     `path` is relative to the repository's root; `sha256` that of the file; `kernel` and `language` as it declares them,
     "python3" and "python" when it does neither, "" for the kernel when it only declares the language; `cells` their number.
     `parameters_cell` is the index of the cell tagged `parameters`, None when there is none; what it declares is known of
-    Python notebooks only. `has_outputs` says whether any cell was saved with some.
+    Python notebooks only. `has_outputs` says whether any cell was saved with some. `sidecar` is the path of the file beside it
+    that describes its parameters, "" when there is none.
     """
 
     path: str
@@ -105,6 +107,7 @@ class Notebook:
     parameters_cell: int | None
     parameters: tuple[DeclaredParameter, ...]
     has_outputs: bool = False
+    sidecar: str = ""
 
     @property
     def dialect(self) -> str:
@@ -137,6 +140,10 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
         (n for n, cell in enumerate(file.cells) if cell.cell_type == "code" and TAG in cell.tags), None
     )
     kernel, language = _kernel(file.metadata, shown, kernel, language)
+    spoken = dialect(language, kernel)
+    declared = _declared(file.cells[tagged].text, shown, tagged, spoken) if tagged is not None else ()
+    known = spoken == "python" or bool(declared)
+    sidecar = sidecar_path(repository, path)
     return Notebook(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -145,10 +152,19 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
         cells=len(file.cells),
         code=tuple(CodeCell(n, cell.text) for n, cell in enumerate(file.cells) if cell.cell_type == "code"),
         parameters_cell=tagged,
-        parameters=_declared(file.cells[tagged].text, shown, tagged, dialect(language, kernel))
-        if tagged is not None
-        else (),
+        parameters=_with_sidecar(repository, declared, sidecar, is_complete=tagged is None or known),
+        sidecar=sidecar,
         has_outputs=any(cell.outputs for cell in file.cells),
+    )
+
+
+def _with_sidecar(
+    repository: Path, declared: tuple[DeclaredParameter, ...], sidecar: str, *, is_complete: bool
+) -> tuple[DeclaredParameter, ...]:
+    if not sidecar:
+        return declared
+    return with_sidecar(
+        declared, notebook_bytes(repository, sidecar), printable(sidecar), is_complete=is_complete
     )
 
 

@@ -94,6 +94,29 @@ def _guessed(text: str, *, literals: bool) -> Any:
 
 def fitted(parameter: DeclaredParameter, value: Any, origin: str) -> Any:
     """Return a JSON value if the parameter takes it; a whole number also fits a float. Raises NotebookError."""
+    value = _of_kind(parameter, value, origin)
+    if value is None:
+        return value
+    if parameter.choices and value not in parameter.choices:
+        raise _outside(parameter, value, origin, f"one of {', '.join(map(repr, parameter.choices))}")
+    number = unspelled(value) if isinstance(value, dict) else value
+    if isinstance(number, int | float) and not isinstance(number, bool):
+        low, high = parameter.minimum, parameter.maximum
+        if low is not None and not number >= low:  # NaN is neither
+            raise _outside(parameter, value, origin, f"{low} or more")
+        if high is not None and not number <= high:
+            raise _outside(parameter, value, origin, f"{high} or less")
+    return value
+
+
+def _outside(parameter: DeclaredParameter, value: Any, origin: str, allowed: str) -> NotebookError:
+    return NotebookError(
+        printable(f"{origin}: {value!r} is not what the parameter {parameter.name} may be"),
+        hint=printable(f"the repository allows {allowed}"),
+    )
+
+
+def _of_kind(parameter: DeclaredParameter, value: Any, origin: str) -> Any:
     try:
         value = plain(value, spells=True)
     except NotPlain as error:
