@@ -14,6 +14,7 @@ from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.documents.source import LocalSource
+from reprolake_builder.engines.parts import pin_scripts
 from reprolake_builder.git_tree import EMPTY_TREE
 from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.recipes import Order, stacked
@@ -49,10 +50,7 @@ def make_lock(making: Making, session: Session) -> EnvironmentLock:
         )
     for note in made.notes:
         tools.progress.warn(note)
-    if made.debian.unconfigured:
-        names = ", ".join(made.debian.unconfigured)
-        tools.progress.warn(f"set-up scripts of these Debian packages are not run: {names}")
-    return made
+    return pin_scripts(made, tree.tree, request.build_network or "none", tools)
 
 
 def _lock_demands(order: Order, session: Session, request: Request) -> EnvironmentLock:
@@ -77,5 +75,6 @@ def _overrides(request: Request) -> tuple[str, ...]:
         *(f"--group {name}" for name in request.groups),
         *(() if request.default_groups else ("--no-default-groups",)),
         *(("--infer",) if request.infer else ()),
+        *((f"--build-network {request.build_network}",) if request.build_network else ()),
         *(f"--recipe {Path(word).name}" for word in request.recipes),
     )

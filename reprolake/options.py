@@ -113,6 +113,7 @@ def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Ma
         },
         conda=conda_site(values),
         tokens=tokens_of(environment, values["gitlab_hosts"].split()),
+        network_inward=tuple(values["network_inward"].split()),
     )
 
 

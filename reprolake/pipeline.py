@@ -71,6 +71,7 @@ class Request:
     byte_code: bool = True
     infer: bool = False
     recipes: tuple[str, ...] = ()
+    build_network: str = ""
     source_dir: Path | None = None
     locked: bool = False
     relock: bool = False
@@ -220,6 +221,7 @@ def _lock_key(
     if (record := record_of(source)) is not None:
         pinned += [record.site, record.id, record.words]
     asked = [request.as_of, request.python, request.apt, request.byte_code, request.infer, recipes]
+    asked += [request.build_network] if request.build_network else []
     return content_hash([msgspec.to_builtins(spec), *pinned, *asked])
 
 
@@ -318,6 +320,7 @@ def refuse_changes(what: str, request: Request) -> None:
             ("--no-byte-code", not request.byte_code),
             ("--infer", request.infer),
             ("--recipe", request.recipes),
+            ("--build-network", request.build_network),
             ("--relock", request.relock),
         )
         if value

@@ -75,8 +75,10 @@ def detect(
     unheard = tuple(_judged(item, given) for item in dict.fromkeys(heard.unheard))
     _check_ignored(given, heard.files, unheard)
     declared = bool(heard.own)
+    scripts = {name: path if given.has(path := join(folder, name)) else "" for name in ("postBuild", "start")}
+    spoken = dict.fromkeys((*heard.files, *filter(None, scripts.values())))
     return EnvironmentSpec(
-        files=tuple(SpokenFile(path=path, sha256=tree.sha256(path)) for path in dict.fromkeys(heard.files)),
+        files=tuple(SpokenFile(path=path, sha256=tree.sha256(path)) for path in spoken),
         unheard=unheard,
         python=heard.python,
         conda=next(iter(heard.conda), None),
@@ -94,6 +96,8 @@ def detect(
         extras=tuple(sorted(selection.extras)),
         groups=tuple(sorted(selection.groups)),
         default_groups=selection.defaults,
+        post_build=scripts["postBuild"],
+        start=scripts["start"],
     )
 
 

@@ -26,7 +26,6 @@ _CONDA = "conda environments come in a later version"
 _R = "R comes in a later version"
 _JULIA = "Julia comes in a later version"
 _NIX = "Nix environments are not understood"
-_SCRIPT = "scripts of the repository are not run in this version"
 _VARIANT = "only requirements.txt and environment.yml are read"
 _EDITOR = "it describes the container of an editor"
 _TABLE: tuple[tuple[str, Weight, str], ...] = (
@@ -34,8 +33,6 @@ _TABLE: tuple[tuple[str, Weight, str], ...] = (
     ("Containerfile", Weight.ALONE, _DOCKER),
     (".devcontainer", Weight.ALONE, _EDITOR),
     (".devcontainer.json", Weight.ALONE, _EDITOR),
-    ("postBuild", Weight.ALWAYS, _SCRIPT),
-    ("start", Weight.ALWAYS, _SCRIPT),
     ("pylock.*.toml", Weight.NEVER, "it is the lock of an environment with a name of its own"),
     ("*.conda-lock.yml", Weight.ALONE, "it is the lock of an environment with a name of its own"),
     ("conda-*.lock", Weight.ALONE, "it is for another platform than linux-64"),
@@ -80,6 +77,8 @@ KINDS = (
     "runtime.txt",
     ".python-version",
     "apt.txt",
+    "postBuild",
+    "start",
 )
 """The files that are understood, wherever the environment is described."""
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")

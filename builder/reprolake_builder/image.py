@@ -21,6 +21,10 @@ USER = (1000, 100)
 CITATION = "reprolake.citation"
 """The annotation that holds the source's documents.citation.Citation as JSON."""
 LOCK_IN_IMAGE = "/opt/reprolake/reprolake.lock"
+ENTRY_POINT = "/usr/local/bin/reprolake-exec"
+"""The program that every command of the image is given to; where the repository has a script `start`, that one starts it."""
+START = "reprolake.start"
+"""The annotation that holds the path of that script in the source, absent where there is none."""
 
 
 class ImageLayer(Document, frozen=True, kw_only=True):

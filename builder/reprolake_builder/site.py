@@ -53,7 +53,7 @@ class Site:
 
     `gateways` maps host names to the base URLs by which this site reaches them (an institute's cache of an archive, say):
     documents and messages name the host itself. `tokens` maps host names (with :PORT where it is not the usual one) to what
-    opens them.
+    opens them. `network_inward` are inward HOST:PORT that programs in sandboxes may reach where they are given a network.
     """
 
     archives: Mapping[str, tuple[str, ...]]
@@ -67,6 +67,7 @@ class Site:
     keyring: bool = False
     gateways: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[str, Token] = field(default_factory=dict)
+    network_inward: tuple[str, ...] = ()
     conda: CondaSite = field(default_factory=CondaSite)
 
     def token_for(self, url: str, place: str = "") -> Token | None:

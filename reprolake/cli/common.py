@@ -55,6 +55,18 @@ class _AptName(click.ParamType[str]):
         return str(value)
 
 
+def check_network(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Return the words for a network as they are, once they are known to be some."""
+    if value:
+        from reprolake_builder.network.policy import parse
+
+        try:
+            parse(value, None)
+        except ValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from error
+    return value
+
+
 @contextlib.contextmanager
 def as_usage_error() -> Iterator[None]:
     """Turn what is wrong with an argument itself, whatever comes of the repository, into a mistake of the command line."""
@@ -162,6 +174,13 @@ lock_options = stacked(
         help="Stack these layers of a site on the environment: dlaas, jupyter, esap, ca-bundle, or the path of a recipe.",
     ),
     click.option(
+        "--build-network",
+        metavar="NET",
+        callback=check_network,
+        default="",
+        help="What the repository's postBuild may reach: none, all, or allow=HOST[:PORT],...; what it fetched is in the lock. [none]",
+    ),
+    click.option(
         "--infer",
         is_flag=True,
         help="Add the packages that notebooks import and nothing declares, as they were at the date.",
@@ -223,6 +242,7 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
         "byte_code",
         "infer",
         "recipes",
+        "build_network",
         "source_dir",
         "locked",
         "relock",

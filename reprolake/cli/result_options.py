@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from reprolake.amounts import LimitSetting
-from reprolake.cli.common import F
+from reprolake.cli.common import F, check_network
 from reprolake_builder.denied import denied
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.names import NAMES
@@ -46,17 +46,6 @@ def _check_files(ctx: click.Context, param: click.Parameter, value: tuple[Path, 
         if not os.path.isfile(file):  # a name may be too long to ask
             what = denied(file) or ("it is no file" if os.path.exists(file) else "there is no such file")
             raise click.BadParameter(f"{printable(str(file))}: {what}", ctx, param)
-    return value
-
-
-def check_network(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if value:
-        from reprolake_builder.network.policy import parse
-
-        try:
-            parse(value, None)
-        except ValueError as error:
-            raise click.BadParameter(str(error), ctx, param) from error
     return value
 
 

@@ -26,7 +26,7 @@ from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.inside import repository_of, root_of, trees_of
+from reprolake_runner.inside import entry_of, repository_of, root_of, trees_of
 from reprolake_runner.kernelspec import Kernel, choose
 from reprolake_runner.languages import language_of
 from reprolake_runner.network import promised
@@ -74,6 +74,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
         gpus=plan.gpus,
         told=plan.told,
         network=plan.network,
+        entry=entry_of(image),
     )
     given.run.make()
     bring(plan.added, given.view)
@@ -104,9 +105,11 @@ def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec])
     """Return the kernel that runs the notebook, and say what is not as one would expect."""
     kernel = choose(trees, notebook.kernel, "" if plan.spec.kernel else notebook.language)
     if notebook.kernel and kernel.name.lower() != notebook.kernel.lower():
-        plan.progress.note(
-            f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
-        )
+        said = f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
+        if language_of(notebook.dialect) is language_of(kernel.dialect):
+            plan.progress.note(said)
+        else:  # not only another name
+            plan.progress.warn(f"{said}, and that is {kernel.dialect}")
     if plan.spec.parameters.parameters and language_of(plan.spec.language or kernel.language) is None:
         plan.progress.warn(
             f"parameters are not set in a notebook in {kernel.language}: it has to read the JSON file that {PARAMETERS_VARIABLE} names"

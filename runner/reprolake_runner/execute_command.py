@@ -24,7 +24,7 @@ from reprolake_builder.store import Store
 from reprolake_runner.added import bring
 from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import CommandSpec
-from reprolake_runner.inside import Places, Program, inside, repository_of, root_of, trees_of
+from reprolake_runner.inside import Places, Program, entry_of, inside, repository_of, root_of, trees_of
 from reprolake_runner.network import opened, promised, served
 from reprolake_runner.notebook import check_cwd
 from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
@@ -94,6 +94,7 @@ def execute_command(
             folders.output,
             plan.inputs,
             plan.gpus,
+            entry_of(image),
         ),
         program=Program(
             plan.spec.argv, {**image.env, **plan.env}, f"{REPOSITORY}/{plan.spec.cwd}".rstrip("/")

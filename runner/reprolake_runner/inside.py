@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reprolake_builder.container_engine import Layer
 from reprolake_builder.errors import BuildError
-from reprolake_builder.image import HOME, REPOSITORY, USER, Image
+from reprolake_builder.image import ENTRY_POINT, HOME, REPOSITORY, START, USER, Image
 from reprolake_builder.rootfs import write_layer
 from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, SandboxSpec
 from reprolake_builder.store import Store
@@ -21,13 +21,17 @@ OUTPUT_VARIABLE = "REPROLAKE_OUTPUT"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a program sees, as host folders: `output` it may write to, `inputs` it may read; `gpus` as in SandboxSpec."""
+    """What a program sees, as host folders: `output` it may write to, `inputs` it may read; `gpus` as in SandboxSpec.
+
+    `entry` is what every command of the image is given to, () where it starts by itself.
+    """
 
     root: ImageRoot
     view: CopyOnWrite
     output: Path
     inputs: Path | None
     gpus: str = ""
+    entry: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def inside(places: Places, program: Program, limits: Limits) -> SandboxSpec:
         binds.append(Bind(places.inputs, DATA))
     return SandboxSpec(
         root=places.root,
-        argv=program.argv,
+        argv=(*places.entry, *program.argv),
         env={**program.env, "HOME": HOME, OUTPUT_VARIABLE: OUTPUT},
         cwd=program.cwd,
         binds=tuple(binds),
@@ -58,6 +62,11 @@ def inside(places: Places, program: Program, limits: Limits) -> SandboxSpec:
         limits=limits,
         gpus=places.gpus,
     )
+
+
+def entry_of(image: Image) -> tuple[str, ...]:
+    """Return what starts the image's programs: its entry point, where the repository has a script of its own for that."""
+    return (ENTRY_POINT,) if START in image.annotations else ()
 
 
 def root_of(image: Image, store: Store) -> ImageRoot:

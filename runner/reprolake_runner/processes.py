@@ -99,7 +99,7 @@ class RunFolder:
 class Start:
     """What the processes start from: `repository` is a host folder of the store, `env` is added to the kernel's.
 
-    `gpus` are the kernel's, as in SandboxSpec. `told` is given what cells print, as it comes.
+    `gpus` are the kernel's, as in SandboxSpec, `entry` is as in Places. `told` is given what cells print, as it comes.
     """
 
     spec: RunSpec
@@ -114,6 +114,7 @@ class Start:
     gpus: str = ""
     told: Told | None = None
     network: Network = field(default_factory=Network)
+    entry: tuple[str, ...] = ()
 
     @property
     def transport(self) -> Transport:
@@ -183,7 +184,7 @@ def kernel_spec(given: Start) -> SandboxSpec:
             else Bind(given.run.sockets, SOCKETS, writable=True),
         ),
     )
-    places = Places(given.root, given.view, given.run.output, given.inputs, given.gpus)
+    places = Places(given.root, given.view, given.run.output, given.inputs, given.gpus, given.entry)
     return opened(inside(places, program, given.limits), given.network, is_relayed=is_relayed)
 
 

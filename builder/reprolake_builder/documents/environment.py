@@ -42,11 +42,14 @@ class Asked(Document, frozen=True, kw_only=True):
 class AskedSource(Document, frozen=True, kw_only=True):
     """A package that is asked for by where it is.
 
-    With a `url` that is the folder `folder` of a git repository at `ref` ("" for its HEAD); without one, the folder `folder`
+    With a `url` that is the folder `folder` of a git repository at `ref` ("" for its HEAD), or, where `archive` says so, a wheel or
+    source distribution that has to have the `sha256` if there is one; without a `url`, the folder `folder`
     of the locked source itself, relative to its root. `name` is "" where only its build tells it; `marker` as in PEP 508.
     """
 
     url: str = ""
+    archive: bool = False
+    sha256: Annotated[str, Meta(pattern=r"^(?:[0-9a-f]{64})?$(?!\n)")] = ""
     ref: str = ""
     folder: FolderInside = ""
     name: str = ""
@@ -102,6 +105,8 @@ class EnvironmentSpec(Document, frozen=True, kw_only=True):
     the repository's own package, relative to the source's root, or None; its build requirements are `build_requirements`.
     `obeyed` is the lock file that stands in for resolving, None without one. `extras` and `groups` are what the user chose of the
     project's extras and dependency groups; `default_groups` tells whether those came too that its tool installs unasked.
+    `post_build` and `start` are the paths of scripts of the repository, "" for none: one changes the image once it is made, the other
+    starts whatever runs in it.
     """
 
     files: tuple[SpokenFile, ...]
@@ -122,3 +127,5 @@ class EnvironmentSpec(Document, frozen=True, kw_only=True):
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     default_groups: bool = True
+    post_build: str = ""
+    start: str = ""

@@ -48,6 +48,14 @@ SdistName = Annotated[
         description="file name of a source distribution",
     ),
 ]
+ArchiveAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?:https?://[^\x00-\x20\x7f@]+)?$(?!\n)",
+        max_length=2000,
+        description="address of an archive, without a login",
+    ),
+]
 VariableName = Annotated[str, Meta(pattern=r"^[A-Z_][A-Z0-9_]*$(?!\n)", description="environment variable")]
 VariableValue = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
 
@@ -114,7 +122,10 @@ InterpreterLock = DebianInterpreter | CondaInterpreter
 
 
 class WheelLock(Document, frozen=True, kw_only=True):
-    """One wheel. `index` is an alias: "default" is the index of the site's configuration. `requested` marks direct demands."""
+    """One wheel. `index` is an alias: "default" is the index of the site's configuration. `requested` marks direct demands.
+
+    `url` is the address that the repository itself gave, "" for a wheel of an index.
+    """
 
     name: PackageName
     version: PackageVersion
@@ -122,6 +133,7 @@ class WheelLock(Document, frozen=True, kw_only=True):
     size: Size
     sha256: Sha256
     index: str = "default"
+    url: ArchiveAddress = ""
     requested: bool = False
 
 
@@ -132,12 +144,13 @@ class RepositoryOrigin(Document, frozen=True, kw_only=True, tag="repository", ta
 
 
 class SdistOrigin(Document, frozen=True, kw_only=True, tag="sdist", tag_field="kind"):
-    """A source distribution of a package index; `size` in bytes, `index` an alias as in WheelLock."""
+    """A source distribution; `size` in bytes, `index` an alias and `url` an address as in WheelLock."""
 
     filename: SdistName
     size: Size
     sha256: Sha256
     index: str = "default"
+    url: ArchiveAddress = ""
 
 
 class GitOrigin(Document, frozen=True, kw_only=True, tag="git", tag_field="kind"):
@@ -217,6 +230,31 @@ class RecipeLock(Document, frozen=True, kw_only=True):
     command: tuple[VariableValue, ...] = ()
 
 
+class Reached(Document, frozen=True, kw_only=True):
+    """What a script fetched: of plain http the address and the SHA-256 of what came, of everything encrypted host and port only."""
+
+    host: str
+    port: int
+    url: str = ""
+    sha256: Sha256 | None = None
+
+
+class ScriptLock(Document, frozen=True, kw_only=True):
+    """A script that changed the image while it was made, in the sandbox.
+
+    `script` is its path in the source, "" for the set-up scripts of Debian packages. `files` holds the first 16 digits of the
+    SHA-256 of each file that it left ("" for a folder, the target for a link), by path; `sha256` is that of all of these with
+    their modes, and decides whether another run came to the same. `policy` is the network that it had, "none" for none, and
+    `reached` what it fetched there: an image with any is not closed, what it is made of may not be there tomorrow.
+    """
+
+    script: str = ""
+    files: dict[str, str]
+    sha256: Sha256
+    policy: str = "none"
+    reached: tuple[Reached, ...] = ()
+
+
 RungName = Literal["date", "other Python", "environment files"]
 
 
@@ -240,7 +278,8 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
     `conda` holds the conda packages, None where there are none; with them comes the interpreter.
     `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; they are
-    laid out with byte code, or without. `recipes` are what a site stacks on all of these. The standard library always has it. `ladder` holds what was not taken and why, and at
+    laid out with byte code, or without. `recipes` are what a site stacks on all of these.
+    `set_up` is what scripts of Debian packages did, `post_build` what the repository's own did, None where there is none. The standard library always has it. `ladder` holds what was not taken and why, and at
     its end what was. `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people,
     such as a resolution that had to go back to an old release. `citation` is what the source says of itself, None where it
     says nothing.
@@ -260,6 +299,8 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
     built: tuple[BuiltWheelLock, ...] = ()
     project: BuiltWheelLock | None = None
     recipes: tuple[RecipeLock, ...] = ()
+    set_up: ScriptLock | None = None
+    post_build: ScriptLock | None = None
     byte_code: bool = True
     ladder: tuple[Rung, ...] = ()
     added: tuple[str, ...] = ()

@@ -14,8 +14,7 @@ from reprolake_builder.citations.annotations import citation_annotations
 from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, LocalSource, RecordPin, record_of
-from reprolake_builder.engines.environment import ENTRY_POINT
-from reprolake_builder.image import LOCK_IN_IMAGE, REPOSITORY, USER, Image, ImageLayer
+from reprolake_builder.image import ENTRY_POINT, LOCK_IN_IMAGE, REPOSITORY, START, USER, Image, ImageLayer
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
 
@@ -85,6 +84,11 @@ def image_annotations(lock: EnvironmentLock, lock_sha256: Sha256) -> dict[str, s
         found |= _record_annotations(record)
     if lock.citation is not None:
         found |= citation_annotations(lock.citation)
+    if lock.environment.start:
+        found[START] = lock.environment.start
+    if lock.post_build is not None and lock.post_build.reached:
+        hosts = sorted({one.host for one in lock.post_build.reached})
+        found["reprolake.closed"] = f"no: {lock.post_build.script} fetched from {', '.join(hosts)}"
     for recipe in lock.recipes:
         found |= {f"reprolake.recipe.{recipe.name}": recipe.sha256, **recipe.labels}
     return dict(sorted(found.items()))

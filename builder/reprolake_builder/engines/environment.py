@@ -2,30 +2,50 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.lock import LAYOUT, DebianInterpreter, InterpreterLock
 from reprolake_builder.engines.interpreters import layout_of
+from reprolake_builder.image import ENTRY_POINT, REPOSITORY
 from reprolake_builder.store import Store, Tree
 
-ENTRY_POINT = "/usr/local/bin/reprolake-exec"
-_ENTRY = '#!/bin/sh\n# Runs the given command; a later layer may put something before it.\nexec "$@"\n'
+_ENTRY = '#!/bin/sh\n# Runs the given command.\nexec "$@"\n'
+_LONGEST_LINE = 256  # bytes
+_START = '#!/bin/sh\n# Runs the given command as the repository wants it started.\nexec {start} "$@"\n'
 
 
-def make_environment(interpreter: InterpreterLock, store: Store) -> Tree:
-    """Return the tree with the entry point and, for a Python of Debian's, an empty virtual environment at image.PREFIX."""
-    key = content_hash({"layer": "environment", "layout": LAYOUT, "python": interpreter})
+def make_environment(interpreter: InterpreterLock, store: Store, start: tuple[str, ...] = ()) -> Tree:
+    """Return the tree with the entry point and, for a Python of Debian's, an empty virtual environment at image.PREFIX.
+
+    The entry point hands every command to the words of `start` if there are any, see `starter`.
+    """
+    key = content_hash({"layer": "environment", "layout": LAYOUT, "python": interpreter, "start": start})
 
     def fill(root: Path) -> None:
         if isinstance(interpreter, DebianInterpreter):
             make_venv(root, interpreter)
         entry = root / ENTRY_POINT.lstrip("/")
         entry.parent.mkdir(parents=True)
-        entry.write_text(_ENTRY)
+        entry.write_text(_START.format(start=shlex.join(start)) if start else _ENTRY)
         entry.chmod(0o755)
 
     return store.make_tree(key, fill)
+
+
+def starter(path: str, repository: Tree) -> tuple[str, ...]:
+    """Return the command that runs the repository's `start` (path in the source), whether it may be executed or not; () for none.
+
+    Source: execve(2), "Interpreter scripts": the first line names a program and at most one argument.
+    """
+    if not path:
+        return ()
+    place = f"{REPOSITORY}/{path}"
+    with (repository.root / place.lstrip("/")).open("rb") as stream:
+        first = stream.readline(_LONGEST_LINE).decode("utf-8", "replace")
+    named = first[2:].strip().split(None, 1) if first.startswith("#!") else []
+    return (*(named if named and first.strip().isprintable() else ["/bin/bash"]), place)
 
 
 def make_venv(root: Path, interpreter: DebianInterpreter, prefix: str = "") -> None:

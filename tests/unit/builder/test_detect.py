@@ -117,7 +117,7 @@ def test_a_binder_folder_decides_alone(tmp_path, binder):
         },
     )
     assert (texts(spec.requirements), spec.project) == (["h5py", "scipy"], None)
-    assert matter(spec) == [f"{binder}/postBuild"]
+    assert (matter(spec), spec.post_build) == ([], f"{binder}/postBuild")
     outside = {item.path for item in spec.unheard if "have no say" in item.reason}
     assert outside == {"requirements.txt", "pyproject.toml", "Dockerfile"}
 
@@ -153,7 +153,7 @@ def test_a_sub_folder_is_the_base(tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        "Dockerfile", "postBuild", "start",
+        "Dockerfile",
         "renv.lock", "install.R", "DESCRIPTION",
         "Project.toml", "Manifest.toml", "REQUIRE", "default.nix", "spack.yaml", "uv.toml",
     ],
