@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,7 +105,7 @@ def _lock_all(bench: Bench) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "requirements.txt").write_text("".join(f"{line}\n" for line in requirements))
         bench.locks[name] = bench.work / f"{name}.lock"
-        if not _is_lock(bench.locks[name]):
+        if not is_lock(bench.locks[name]):
             call(
                 [
                     _REPROLAKE,
@@ -123,7 +123,8 @@ def _lock_all(bench: Bench) -> None:
     write_lock(msgspec.structs.replace(bench.lock("analysis"), byte_code=False), bench.locks["bare"])
 
 
-def _is_lock(path: Path) -> bool:
+def is_lock(path: Path) -> bool:
+    """Whether a file is a lock that this version reads."""
     try:
         read_lock(path)
     except ReprolakeError:
@@ -133,16 +134,21 @@ def _is_lock(path: Path) -> bool:
 
 def _catalogue(bench: Bench) -> Iterator[Line]:
     """Build all environments into one store, which has all wheels then, and compare bytes."""
+    yield "ten environments", stored_and_images(bench.store, [bench.locks[name] for name in CATALOGUE]), "-"
+
+
+def stored_and_images(store: Path, locks: Iterable[Path], env: Mapping[str, str] | None = None) -> str:
+    """Build locks into one store (host path), and say how many bytes lie there, and how many are in the images."""
     images, kept = 0, dict[str, int]()
-    with open_session(load_options(os.environ, str(bench.store)), SILENT, datetime.now(UTC)) as session:
-        for name in CATALOGUE:
-            image = obtain_image(obtain_lock(Request(link=str(bench.locks[name])), session), session)
+    options = load_options({**os.environ, **(env or {})}, str(store))
+    with open_session(options, SILENT, datetime.now(UTC)) as session:
+        for lock in locks:
+            image = obtain_image(obtain_lock(Request(link=str(lock)), session), session)
             images += sum(layer.size for layer in image.layers)
             trees = (session.tools.store.tree(key) for key in image.trees)
             kept |= {tree.key: tree.size for tree in trees if tree is not None}
     stored = sum(kept.values())
-    figure = f"{stored / 1e6:.0f} MB stored, {images / 1e6:.0f} MB in ten images ({images / stored:.1f}x)"
-    yield "ten environments", figure, "-"
+    return f"{stored / 1e6:.0f} MB stored, {images / 1e6:.0f} MB in ten images ({images / stored:.1f}x)"
 
 
 @contextlib.contextmanager
