@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import NormalizedName
@@ -22,7 +24,7 @@ from reprolake_builder.detect_pipfile import (
 )
 from reprolake_builder.detect_pyproject import Pyproject, build_requirements, project_texts, read_pyproject
 from reprolake_builder.detect_requirements import read_requirements
-from reprolake_builder.detect_sources import ask_folder, ask_git
+from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
 from reprolake_builder.documents.environment import Asked, AskedSource, ObeyedLock, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import LockFile, Pin, Place, Selection
@@ -40,6 +42,7 @@ from reprolake_builder.solvers.pypi_target import TARGETS, Target, rank_of
 ORDER = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
 """The lock files that are understood, the one that stands over the others first."""
 _DECLARATIONS = ("Pipfile", "requirements.txt", "pyproject.toml", "setup.py")
+_HASHED_NAME = re.compile(r"[0-9a-f]{7}")  # what Pipenv writes in place of a name that it does not know
 _COMMIT = "0123456789abcdef"
 
 
@@ -304,14 +307,8 @@ def _sources(
                 found.setdefault(pin.place, (pin, []))[1].append(minor)
     for place, (pin, minors) in found.items():
         asked = _source(place, pin, folder, given)
-        yield AskedSource(
-            url=asked.url,
-            ref=asked.ref,
-            folder=asked.folder,
-            name=pin.name,
-            marker=_marker(minors, targets),
-            origin=pin.origin,
-        )
+        name = "" if _HASHED_NAME.fullmatch(pin.name) else pin.name
+        yield msgspec.structs.replace(asked, name=name, marker=_marker(minors, targets))
 
 
 def _source(place: Place, pin: Pin, folder: str, given: Given) -> AskedSource:
@@ -326,10 +323,13 @@ def _source(place: Place, pin: Pin, folder: str, given: Given) -> AskedSource:
         url = place.url if place.url.startswith("git+") else f"git+{place.url}"
         below = f"#subdirectory={place.subdir}" if place.subdir else ""
         return ask_git(f"{url}@{place.commit.lower()}{below}", pin.origin, given)
-    raise DetectError(
-        f"{pin.origin}: {pin.name} comes from an archive's address, and not from an index",
-        hint="archives come in a later version: lock a released version of it for now",
-    )
+    if place.subdir or not place.url:
+        raise DetectError(
+            f"{pin.origin}: {pin.name} comes from an archive of the repository, or a folder inside of one",
+            hint="lock a released version of it, or its git repository",
+        )
+    digests = tuple({file.sha256 for file in pin.files if file.sha256})
+    return ask_archive(place.url, (pin.name, (), ""), digests, pin.origin, given)
 
 
 def _made_of(given: Given, folder: str, lock: LockFile, pyproject: Pyproject | None) -> tuple[str, ...]:

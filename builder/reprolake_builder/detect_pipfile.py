@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from reprolake_builder.detect_declared import Declared
 from reprolake_builder.detect_heard import Given, Heard
-from reprolake_builder.detect_sources import ask_folder, ask_git
+from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, Selection
@@ -150,14 +150,14 @@ def _edge(name: str, item: _Package, path: str) -> Edge:
 
 def _source(name: str, item: _Package, origin: str, path: str, given: Given) -> Heard | None:
     """Return the demand for a package by where it is, None for one of an index."""
-    if item.file:
-        raise DetectError(
-            f"{origin} comes from an archive",
-            hint="archives come in a later version: name a released version for now",
-        )
     folder = path.rpartition("/")[0]
+    extras = tuple(sorted(canonicalize_name(extra) for extra in item.extras))
+    marker = str(_edge(name, item, path).marker or "")
     if item.path in {".", "./"}:
         return Heard(own=(Asked(text=",".join(item.extras), origin=origin),))
+    if item.file:
+        archive = ask_archive(item.file, (canonicalize_name(name), extras, marker), (), origin, given)
+        return Heard(sources=(archive,))
     if item.path:
         asked = ask_folder(
             item.path if item.path.startswith(".") else f"./{item.path}", folder, origin, given
@@ -168,8 +168,6 @@ def _source(name: str, item: _Package, origin: str, path: str, given: Given) -> 
         asked = ask_git(url + (f"@{item.ref}" if item.ref else "") + below, origin, given)
     else:
         return None
-    extras = tuple(sorted(canonicalize_name(extra) for extra in item.extras))
-    marker = str(_edge(name, item, path).marker or "")
     named = AskedSource(
         url=asked.url,
         ref=asked.ref,

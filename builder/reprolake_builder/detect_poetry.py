@@ -5,7 +5,7 @@ from __future__ import annotations
 from reprolake_builder.detect_declared import poetry_demands
 from reprolake_builder.detect_heard import Given, Heard
 from reprolake_builder.detect_pyproject import Pyproject, build_requirements
-from reprolake_builder.detect_sources import ask_folder, ask_git
+from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
 from reprolake_builder.documents.environment import Asked, AskedSource
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.poetry_project import PoetryDemand, read_poetry_project
@@ -58,10 +58,8 @@ def _heard(demand: PoetryDemand, given: Given, pyproject: Pyproject) -> Heard:
         path = place.path if place.path.startswith((".", "/", "~")) else f"./{place.path}"
         asked = ask_folder(path, pyproject.path.rpartition("/")[0], origin, given)
     else:
-        raise DetectError(
-            f"{origin}: {edge.name} comes from an archive",
-            hint="archives come in a later version: name a released version for now",
-        )
+        named = (edge.name, extras, str(edge.marker or ""))
+        return Heard(sources=(ask_archive(place.url, named, (), origin, given),))
     source = AskedSource(
         url=asked.url,
         ref=asked.ref,

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from packaging.requirements import InvalidRequirement, Requirement
 
 from reprolake_builder.detect_heard import Given, Heard, join
-from reprolake_builder.detect_sources import FILES, ask_folder, ask_git, ask_reference, is_git
+from reprolake_builder.detect_sources import (
+    ask_archive,
+    ask_folder,
+    ask_git,
+    ask_reference,
+    is_archive,
+    is_git,
+)
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
@@ -23,6 +30,7 @@ _COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_REFERENCE = re.compile(r"[\w.-]+\s*(\[[^\]]*\])?\s*@")
 _LONGEST = 2000  # characters of a demand without its options
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _WHEELS = "wheels are taken where there are any"
@@ -154,6 +162,15 @@ class RequirementsReader:
 
     def _take_demand(self, text: str, line: _Line, sha256: tuple[str, ...]) -> None:
         local = text.startswith((".", "/", "~")) or text.lower().endswith(_ARCHIVES)
+        if is_archive(text):
+            address, _, marker = text.partition(" ;")
+            self._take_source(
+                ask_archive(address, ("", (), marker.strip()), sha256, line.origin, self.given), line
+            )
+            return
+        if _REFERENCE.match(text):
+            self._take_reference(text, line, sha256)
+            return
         if _ADDRESS.match(text) or local or "/" in text.partition("@")[0].partition(";")[0]:
             _refuse_hashes(sha256, line)
             self._take_local(text, line)
@@ -165,10 +182,6 @@ class RequirementsReader:
             if re.fullmatch(r"[\w.-]+\s*=[^=].*", text):
                 hint = f"with two equals signs: {printable(text).replace('=', '==', 1)}"
             raise line.refused("is no requirement", f"write it {hint}") from error
-        if requirement.url is not None:
-            _refuse_hashes(sha256, line)
-            self._take_source(ask_reference(requirement, line.origin, self.given), line)
-            return
         asked = Asked(text=str(requirement), origin=line.origin, sha256=sha256)
         if not asked.text.isprintable():
             raise line.refused("holds control characters")
@@ -178,11 +191,11 @@ class RequirementsReader:
         if is_git(text):
             self._take_source(ask_git(text, line.origin, self.given), line)
             return
-        if re.match(r"[\w.-]+\s*(\[[^\]]*\])?\s*@", text):
-            self._take_reference(text, line)
+        if _REFERENCE.match(text):
+            self._take_reference(text, line, ())
             return
         if _ADDRESS.match(text) or "@" in text:
-            raise line.refused("asks for a package from an address that is no git repository", FILES)
+            raise line.refused("asks for a package from an address that is neither git nor an archive")
         folder, bracket, rest = text.partition(";")[0].partition("[")
         extras, closing, tail = rest.partition("]")
         if bool(bracket) == bool(closing) and join(line.folder, folder.strip()) == self.given.base:
@@ -194,14 +207,16 @@ class RequirementsReader:
             return
         self._take_source(ask_folder(text, line.folder, line.origin, self.given), line)
 
-    def _take_reference(self, text: str, line: _Line) -> None:
+    def _take_reference(self, text: str, line: _Line, sha256: tuple[str, ...]) -> None:
         try:
             requirement = Requirement(text)
         except (InvalidRequirement, RecursionError) as error:
             raise line.refused(
                 "is no requirement", "write it like `NAME @ git+https://HOST/PATH@REF`"
             ) from error
-        self._take_source(ask_reference(requirement, line.origin, self.given), line)
+        if is_git(requirement.url or ""):
+            _refuse_hashes(sha256, line)
+        self._take_source(ask_reference(requirement, line.origin, self.given, sha256), line)
 
     def _take_source(self, asked: AskedSource, line: _Line) -> None:
         if line.constraints:

@@ -1,4 +1,4 @@
-"""Demands for packages by where they are: a git repository, or a folder of the repository itself.
+"""Demands for packages by where they are: a git repository, an archive at an address, or a folder of the repository itself.
 
 Source: pip's documentation, "VCS Support" and "Local project installs"; PEP 508, direct references.
 """
@@ -6,10 +6,10 @@ Source: pip's documentation, "VCS Support" and "Local project installs"; PEP 508
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from reprolake_builder.detect_heard import Given, join
 from reprolake_builder.documents.environment import AskedSource
@@ -23,7 +23,11 @@ _EGG = re.compile(r"(?:^|&)egg=([^&]*)")
 _NAMED = re.compile(r"([A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?)\s*(?:\[([^\]]*)\])?")
 _LOCAL = re.compile(r"(?P<folder>[^\[\];]+?)\s*(?:\[(?P<extras>[^\]]*)\])?\s*(?:;(?P<marker>.*))?")
 _DECLARES = ("pyproject.toml", "setup.py", "setup.cfg")
-FILES = "package files and archives come in a later version; name a released version for now"
+FILES = "package files of the repository come in a later version; name a released version for now"
+_ARCHIVES = (".tar.gz", ".tgz", ".zip", ".tar.bz2", ".tar.xz")
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_DIGEST = re.compile(r"sha256[=:]([0-9a-fA-F]{64})")
+_LONGEST = 2000  # characters of an address
 
 
 def is_git(text: str) -> bool:
@@ -42,15 +46,80 @@ def ask_git(text: str, origin: str, given: Given) -> AskedSource:
     return _git(address, f"{found[1] if found else ''}{extras}", marker, origin, given)
 
 
-def ask_reference(requirement: Requirement, origin: str, given: Given) -> AskedSource:
-    """Return what `NAME @ git+URL@REF` asks for. Raises DetectError for another kind of address."""
+def ask_reference(
+    requirement: Requirement, origin: str, given: Given, sha256: tuple[str, ...] = ()
+) -> AskedSource:
+    """Return what `NAME @ git+URL@REF` or `NAME @ https://HOST/ARCHIVE` asks for. Raises DetectError for another address."""
     address = requirement.url or ""
     if not is_git(address):
-        raise _refused(
-            str(requirement), origin, "asks for a package from an address that is no git repository", FILES
-        )
+        named = (canonicalize_name(requirement.name), _extras(requirement), str(requirement.marker or ""))
+        return ask_archive(address, named, sha256, origin, given)
     extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
     return _git(address, f"{requirement.name}{extras}", str(requirement.marker or ""), origin, given)
+
+
+def is_archive(text: str) -> bool:
+    """Whether a demand is the address of an archive."""
+    return text.lower().startswith(("https://", "http://"))
+
+
+def ask_archive(
+    address: str, named: tuple[str, tuple[str, ...], str], sha256: tuple[str, ...], origin: str, given: Given
+) -> AskedSource:
+    """Return what the address of an archive asks for; `named` are the package's name ("" where it is not told), extras and marker.
+
+    A SHA-256 may stand in the address, as `#sha256=…`. Raises DetectError.
+    """
+    text = printable(address)
+    if not is_archive(address):
+        reason = "asks for a package from an address that is neither a git repository nor an archive"
+        raise _refused(text, origin, reason, "write git+https://… or https://…/NAME-VERSION.whl")
+    url, _, fragment = address.strip().partition("#")
+    parts = urlsplit(url)
+    filename = unquote(parts.path).rpartition("/")[2]
+    if "@" in url or not url.isprintable() or " " in url or len(url) > _LONGEST:
+        raise _refused(text, origin, "holds a login, or what no address holds", "leave it away")
+    wheel = _wheel_name(filename)
+    if wheel is None and not filename.lower().endswith(_ARCHIVES):
+        raise _refused(
+            text, origin, "is the address of no archive", "its end is that of a wheel, or .tar.gz or .zip"
+        )
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z.!+_-]*", filename) or "subdirectory=" in fragment:
+        raise _refused(text, origin, "is not understood", "ask for the git repository instead: git+https://…")
+    name, extras, marker = named
+    if wheel and name and wheel != name:
+        raise _refused(text, origin, f"is the address of {wheel}, and {name} is asked for")
+    digests = {*sha256, *(found.lower() for found in _DIGEST.findall(fragment))}
+    here = (parts.hostname or "").lower() in _LOOPBACK
+    if len(digests) > 1 or (not digests and parts.scheme == "http" and not here):
+        raise _refused(
+            text, origin, "needs one SHA-256", "write #sha256= and 64 hexadecimal digits at its end"
+        )
+    _refuse_loopback(text, origin, given, here=here)
+    return AskedSource(
+        url=url,
+        archive=True,
+        sha256=next(iter(digests), ""),
+        name=wheel or name,
+        extras=extras,
+        marker=marker,
+        origin=origin,
+    )
+
+
+def _wheel_name(filename: str) -> str | None:
+    """Return the package whose wheel has that name, None for what is no wheel."""
+    try:
+        return canonicalize_name(parse_wheel_filename(filename)[0])
+    except InvalidWheelFilename:
+        return None
+
+
+def _refuse_loopback(text: str, origin: str, given: Given, *, here: bool) -> None:
+    """Return when a repository may ask for an archive of this host: a stranger's does not."""
+    source = given.tree.source
+    if here and isinstance(source, GitSource) and (urlsplit(source.url).hostname or "") not in _LOOPBACK:
+        raise _refused(text, origin, "asks for an archive of this host, and comes from elsewhere itself")
 
 
 def ask_folder(text: str, base: str, origin: str, given: Given) -> AskedSource:

@@ -14,7 +14,8 @@ from reprolake_builder.citations.read import read_citation
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock, Rung, RungName
 from reprolake_builder.engines.built import build_wheel
-from reprolake_builder.engines.workshop import Build, Commission, Made, Workshop
+from reprolake_builder.engines.commission import Commission
+from reprolake_builder.engines.workshop import Build, Made, Workshop
 from reprolake_builder.errors import BuilderError, FetchError, LockError, SourceBuildError
 from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
@@ -171,7 +172,7 @@ class _Job:
         """
         if self.spec.conda is None:
             return None
-        return solve_base(self.spec, self.options.python, as_of, self.tools)
+        return solve_base(self.spec, self.options.python, as_of, self.tools, self.options.kept)
 
     def _rungs(
         self, tried: Sequence[Rejected], as_of: AsOf, name: RungName | None = None

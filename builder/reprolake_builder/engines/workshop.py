@@ -13,7 +13,13 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from reprolake_builder.documents.environment import Asked, AskedSource
-from reprolake_builder.documents.lock import BuiltWheelLock, GitOrigin, Origin, RepositoryOrigin, SdistOrigin
+from reprolake_builder.documents.lock import (
+    BuiltWheelLock,
+    GitOrigin,
+    Origin,
+    RepositoryOrigin,
+    SdistOrigin,
+)
 from reprolake_builder.documents.source import (
     FilesSource,
     GitSource,
@@ -22,10 +28,12 @@ from reprolake_builder.documents.source import (
     MercurialSource,
     PinnedSource,
 )
+from reprolake_builder.engines.addressed import Addressed, fetched_sdist, is_wheel
 from reprolake_builder.engines.backend import MoreAskedError, environment
 from reprolake_builder.engines.build_demands import holding, narrowed, required
 from reprolake_builder.engines.build_root import Ground, build_stack, toolchain_of
 from reprolake_builder.engines.built import BuildOrder, BuiltWheel, build_wheel
+from reprolake_builder.engines.commission import Commission
 from reprolake_builder.engines.libraries import missing_libraries, owners
 from reprolake_builder.engines.remedies import find_remedy
 from reprolake_builder.engines.scm_version import released_version, scm_version, variables_for
@@ -35,17 +43,13 @@ from reprolake_builder.process import printable
 from reprolake_builder.providers.git_dated import resolve_dated
 from reprolake_builder.providers.git_describe import describe_folder, describe_source
 from reprolake_builder.providers.links import parse_git_link
-from reprolake_builder.solvers.as_of import AsOf
-from reprolake_builder.solvers.conda_base import CondaBase
 from reprolake_builder.solvers.debian import solve_debian
-from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi import BuildSet, solve_build
 from reprolake_builder.solvers.pypi_requirements import Demand
-from reprolake_builder.solvers.pypi_sdists import Sdist, Search, find_sdist, keep_url
+from reprolake_builder.solvers.pypi_sdists import Sdist, find_sdist, keep_url
 from reprolake_builder.solvers.pypi_supply import BuildNeed, Lack
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_uv import Direct
-from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.tools import Tools
 from reprolake_builder.trees import MTIME
 
@@ -55,23 +59,6 @@ _ATTEMPTS = 6  # builds of one package, each with more of what the one before la
 _MOST_VERSIONS = 4  # of one package that are built in search of one that fits
 DEEPEST = 8
 """How many packages may be built one for the build of another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commission:
-    """What a workshop works for: the source, its Debian packages, the cut-off, and packages asked for by where they are.
-
-    `toolchain` are Debian packages that builds need beside the compilers; `conda` are conda packages with the only Python there is.
-    `kept` is what stays of an earlier lock.
-    """
-
-    tree: SourceTree
-    apt: tuple[Asked, ...]
-    as_of: AsOf
-    sources: tuple[AskedSource, ...] = ()
-    toolchain: tuple[Asked, ...] = ()
-    conda: CondaBase | None = None
-    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +121,7 @@ class Workshop:
     _made: Shelf = field(default_factory=dict)
     _failed: dict[tuple[str, Origin], LockError | SourceBuildError] = field(default_factory=dict)
     _direct: dict[str, dict[AskedSource, Made]] = field(default_factory=dict)
+    _given: Addressed = field(default_factory=Addressed)
     _pinned: dict[AskedSource, GitSource] = field(default_factory=dict)
     _versions: dict[PinnedSource, str] = field(default_factory=dict)
     _bases: dict[tuple[str, tuple[str, ...], bool], Ground] = field(default_factory=dict)
@@ -197,11 +185,13 @@ class Workshop:
 
     def direct(self, target: Target) -> tuple[Direct, ...]:
         """Return the wheels of the packages that are asked for by where they are, built for the target."""
+        wanted = [a for a in self.commission.sources if target.holds(Marker(a.marker) if a.marker else None)]
         made = self._direct.setdefault(target.minor, {})
-        for asked in self.commission.sources:
-            if asked not in made and target.holds(Marker(asked.marker) if asked.marker else None):
+        for asked in wanted:
+            if asked not in made and not is_wheel(asked):
                 made[asked] = self._from_place(asked, target)
-        return tuple(Direct(item.built.lock, asked.extras) for asked, item in made.items())
+        given = [self._given.wheel(asked, target, self.tools) for asked in wanted if is_wheel(asked)]
+        return (*given, *(Direct(item.built.lock, asked.extras) for asked, item in made.items()))
 
     def notes(self, wheels: tuple[BuiltWheelLock, ...], target: Target) -> tuple[str, ...]:
         """Return what is to be known about built wheels."""
@@ -220,18 +210,7 @@ class Workshop:
         for text in lack.names:
             name = canonicalize_name(text)
             made = shelf.setdefault(lack.target.minor, {}).setdefault(name, {})
-            cutoff = None if lack.locked else self.commission.as_of.cutoff
-            kept = self.commission.kept
-            search = Search(
-                name,
-                lack.target,
-                cutoff,
-                lack.demands,
-                lack.words,
-                frozenset(made),
-                lack.locked,
-                kept.version(name) if kept is not None else None,
-            )
+            search = self.commission.search(name, lack, frozenset(made))
             sdist = find_sdist(search, self.tools) if len(made) < _MOST_VERSIONS else None
             if sdist is not None and not set(sdist.elsewhere) & {lack.target.minor, *lack.elsewhere}:
                 _refuse_circle(name, chain)
@@ -247,11 +226,16 @@ class Workshop:
         return self._make(_Job(origin, source, requirements, epoch), target)
 
     def _from_place(self, asked: AskedSource, target: Target) -> Made:
-        """Return the package in a git repository, or in a folder of the locked source."""
+        """Return the package in a git repository, an archive, or a folder of the locked source."""
         tree = self.commission.tree
-        if asked.url:
+        if asked.archive:
+            archive = fetched_sdist(asked, self.tools)
+            origin: Origin = archive
+            source = sdist_source(archive, asked.url, self.tools)
+            epoch = tree.source.date
+        elif asked.url:
             pinned = self._pin(asked)
-            origin: Origin = GitOrigin(source=pinned)
+            origin = GitOrigin(source=pinned)
             source = git_source(GitOrigin(source=pinned), self.tools)
             epoch = pinned.date
         else:

@@ -20,18 +20,23 @@ def _lines(lock: EnvironmentLock) -> Iterator[str]:
     yield "# pip install --no-deps --require-hashes -r THIS-FILE"
     if lock.conda is not None:
         yield f"# The other {len(lock.conda.packages)} packages are conda's: export conda-lock or explicit has them."
-    hashed: list[tuple[str, str, str]] = [(wheel.name, wheel.version, wheel.sha256) for wheel in lock.wheels]
+    hashed = [(_demand(wheel.name, wheel.version, wheel.url), wheel.sha256) for wheel in lock.wheels]
     loose = []
     for wheel in own_wheels(lock):
         if isinstance(wheel.origin, SdistOrigin):
-            hashed.append((wheel.name, wheel.version, wheel.origin.sha256))
+            demand = _demand(wheel.name, wheel.version, wheel.origin.url)
+            hashed.append((demand, wheel.origin.sha256))
         else:
             loose.append(wheel)
-    for name, version, sha256 in sorted(hashed):
-        yield f"{name}=={version} \\\n    --hash=sha256:{sha256}"
+    for demand, sha256 in sorted(hashed):
+        yield f"{demand} \\\n    --hash=sha256:{sha256}"
     if loose:
         yield "# pip takes no hash of these: install the above first, then these with --no-deps"
     yield from (_without_hash(wheel) for wheel in loose)
+
+
+def _demand(name: str, version: str, url: str) -> str:
+    return f"{name} @ {url}" if url else f"{name}=={version}"
 
 
 def _without_hash(wheel: BuiltWheelLock) -> str:

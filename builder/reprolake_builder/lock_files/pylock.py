@@ -123,7 +123,8 @@ def _is_own(place: Place) -> bool:
 def _pin(package: _Package, path: str) -> Pin:
     name = name_of(package.name, path)
     marker = marker_of(package.marker, path)
-    files = (*((package.sdist,) if package.sdist is not None else ()), *package.wheels)
+    single = [item for item in (package.sdist, package.archive) if item is not None]
+    files = (*single, *package.wheels)
     return Pin(
         name=name,
         version=version_of(package.version, name, path) if package.version else "",

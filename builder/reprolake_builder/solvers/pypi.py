@@ -17,7 +17,7 @@ from reprolake_builder.solvers.pypi_beside import solve_beside
 from reprolake_builder.solvers.pypi_failure import RELAX, NoChoice, Rejected, explained, reason_of
 from reprolake_builder.solvers.pypi_index import Behind, Resolved, find_behind
 from reprolake_builder.solvers.pypi_locked import solve_locked
-from reprolake_builder.solvers.pypi_pins import pin, taken
+from reprolake_builder.solvers.pypi_pins import by_name, fetched, pin, taken
 from reprolake_builder.solvers.pypi_supply import BuildNeed, Lack, Supplier, WheelsOnly
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_uv import Question, Uv
@@ -74,11 +74,13 @@ def solve(asked: Asking, target: Target, tools: Tools, supplier: Supplier = _WHE
     watched = [*direct, KERNEL] if KERNEL in added else [*direct]
     if asked.kept is not None:
         watched = [name for name in watched if not asked.kept.stays(name, answer)]
-    built = taken(answer, (*question.built, *(item.wheel for item in question.direct)), direct)
-    rest = {name: found for name, found in answer.packages.items() if name not in {w.name for w in built}}
+    offers = (*question.built, *(item.wheel for item in question.direct))
+    built, given = taken(answer, offers, direct), fetched(answer, offers, direct)
+    done = {wheel.name for wheel in built} | {wheel.name for wheel in given}
+    rest = {name: found for name, found in answer.packages.items() if name not in done}
     return Solution(
         target,
-        pin(rest, target, tools, direct, asked.demands),
+        by_name((*pin(rest, target, tools, direct, asked.demands), *given)),
         built,
         tuple(f"{name}: {additions(target)[name]}" for name in added),
         find_behind(resolved, watched, uv, tools.downloader),

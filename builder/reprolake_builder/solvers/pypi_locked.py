@@ -9,12 +9,12 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.environment import ObeyedLock
-from reprolake_builder.documents.lock import BuiltWheelLock
+from reprolake_builder.documents.lock import BuiltWheelLock, WheelLock
 from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.pypi_additions import KERNEL, NO_KERNEL, with_younger
 from reprolake_builder.solvers.pypi_asking import Asking, Solution
 from reprolake_builder.solvers.pypi_index import Resolved, find_behind
-from reprolake_builder.solvers.pypi_pins import pin, taken
+from reprolake_builder.solvers.pypi_pins import by_name, fetched, pin, taken
 from reprolake_builder.solvers.pypi_supply import Supplier
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_uv import Answer, Direct, Found, Question, Uv
@@ -56,12 +56,14 @@ def solve_locked(
     )
     own = uv.resolve(question, target)
     direct = tuple(name for name in own.packages if name in lock.direct)
-    built = taken(own, [item.wheel for item in question.direct], direct)
-    rest = {name: found for name, found in own.packages.items() if name not in {w.name for w in built}}
-    wheels = pin(rest, target, tools, direct, demands)
+    offers = [item.wheel for item in question.direct]
+    built, given = taken(own, offers, direct), fetched(own, offers, direct)
+    done = {wheel.name for wheel in built} | {wheel.name for wheel in given}
+    rest = {name: found for name, found in own.packages.items() if name not in done}
+    wheels = by_name((*pin(rest, target, tools, direct, demands), *given))
     if KERNEL in own.packages:
         return Solution(target, wheels, built, (), (), own.warnings)
-    added, notes = _kernel(asked, own, built, target, tools)
+    added, notes = _kernel(asked, own, (*built, *given), target, tools)
     more = pin(added, target, tools, (), ())
     words = f"{KERNEL}: {NO_KERNEL}"
     besides = [item.name for item in more if item.name != KERNEL]
@@ -70,8 +72,7 @@ def solve_locked(
         words += (
             f"; {len(besides)} packages came with it ({shown}), none of which changes a pin of {lock.path}"
         )
-    together = tuple(sorted((*wheels, *more), key=lambda item: item.name))
-    return Solution(target, together, built, (words,), (), (*own.warnings, *notes))
+    return Solution(target, by_name((*wheels, *more)), built, (words,), (), (*own.warnings, *notes))
 
 
 def _is_pinned(wheel: BuiltWheelLock, pinned: dict[NormalizedName, SpecifierSet]) -> bool:
@@ -80,7 +81,7 @@ def _is_pinned(wheel: BuiltWheelLock, pinned: dict[NormalizedName, SpecifierSet]
 
 
 def _kernel(
-    asked: Asking, own: Answer, built: tuple[BuiltWheelLock, ...], target: Target, tools: Tools
+    asked: Asking, own: Answer, built: tuple[BuiltWheelLock | WheelLock, ...], target: Target, tools: Tools
 ) -> tuple[dict[NormalizedName, Found], tuple[str, ...]]:
     """Return the packages that a kernel brings along under the pins, and notes."""
     uv = Uv(tools.site, tools.store)

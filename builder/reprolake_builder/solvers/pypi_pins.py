@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 from packaging.utils import NormalizedName
@@ -20,10 +21,24 @@ _LARGEST_WHEEL = 16 << 30  # bytes
 
 
 def taken(
-    answer: Answer, built: Sequence[BuiltWheelLock], direct: Sequence[NormalizedName]
+    answer: Answer, offers: Sequence[BuiltWheelLock | WheelLock], direct: Sequence[NormalizedName]
 ) -> tuple[BuiltWheelLock, ...]:
     """Return those of the built wheels that the answer holds, sorted by name."""
-    offered = {wheel.sha256: wheel for wheel in built}
+    return _held(answer, [wheel for wheel in offers if isinstance(wheel, BuiltWheelLock)], direct)
+
+
+def fetched(
+    answer: Answer, offers: Sequence[BuiltWheelLock | WheelLock], direct: Sequence[NormalizedName]
+) -> tuple[WheelLock, ...]:
+    """Return those of the wheels of an address that the answer holds, sorted by name."""
+    return _held(answer, [wheel for wheel in offers if isinstance(wheel, WheelLock)], direct)
+
+
+W = TypeVar("W", BuiltWheelLock, WheelLock)
+
+
+def _held(answer: Answer, offers: Sequence[W], direct: Sequence[NormalizedName]) -> tuple[W, ...]:
+    offered = {wheel.sha256: wheel for wheel in offers}
     found = [
         msgspec.structs.replace(offered[item.sha256], requested=package.name in direct)
         for package in answer.packages.values()
@@ -31,6 +46,11 @@ def taken(
         if item.sha256 in offered
     ]
     return tuple(sorted(found, key=lambda wheel: wheel.name))
+
+
+def by_name(wheels: Iterable[WheelLock]) -> tuple[WheelLock, ...]:
+    """Return the wheels sorted by name."""
+    return tuple(sorted(wheels, key=lambda wheel: wheel.name))
 
 
 def pin(
@@ -70,7 +90,7 @@ def pin(
         )
         for found, wheel in chosen
     ]
-    return tuple(sorted(pins, key=lambda item: item.name))
+    return by_name(pins)
 
 
 def _size(wheel: Wheel, tools: Tools) -> int:

@@ -115,7 +115,7 @@ def keep_url(sdist: Sdist, tools: Tools) -> None:
 
 def sdist_url(name: str, origin: SdistOrigin, tools: Tools) -> str:
     """Return where a locked source distribution is. Raises FetchError when the index no longer has it."""
-    if known := remembered(origin.sha256, tools.site, tools.store):
+    if known := origin.url or remembered(origin.sha256, tools.site, tools.store):
         return known
     normal = canonicalize_name(name)
     index, files = _page(normal, tools, withdrawn=True)

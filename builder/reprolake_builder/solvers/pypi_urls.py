@@ -22,7 +22,9 @@ def wheel_urls(wheels: Sequence[WheelLock], site: Site, store: Store) -> dict[Sh
     Raises FetchError when the index no longer has one of them, transient when it cannot be reached.
     """
     urls = {
-        wheel.sha256: url for wheel in wheels if (url := remembered(wheel.sha256, site, store)) is not None
+        wheel.sha256: url
+        for wheel in wheels
+        if (url := wheel.url or remembered(wheel.sha256, site, store)) is not None
     }
     missing = [wheel for wheel in wheels if wheel.sha256 not in urls]
     if missing:

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.base import Sha256
-from reprolake_builder.documents.lock import BuiltWheelLock
+from reprolake_builder.documents.lock import BuiltWheelLock, WheelLock
 from reprolake_builder.errors import LockError
 from reprolake_builder.process import printable, run
 from reprolake_builder.site import Site
@@ -56,7 +56,7 @@ _FROM = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[.*\])?==.*\n\s+# from (\S+)$", re
 class Direct:
     """A wheel of the store that is asked for itself, with these extras."""
 
-    wheel: BuiltWheelLock
+    wheel: BuiltWheelLock | WheelLock
     extras: tuple[str, ...] = ()
 
     @property
@@ -95,7 +95,7 @@ class Question:
     cutoff: datetime | None = None
     later: tuple[tuple[str, datetime], ...] = ()
     dependencies: bool = True
-    built: tuple[BuiltWheelLock, ...] = ()
+    built: tuple[BuiltWheelLock | WheelLock, ...] = ()
     direct: tuple[Direct, ...] = ()
     stands: tuple[Stand, ...] = ()
     preferred: tuple[tuple[str, str], ...] = ()
@@ -183,7 +183,7 @@ class Uv:
                 argv += ["--constraints", str(constraints)]
             if question.preferred and form == "pylock.toml":
                 argv += ["--output-file", str(_known(question.preferred, scratch / form))]
-            offered: tuple[BuiltWheelLock | Stand, ...] = (*question.built, *question.stands)
+            offered: tuple[BuiltWheelLock | WheelLock | Stand, ...] = (*question.built, *question.stands)
             if offered:
                 argv += ["--find-links", str(self._links(offered, scratch / "built"))]
             folder = self._links([item.wheel for item in question.direct], scratch / "direct")
@@ -211,7 +211,7 @@ class Uv:
             raise failure(stderr, target.minor)
         return done.stdout.decode("utf-8", "replace"), stderr
 
-    def _links(self, wheels: Sequence[BuiltWheelLock | Stand], folder: Path) -> Path:
+    def _links(self, wheels: Sequence[BuiltWheelLock | WheelLock | Stand], folder: Path) -> Path:
         """Return the folder, made, in which the wheels lie under their names."""
         folder.mkdir()
         for wheel in wheels:

@@ -199,12 +199,7 @@ def test_sources_that_cannot_be_honoured_are_refused(tmp_path, source):
     with pytest.raises(DetectError) as caught:
         found(tmp_path, {**PYPROJECT, "uv.lock": text}, from_git=True)
     assert "secret" not in caught.value.message
-    assert (
-        "beta" in caught.value.message
-        or "b.git" in caught.value.message
-        or "elsewhere" in caught.value.message
-        or "etc" in caught.value.message
-    )
+    assert "uv.lock" in caught.value.message
 
 
 def test_a_lock_without_its_project_is_refused(tmp_path):

@@ -116,11 +116,11 @@ def test_options_are_never_passed_over(tmp_path, line, matters):
         ("git+https://h.org/a@b..c", "is no name of a branch"),
         ("git+https://h.org/a#subdirectory=../b", "leads out of the repository"),
         ("b @ git+https://u:p4ssword@h.org/b", "carries a login"),
-        ("b @ https://u:p4ssword@h.org/b.whl", "that is no git repository"),
-        ("hg+https://h.org/b", "that is no git repository"),
-        ("https://u:p4ssword@h.org/b.tar.gz", "that is no git repository"),
-        ("file:.", "that is no git repository"),
-        ("b @ file:///opt/b", "that is no git repository"),
+        ("b @ https://u:p4ssword@h.org/b.whl", "holds a login"),
+        ("hg+https://h.org/b", "neither git nor an archive"),
+        ("https://u:p4ssword@h.org/b.tar.gz", "holds a login"),
+        ("file:.", "neither git nor an archive"),
+        ("b @ file:///opt/b", "neither a git repository nor an archive"),
         ("./lib", "without pyproject.toml"),
         ("lib/sub", "without pyproject.toml"),
         ("-e lib", "without pyproject.toml"),
@@ -130,6 +130,11 @@ def test_options_are_never_passed_over(tmp_path, line, matters):
         ("~/b", "leads out of the repository"),
         ("b-1.0-py3-none-any.whl", "without pyproject.toml"),
         ("./requirements.txt", "a package file"),
+        ("https://h.org/b.html", "the address of no archive"),
+        ("https://h.org/b-1-py3-none-any.whl --hash=md5:0", "cannot be compared"),
+        ("c @ https://h.org/b-1-py3-none-any.whl", "is the address of b, and c is asked for"),
+        ("http://h.org/b-1.tar.gz", "needs one SHA-256"),
+        ("https://h.org/b-1.tar.gz#subdirectory=py", "is not understood"),
         (".; python_version<'3'", "not understood"),
         (".[a", "not understood"),
         ("numpy=1.2", "is no requirement"),
@@ -319,3 +324,29 @@ def test_any_other_file_is_read_or_refused(name, text):
     with tempfile.TemporaryDirectory() as temporary:
         spec, said = outcome(Path(temporary), {name: text})
     assert spec is not None or name in said
+
+
+def test_archives_at_addresses_are_sources(tmp_path):
+    """A wheel tells its name, an archive of sources may not; a hash stands in the address or behind it."""
+    digest = "a" * 64
+    text = (
+        "https://h.org/w/Big_Lib-1.0-py3-none-any.whl ; python_version > '3'\n"
+        f"lib[fast] @ https://h.org/archive/v1.tar.gz#sha256={digest}\n"
+        f"other @ https://h.org/other-2.zip --hash=sha256:{digest}\n"
+    )
+    spec = detect(source_tree(tmp_path, {"requirements.txt": text}))
+    assert [(a.name, a.url, a.sha256, a.extras, a.marker, a.archive) for a in spec.sources] == [
+        ("big-lib", "https://h.org/w/Big_Lib-1.0-py3-none-any.whl", "", (), "python_version > '3'", True),
+        ("lib", "https://h.org/archive/v1.tar.gz", digest, ("fast",), "", True),
+        ("other", "https://h.org/other-2.zip", digest, (), "", True),
+    ]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]"])
+def test_a_strangers_repository_asks_for_no_archive_of_this_host(tmp_path, host):
+    """Only a folder of this host may name its own servers."""
+    files = {"requirements.txt": f"http://{host}/b-1-py3-none-any.whl#sha256={'a' * 64}\n"}
+    assert detect(source_tree(tmp_path, files)).sources
+    (tmp_path / "far").mkdir()
+    with pytest.raises(DetectError, match="of this host"):
+        detect(source_tree(tmp_path / "far", files, from_git=True))
