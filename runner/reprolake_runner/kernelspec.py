@@ -46,6 +46,7 @@ _R_LIBRARIES = tuple(
     )
 )
 _PYTHON = "python3"
+_MOST = 200  # kernels of a folder
 _SITE = re.compile(r"python[23]\.\d{1,2}")
 _LAUNCHERS = {"ipykernel_launcher", "ipykernel", "ipykernel.kernelapp"}
 _QUIET = "--HistoryManager.enabled=False"
@@ -129,7 +130,7 @@ def _offered(trees: Sequence[Path]) -> dict[str, Kernel]:
         if (found := _read(trees, f"{folder}/kernelspec", "ir")) is not None:
             offered["ir"] = found
     for folder in reversed(FOLDERS):
-        for name in sorted(image_files.listed(trees, folder)):
+        for name in sorted(image_files.listed(trees, folder))[:_MOST]:
             if (found := _read(trees, f"{folder}/{name}", name)) is not None:
                 offered[name.lower()] = found
     return offered

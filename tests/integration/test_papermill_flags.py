@@ -154,6 +154,16 @@ def test_a_kernel_that_is_asked_for_replaces_the_notebooks(run, repository):
     assert (record["kernel"], record["spec"]["kernel"]) == ("python3", "python3")
 
 
+def test_python_2_on_python_3_is_a_warning(run, repository):
+    """A notebook of Python 2 gets the Python that there is, and is told which: it may well fail for that."""
+    made = json.loads(notebook("print('x')"))
+    made["metadata"]["kernelspec"] = {"name": "python2", "display_name": "Python 2", "language": "python"}
+    (repository / "a.ipynb").write_text(json.dumps(made))
+    done, *_ = run()
+    said = "names the kernel python2, which the image does not have: python3 runs it, and not the Python"
+    assert (done.returncode, "warning: " in done.stderr, said in done.stderr) == (0, True, True), done.stderr
+
+
 def test_a_bash_notebook_runs_with_its_parameters(session, tmp_path):
     """A kernel of another language gets its parameters in that language, and no text of them is run."""
     folder = tmp_path / "repository"
