@@ -12,6 +12,7 @@ import functools
 import json
 import marshal
 import os
+import re
 import resource
 import secrets
 import shutil
@@ -48,6 +49,7 @@ from reprolake_builder.sandboxes.trial import trial
 
 Stream = IO[bytes] | int
 _OWNER = "reprolake.owner"
+_NAME = re.compile(r"reprolake-[0-9a-f]{16}")
 _PACKAGES = str(Path(reprolake_builder.__file__).parent.parent)
 _KEEP = (
     f"import sys; sys.path.append({_PACKAGES!r}); from reprolake_builder.sandboxes.keeper import main; main()"
@@ -67,6 +69,8 @@ class Kind:
     passes_gpus: bool
 
 
+_UNLABELLED = ("--security-opt", "label=disable")
+"""With SELinux nothing of the host could be read otherwise, unless its files were given other labels."""
 DOCKER = Kind("docker", "docker.io", whole_chains=True, passes_gpus=True)
 PODMAN = Kind("podman", "podman", whole_chains=False, passes_gpus=False)
 
@@ -87,6 +91,7 @@ class Containers:
         )
         self._number = requirements.free_user() if os.geteuid() == 0 else -1
         self._ready: dict[str, str] = {}
+        self._is_swept = False
 
     def missing(self) -> str:
         """What this host lacks, with the remedy; "" when nothing is known to be missing."""
@@ -182,6 +187,7 @@ class Containers:
             )
             begun = spec if doors is None else dataclasses.replace(spec, argv=(door_program.PROGRAM,))
             made = self._made(begun, container, doors)
+            stack.callback(made.remove)
             running = self._kept(container, folder, made, (stdin, stdout, stderr))
             stack.pop_all()
         return running
@@ -273,16 +279,21 @@ class Containers:
     def _sweep(self) -> None:
         """Remove containers whose process is gone, and so is whoever should have removed them, with their folders."""
         label = ".Label" if self._kind.program == "docker" else "index .Labels"
+        if self._is_swept:
+            return
+        self._is_swept = True
         form = f'{{{{.Names}}}} {{{{{label} "{_OWNER}"}}}}'
         listed = self._client.ask("ps", "--all", "--filter", f"label={_OWNER}", "--format", form)
         for line in listed.stdout.decode(errors="replace").splitlines():
             name, _, owner = line.partition(" ")
-            if _is_gone(owner):
+            if _NAME.fullmatch(name) and _is_gone(owner):
                 self._client.ask("rm", "--force", name)
                 shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
 
 
 def _docker(facts: dict[str, Any], number: int) -> Engine:
+    if "ServerVersion" not in facts and "host" in facts:
+        raise SandboxError("the program docker is podman's here", hint="choose --sandbox podman")
     options = [str(option) for option in facts.get("SecurityOptions") or ()]
     version = str(facts["ServerVersion"] or "")
     if not version:
@@ -298,7 +309,10 @@ def _docker(facts: dict[str, Any], number: int) -> Engine:
         is_rootless=is_rootless,
         controllers={name: group for name, fact in says.items() if facts.get(fact)},
         user=user,
-        more=("--userns", "host") if any("userns" in option for option in options) else (),
+        more=(
+            *(("--userns", "host") if any("userns" in option for option in options) else ()),
+            *(_UNLABELLED if any("selinux" in option for option in options) else ()),
+        ),
     )
 
 
@@ -313,7 +327,10 @@ def _podman(facts: dict[str, Any], number: int) -> Engine:
         is_rootless=is_rootless,
         controllers={name: group for name in ("memory", "cpu", "pids") if name in usable},
         user=(1000, 100) if is_rootless else (number, number),
-        more=("--userns", "keep-id:uid=1000,gid=100") if is_rootless else (),
+        more=(
+            *(("--userns", "keep-id:uid=1000,gid=100") if is_rootless else ()),
+            *(_UNLABELLED if host["security"]["selinuxEnabled"] else ()),
+        ),
     )
 
 

@@ -1,0 +1,114 @@
+"""What is concluded from what an engine says of itself, and of containers."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from reprolake_builder.errors import SandboxError
+from reprolake_builder.sandboxes import cgroups
+from reprolake_builder.sandboxes.containers import (
+    DOCKER,
+    PODMAN,
+    Containers,
+    _docker,
+    _is_gone,
+    _owner,
+    _podman,
+)
+from reprolake_builder.sandboxes.interface import Limits
+
+
+def docker(**more):
+    limits = {"MemoryLimit": True, "CpuCfsQuota": True, "PidsLimit": True}
+    return {
+        "ServerVersion": "28.1",
+        "CgroupVersion": "2",
+        "SecurityOptions": ["name=seccomp"],
+        **limits,
+        **more,
+    }
+
+
+def podman(*, rootless, version="v2", selinux=False):
+    security = {"rootless": rootless, "selinuxEnabled": selinux}
+    host = {"security": security, "cgroupVersion": version, "cgroupControllers": ["cpu", "memory", "pids"]}
+    return {"host": host, "version": {"Version": "5.0"}}
+
+
+def test_root_of_a_daemon_is_given_a_number_of_its_own():
+    """A daemon of root's runs programs as the number; a caller who is not root stays who they are."""
+    assert _docker(docker(), 7000).user == (7000, 7000)
+    assert _docker(docker(), -1).user == (os.geteuid(), os.getegid())
+
+
+def test_the_callers_own_daemon_has_the_caller_as_root():
+    """Without root the engine's user 0 is the caller, and the only one who can use the caller's files."""
+    found = _docker(docker(SecurityOptions=["name=seccomp", "name=rootless"]), -1)
+    assert (found.user, found.is_rootless) == ((0, 0), True)
+
+
+def test_users_of_containers_are_not_mapped_away():
+    """Where a daemon maps users the number would be another one outside, and what is written nobody's."""
+    assert _docker(docker(SecurityOptions=["name=userns"]), 7000).more == ("--userns", "host")
+    assert _docker(docker(), 7000).more == ()
+
+
+def test_labels_of_selinux_do_not_hide_what_is_bound():
+    """With SELinux binds are read without other labels; without it nothing is said of them."""
+    unlabelled = ("--security-opt", "label=disable")
+    assert _docker(docker(SecurityOptions=["name=selinux"]), 7000).more == unlabelled
+    assert _podman(podman(rootless=False, selinux=True), 7000).more == unlabelled
+
+
+def test_only_limits_that_the_engine_has_are_its_own():
+    """What an engine says it cannot limit is not promised."""
+    assert set(_docker(docker(), 1).controllers) == {"memory", "cpu", "pids"}
+    assert set(_docker(docker(CpuCfsQuota=False), 1).controllers) == {"memory", "pids"}
+    assert set(_podman(podman(rootless=True), -1).controllers) == {"memory", "cpu", "pids"}
+    assert not _podman(podman(rootless=True, version="v1"), -1).controllers
+
+
+def test_podman_without_root_maps_the_caller_to_the_images_user():
+    """The program is 1000 inside and the caller outside; root's is a number of its own."""
+    found = _podman(podman(rootless=True), -1)
+    assert (found.user, found.more) == ((1000, 100), ("--userns", "keep-id:uid=1000,gid=100"))
+    assert _podman(podman(rootless=False), 7000).user == (7000, 7000)
+
+
+def test_a_processor_limit_that_nothing_holds_is_weaker():
+    """Without control groups memory is watched, and processors are not promised."""
+    sandbox = Containers(PODMAN, {})
+    vars(sandbox)["_engine"] = _podman(podman(rootless=True, version="v1"), -1)
+    held = sandbox.holds(Limits(memory_bytes=1, cpus=1))
+    assert held["memory_bytes"].watched
+    assert held["cpus"].weaker
+    assert not held["processes"].weaker
+
+
+def test_a_podman_that_answers_to_docker_is_told():
+    """Some systems install podman under docker's name; the error names the sandbox to choose."""
+    with pytest.raises(SandboxError, match="docker is podman's here") as caught:
+        _docker(podman(rootless=True), -1)
+    assert caught.value.hint == "choose --sandbox podman"
+
+
+@pytest.mark.parametrize("kind", [DOCKER, PODMAN])
+def test_an_engine_that_is_not_there_is_missing(kind):
+    """It says so, with the package that has it, and does not fail."""
+    assert (
+        f"{kind.program} is not installed here; install the Debian package"
+        in Containers(kind, {"PATH": "/nonexistent"}).missing()
+    )
+
+
+def test_a_container_belongs_to_a_process_of_this_host():
+    """That of a live process is kept, as is that of another PID namespace; a number that was given out again is another process."""
+    assert not _is_gone(_owner())
+    pid, started, namespace = _owner().split("-")
+    assert _is_gone(f"{pid}-{int(started) - 1}-{namespace}")
+    assert not _is_gone(f"{pid}-{int(started) - 1}-1")
+    assert not _is_gone("")
+    assert not _is_gone("a-b-c")
+    assert cgroups.started(os.getpid()) == started
