@@ -109,7 +109,7 @@ def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec])
         if language_of(notebook.dialect) is language_of(kernel.dialect):
             plan.progress.note(said)
         else:  # not only another name
-            plan.progress.warn(f"{said}, and that is {kernel.dialect}")
+            plan.progress.warn(f"{said}, and not the Python that it was written in")
     if plan.spec.parameters.parameters and language_of(plan.spec.language or kernel.language) is None:
         plan.progress.warn(
             f"parameters are not set in a notebook in {kernel.language}: it has to read the JSON file that {PARAMETERS_VARIABLE} names"
