@@ -5,11 +5,13 @@ Source: RFC 6890 and its registries (special-purpose addresses); RFC 6052, RFC 3
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import ipaddress
 import socket
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_DISCARD = 9
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # of special purpose, and not so in the lists of every Python
 _SPECIAL = tuple(
@@ -41,12 +43,14 @@ def why_inward(text: str) -> str:
 
 
 def is_own(address: Address) -> bool:
-    """Whether an address is one of this host's own: only then can a socket be bound to it."""
+    """Whether an address is one of this host's own: from there Linux would ask it by itself. In doubt it is."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as one:
-        one.bind((str(address), 0))
-        return True
-    return False
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as one:
+            one.connect((str(address), _DISCARD))  # sends nothing
+            return ipaddress.ip_address(str(one.getsockname()[0])) == address
+    except OSError as error:
+        return error.errno not in _UNREACHABLE
 
 
 def _kind(address: Address) -> str:

@@ -16,7 +16,7 @@ from reprolake_builder.network.addresses import why_inward
 from reprolake_builder.network.policy import Policy, joined
 from reprolake_builder.no_proxy import is_direct
 
-_CONNECT_SECONDS = 15.0
+_CONNECT_SECONDS, _NEXT_SECONDS = 15.0, 4.0  # the latter where there is another address to try
 _LOOK_UP_SECONDS = 20.0
 _GLANCE_SECONDS = 2.0  # where a proxy looks names up: networks behind one often know no names of the outside
 _MOST_UNKNOWN = 10_000
@@ -148,9 +148,11 @@ class Dialer:
 
 
 async def _connect(addresses: tuple[str, ...], port: int, what: str) -> Streams:
-    for address in addresses[:_MOST_ADDRESSES]:
+    tried = addresses[:_MOST_ADDRESSES]
+    for address in tried:
+        seconds = _CONNECT_SECONDS if address == tried[-1] else _NEXT_SECONDS
         with contextlib.suppress(OSError):  # one of several may be out of reach
             return await asyncio.wait_for(
-                asyncio.open_connection(address, port, limit=heads.HEAD_BYTES), _CONNECT_SECONDS
+                asyncio.open_connection(address, port, limit=heads.HEAD_BYTES), seconds
             )
     raise UnreachableError(f"{what} cannot be reached")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -42,6 +45,33 @@ def test_own_addresses_are_inward():
         except OSError:
             pytest.skip("this host has no network")
         assert why_inward(one.getsockname()[0])
+
+
+@pytest.mark.engine("bubblewrap")
+def test_a_public_address_of_this_host_is_its_own():
+    """A public address that this host has leads to its own services, past any wall before it: it is refused, and its neighbours are not."""
+    if not (shutil.which("ip") and shutil.which("unshare")):
+        pytest.skip("ip and unshare are needed for a network with such an address")
+    source = "from reprolake_builder.network.addresses import why_inward\nprint(why_inward('8.8.4.4'), why_inward('8.8.4.5'))"
+    script = 'ip link set lo up && ip address add 8.8.4.4/32 dev lo && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", script, "-", sys.executable, "-c", source],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == "an address of this host \n", done.stderr
+
+
+def test_in_doubt_an_address_is_this_hosts():
+    """When no socket can be had to find out, nothing is taken for an address of somebody else."""
+    source = (
+        "import resource\n"
+        "from reprolake_builder.network.addresses import why_inward\n"
+        "assert why_inward('8.8.8.8') == ''\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))\n"
+        "print(why_inward('8.8.8.8'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=False)
+    assert done.stdout == "an address of this host\n"
 
 
 @given(st.ip_addresses(v=4))
