@@ -73,10 +73,12 @@ def upgraded_names(earlier: EnvironmentLock, upgrade: tuple[str, ...]) -> frozen
     """Return the names of packages that are not kept. Raises UsageError for what is no package of the lock."""
     names = frozenset(canonicalize_name(name) for name in upgrade)
     known = {wheel.name for wheel in earlier.wheels} | {wheel.name for wheel in earlier.built}
+    conda = earlier.conda.packages if earlier.conda is not None else ()
+    known |= {canonicalize_name(package.name) for package in conda}
     for name in sorted(names - known):
         near = difflib.get_close_matches(name, known, n=3)
         raise UsageError(
-            f"--upgrade {printable(name)}: the lock has no Python package of that name",
+            f"--upgrade {printable(name)}: the lock has no package of that name",
             hint=f"near it are {', '.join(near)}"
             if near
             else "`--upgrade` without a name renews all there is",
@@ -87,6 +89,12 @@ def upgraded_names(earlier: EnvironmentLock, upgrade: tuple[str, ...]) -> frozen
             raise UsageError(
                 f"--upgrade {name}: its version is what {obeyed.path} says",
                 hint=f"upgrade it there: {obeyed.path} is obeyed as it is",
+            )
+    if names and earlier.conda is not None and earlier.conda.obeyed:
+        for name in sorted(names & {canonicalize_name(package.name) for package in conda}):
+            raise UsageError(
+                f"--upgrade {name}: its version is what {earlier.conda.obeyed} says",
+                hint=f"upgrade it there: {earlier.conda.obeyed} is obeyed as it is",
             )
     return names
 

@@ -19,6 +19,7 @@ from reprolake_builder.download import Downloader
 from reprolake_builder.errors import DetectError, FetchError, LockError
 from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.site import CondaSite
+from reprolake_builder.solvers.kept import Kept
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 HEAD = "channels: [main]\ndependencies:\n"
@@ -208,3 +209,19 @@ def test_priority_and_mirrors_are_the_sites(tmp_path, tools):
     mirrored = dataclasses.replace(tools, site=site, downloader=Downloader(site))
     assert locked(tmp_path / "b", files, mirrored).conda == first.conda
     assert "://" not in str(first.conda)
+
+
+def test_an_earlier_lock_is_kept_to(tmp_path, tools):
+    """Made anew at a later date, a lock has the packages that it had, but for those that are to be upgraded."""
+    files = {"environment.yml": f"{HEAD}- python=3.11\n- timely\n- pip:\n  - alpha\n"}
+    first = locked(tmp_path / "a", files, tools, as_of="2023-03-01")
+    assert conda_versions(first)["timely"] == "1.0"
+    again = locked(tmp_path / "b", files, tools, kept=Kept(first, frozenset(), NOW))
+    assert (again.conda, again.wheels) == (first.conda, first.wheels)
+    upgraded = locked(tmp_path / "c", files, tools, kept=Kept(first, frozenset({"timely"}), NOW))
+    changed = {
+        package.name
+        for package, before in zip(upgraded.conda.packages, first.conda.packages, strict=True)
+        if package != before
+    }
+    assert (changed, conda_versions(upgraded)["timely"]) == ({"timely"}, "2.0")

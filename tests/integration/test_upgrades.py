@@ -146,7 +146,7 @@ def test_mistakes_of_an_upgrade_are_explained(index, place, tmp_path):
     with pytest.raises(UsageError, match="there is no lock to upgrade it in"):
         place.lock("ni\n", upgrade=("ni",))
     place.lock("ni\n")
-    with pytest.raises(UsageError, match="no Python package of that name") as caught:
+    with pytest.raises(UsageError, match="no package of that name") as caught:
         place.lock("ni\n", upgrade=("nii",))
     assert "ni" in caught.value.hint
     place.file.write_text("something else")

@@ -22,7 +22,7 @@ from reprolake_builder.solvers.conda_index import Index, fetch_indexes
 from reprolake_builder.solvers.conda_question import Answer, Lacking, Question, Source
 from reprolake_builder.tools import Tools
 
-SOLVER = 2
+SOLVER = 3
 """Raised whenever the same indexes would give another answer: stored answers of older solvers are not used."""
 _KIND = "conda-answers"
 _TIMEOUT = 900  # seconds
@@ -33,7 +33,10 @@ _NAME = re.compile(r"(?:[^\s\[]+::)?\s*([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 
 @dataclass(frozen=True, slots=True)
 class CondaAsking:
-    """What is asked for: `channels` in order of priority, demands, and constraints on what comes along. `glibc` is the base's ("2.36")."""
+    """What is asked for: `channels` in order of priority, demands, and constraints on what comes along. `glibc` is the base's ("2.36").
+
+    `kept` and `upgraded` are as in conda_question.Question.
+    """
 
     channels: tuple[Asked, ...]
     specs: tuple[Asked, ...]
@@ -41,6 +44,8 @@ class CondaAsking:
     added: tuple[Asked, ...]
     as_of: AsOf
     glibc: str
+    kept: tuple[str, ...] = ()
+    upgraded: tuple[str, ...] = ()
 
     @property
     def demands(self) -> tuple[Asked, ...]:
@@ -92,6 +97,8 @@ def solve_conda(asked: CondaAsking, tools: Tools) -> tuple[CondaLock, tuple[str,
         virtual_packages=virtual_packages(asked.glibc),
         priority=tools.site.conda.priority,
         cutoff=None if asked.as_of.cutoff is None else int(asked.as_of.cutoff.timestamp() * 1000),
+        kept=asked.kept,
+        upgraded=asked.upgraded,
     )
     answer = _answered(question, [index for found in indexes.values() for index in found], tools)
     if answer.misread is not None:

@@ -18,6 +18,7 @@ from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.conda import CondaAsking, UnsolvableError, find, name_of, solve_conda
 from reprolake_builder.solvers.conda_pinned import take_pinned
 from reprolake_builder.solvers.conda_python import stands, with_distributions
+from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi_asking import Beside
 from reprolake_builder.solvers.pypi_requirements import parse_all
 from reprolake_builder.solvers.pypi_target import Target
@@ -42,8 +43,12 @@ class CondaBase:
     notes: tuple[str, ...] = ()
 
 
-def solve_base(spec: EnvironmentSpec, python: str, as_of: AsOf, tools: Tools) -> CondaBase:
+def solve_base(
+    spec: EnvironmentSpec, python: str, as_of: AsOf, tools: Tools, kept: Kept | None = None
+) -> CondaBase:
     """Return the conda packages that the files ask for, as of the date, with a Python (that of `--python` if not "") and a kernel.
+
+    What an earlier lock has stays where nothing speaks against it.
 
     Raises UnsolvableError when none fit, DetectError for a demand that means nothing, FetchError when a channel cannot be read.
     """
@@ -75,6 +80,8 @@ def solve_base(spec: EnvironmentSpec, python: str, as_of: AsOf, tools: Tools) ->
         (*needed, *kernel),
         as_of,
         WITHOUT_PYTHON.glibc,
+        kept=kept.conda if kept is not None else (),
+        upgraded=kept.upgraded_conda if kept is not None else (),
     )
     lock, more = _with_or_without(asked, kernel, tools)
     added = [f"{item.text}: no Python was declared" for item in needed]
@@ -163,6 +170,4 @@ def _with_or_without(
         return solve_conda(asked, tools)
     except UnsolvableError:
         rest = tuple(item for item in asked.added if item not in kernel)
-        return solve_conda(
-            CondaAsking(asked.channels, asked.specs, asked.constraints, rest, asked.as_of, asked.glibc), tools
-        )
+        return solve_conda(replace(asked, added=rest), tools)

@@ -17,7 +17,8 @@ class Source(Document, frozen=True, kw_only=True):
 class Question(Document, frozen=True, kw_only=True):
     """`specs` are demands, `added` ones are our own; `constraints` hold for what is taken but demand nothing.
 
-    `sources` come in order of priority. Packages that were built after the cut-off (milliseconds since 1970) do not exist.
+    `kept` are file names of packages that are taken where nothing speaks against it, and no cut-off holds for the names in
+    `upgraded`. `sources` come in order of priority. Packages that were built after the cut-off (milliseconds since 1970) do not exist.
     """
 
     sources: tuple[Source, ...]
@@ -27,6 +28,8 @@ class Question(Document, frozen=True, kw_only=True):
     virtual_packages: tuple[VirtualPackage, ...]
     priority: Priority
     cutoff: int | None
+    kept: tuple[str, ...] = ()
+    upgraded: tuple[str, ...] = ()
 
 
 class Lacking(Document, frozen=True, kw_only=True):

@@ -36,10 +36,11 @@ _FILENAME = re.compile(r"[0-9a-z_][0-9A-Za-z_.!+-]{0,299}\.(?:conda|tar\.bz2)")
 class _Offer:
     """A channel's packages as of the date, without those that cannot be pinned. Source: rattler's RepoDataSource."""
 
-    def __init__(self, source: Source, cutoff: datetime | None) -> None:
+    def __init__(self, source: Source, cutoff: datetime | None, upgraded: Collection[str]) -> None:
         channel = rattler.Channel(source.called)
         self.base = channel.base_url
         self._cutoff = cutoff
+        self._upgraded = upgraded
         self._indexes = {
             subdir: rattler.SparseRepoData(channel, subdir, path) for subdir, path in source.indexes.items()
         }
@@ -71,6 +72,7 @@ class _Offer:
         # Not `indexed_timestamp`: that is when somebody made an index, and mirrors make their own.
         made = record.timestamp
         in_time = self._cutoff is None or made is None or made <= self._cutoff
+        in_time = in_time or record.name.normalized in self._upgraded
         return (
             in_time
             and None not in {record.sha256, record.size}
@@ -93,7 +95,7 @@ def answer(question: Question) -> Answer:
     demanded = len(question.specs) + len(question.added)
     specs, constraints = parsed[:demanded], parsed[demanded:]
     cutoff = None if question.cutoff is None else datetime.fromtimestamp(question.cutoff / 1000, UTC)
-    offers = [_Offer(source, cutoff) for source in question.sources]
+    offers = [_Offer(source, cutoff, question.upgraded) for source in question.sources]
     try:
         records = asyncio.run(_solved(offers, specs, constraints, question))
     except SolverError as error:
@@ -145,8 +147,18 @@ async def _solved(
         ],
         channel_priority=_PRIORITIES[question.priority],
         constraints=list(constraints),
+        locked_packages=_kept(question.kept, offers),
         timeout=TIMEOUT,
     )
+
+
+def _kept(filenames: Collection[str], offers: Sequence[_Offer]) -> list[rattler.RepoDataRecord]:
+    """Return the packages of an earlier lock that are still on offer."""
+    names = {filename.rsplit("-", 2)[0] for filename in filenames}
+    found = [
+        one for offer in offers for name in sorted(names) for one in offer.all_of(rattler.PackageName(name))
+    ]
+    return [record for counts, record in found if counts and record.file_name in filenames]
 
 
 def _package(

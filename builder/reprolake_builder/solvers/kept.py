@@ -43,6 +43,18 @@ class Kept:
         found |= {canonicalize_name(wheel.name): wheel.version for wheel in of_index}
         return {name: version for name, version in found.items() if name not in self.upgraded}
 
+    @property
+    def conda(self) -> tuple[str, ...]:
+        """File names of the conda packages that stay."""
+        packages = self.lock.conda.packages if self.lock.conda is not None else ()
+        return tuple(one.filename for one in packages if canonicalize_name(one.name) not in self.upgraded)
+
+    @property
+    def upgraded_conda(self) -> tuple[str, ...]:
+        """Names of the conda packages that do not."""
+        packages = self.lock.conda.packages if self.lock.conda is not None else ()
+        return tuple(one.name for one in packages if canonicalize_name(one.name) in self.upgraded)
+
     def cutoff(self, first: AsOf) -> AsOf:
         """Return the cut-off: that of the lock where it is the later one."""
         if self.lock.as_of <= first.date:

@@ -282,3 +282,15 @@ def test_a_channel_that_is_nowhere_is_told_with_the_setting(site_of, tmp_path):
         chosen(asked("tool", channels=("astro",)), site_of(["main", "astro"]))
     assert (tmp_path / "astro").as_uri() in caught.value.message
     assert "[conda] channels" in caught.value.hint
+
+
+def test_what_an_earlier_lock_has_stays_unless_it_is_upgraded(tools):
+    """A newer release is no reason to change; a demand is, and so is being named, whatever the cut-off."""
+    kept = ("tool-1.0-h0_0.conda", "base-lib-1.5-h1_3.conda")
+    before = ["base-lib-1.5-h1_3.conda", "tool-1.0-h0_0.conda"]
+    assert chosen(asked("tool", kept=kept), tools) == before
+    assert chosen(asked("tool >=2", kept=kept), tools) == ["base-lib-2.5-h0_0.conda", "tool-2.0-h0_0.conda"]
+    assert chosen(asked("tool", kept=kept[1:], as_of=THEN, upgraded=("tool",)), tools) == before
+    both = ("tool", "base-lib")
+    assert chosen(asked("tool", as_of=THEN, upgraded=both), tools)[1] == "tool-2.0-h0_0.conda"
+    assert chosen(asked("tool", kept=("gone-1.0-0.conda",)), tools)[1] == "tool-2.0-h0_0.conda"
