@@ -14,7 +14,8 @@ from reprolake_builder.citations.read import read_citation
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock, Rung, RungName
 from reprolake_builder.engines.built import build_wheel
-from reprolake_builder.engines.workshop import Build, Commission, Made, Workshop
+from reprolake_builder.engines.commission import Commission
+from reprolake_builder.engines.workshop import Build, Made, Workshop
 from reprolake_builder.errors import BuilderError, FetchError, LockError, SourceBuildError
 from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of

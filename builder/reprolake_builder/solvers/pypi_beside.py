@@ -11,7 +11,7 @@ from reprolake_builder.errors import LockError
 from reprolake_builder.solvers.pypi_additions import KERNEL, NO_KERNEL, with_younger
 from reprolake_builder.solvers.pypi_asking import Asking, Beside, Solution
 from reprolake_builder.solvers.pypi_index import Resolved, find_behind
-from reprolake_builder.solvers.pypi_pins import pin, taken
+from reprolake_builder.solvers.pypi_pins import by_name, fetched, pin, taken
 from reprolake_builder.solvers.pypi_requirements import Demand
 from reprolake_builder.solvers.pypi_supply import Supplier
 from reprolake_builder.solvers.pypi_target import Target
@@ -71,15 +71,16 @@ def solve_beside(asked: Asking, beside: Beside, target: Target, tools: Tools, su
     named = [d.name for d in asked.requirements if target.holds(d.requirement.marker)]
     named += [canonicalize_name(item.wheel.name) for item in question.direct]
     direct = tuple(dict.fromkeys(named))
-    built = taken(answer, (*question.built, *(item.wheel for item in question.direct)), direct)
-    done = held | {wheel.name for wheel in built}
+    offers = (*question.built, *(item.wheel for item in question.direct))
+    built, given = taken(answer, offers, direct), fetched(answer, offers, direct)
+    done = held | {wheel.name for wheel in built} | {wheel.name for wheel in given}
     rest = {name: found for name, found in answer.packages.items() if name not in done}
     added = needs_kernel and KERNEL not in direct
     watched = tuple(name for name in ((*direct, KERNEL) if added else direct) if name not in held)
     resolved = Resolved(whole, answer, target, asked.demands, asked.as_of.date)
     return Solution(
         target,
-        pin(rest, target, tools, direct, asked.demands),
+        by_name((*pin(rest, target, tools, direct, asked.demands), *given)),
         built,
         (f"{KERNEL}: {NO_KERNEL}, and conda has none that fits",) if added else (),
         find_behind(resolved, watched, uv, tools.downloader),
