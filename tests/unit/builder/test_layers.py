@@ -102,3 +102,14 @@ def test_of_many_shared_files_the_first_are_named(tmp_path):
         *(f"one and two both hold f{number}; that of two is used" for number in range(3)),
         "one and two both hold 6 more files; those of two are used",
     )
+
+
+@given(SIZES, st.integers(1, 40))
+def test_layers_can_be_kept_for_others(sizes, most):
+    """No more packages have a layer of their own than that, and those are the largest."""
+    groups = order_packages([Part(name, Sized(size)) for name, size in sizes.items()], (), most)
+    alone = [group[0].tree.size for group in groups if len(group) == 1 and group[0].tree.size >= OWN_LAYER]
+    assert len(groups) <= most + 1
+    assert sum(len(group) for group in groups) == len(sizes)
+    shared = [part.tree.size for group in groups if len(group) > 1 for part in group]
+    assert not alone or not shared or min(alone) >= max(shared)
