@@ -10,6 +10,7 @@ from source_trees import source_tree
 
 from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.environment import EnvironmentSpec
+from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.solvers.pypi import choose
 from reprolake_builder.solvers.pypi_asking import Solution, obeying
@@ -48,7 +49,6 @@ def test_the_image_gets_what_the_tool_installs(name, tmp_path, index, tools):
     folder.mkdir()
     tool = TOOLS[name]
     files = tool.write(folder, index)
-    index.uploads = tuple(u for u in index.uploads)
     solution = obeyed(detect(source_tree(tmp_path, files)), tools)
     assert [text.partition(":")[0] for text in solution.added] == ["ipykernel"]
     found = {wheel.name: wheel.version for wheel in solution.wheels}
@@ -60,3 +60,75 @@ def test_the_image_gets_what_the_tool_installs(name, tmp_path, index, tools):
         wanted = {wheel.name: wheel.version for wheel in more.wheels if wheel.name != "ipykernel"}
         assert wanted == tool.installed(folder, index, *tool.chosen)
         assert {"plotter", "writer"} <= wanted.keys()
+
+
+WORKSPACE = """\
+[project]
+name = "app"
+version = "1"
+requires-python = ">=3.11"
+dependencies = ["lib[fast]", "alpha<2"]
+[project.optional-dependencies]
+old = ["beta==1.5"]
+new = ["beta==2.0"]
+[dependency-groups]
+dev = ["tool"]
+[tool.uv]
+conflicts = [[{extra = "old"}, {extra = "new"}]]
+[tool.uv.workspace]
+members = ["packages/*"]
+[tool.uv.sources]
+lib = {workspace = true}
+tool = {workspace = true}
+"""
+MEMBER = '[project]\nname = "{}"\nversion = "1"\ndependencies = ["{}"]\n[project.optional-dependencies]\nfast = ["plotter"]\n'
+SYSTEM = '[build-system]\nrequires = ["hatchling"]\n'
+
+
+@pytest.mark.parametrize("extras", [(), ("old",), ("new",)])
+def test_a_workspace_with_extras_that_exclude_each_other(extras, tmp_path, index):
+    """Uv's members come as folders to build, and each extra gets the version that uv exports for it."""
+    files = {
+        "pyproject.toml": WORKSPACE,
+        "packages/lib/pyproject.toml": MEMBER.format("lib", "delta") + SYSTEM,
+        "packages/tool/pyproject.toml": MEMBER.format("tool", "writer") + SYSTEM,
+    }
+    folder = tmp_path / "work"
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    uv = TOOLS["uv"]
+    uv.call(folder, index, "lock")
+    files["uv.lock"] = (folder / "uv.lock").read_text()
+    options = [option for name in extras for option in ("--extra", name)]
+    listed = uv.call(
+        folder,
+        index,
+        "export",
+        "--frozen",
+        "--no-hashes",
+        "--no-emit-workspace",
+        "--no-annotate",
+        "--no-header",
+        *options,
+    )
+    spec = detect(source_tree(tmp_path, files), (), Selection(frozenset(extras)))
+    refuse_unheard(spec)
+    pins = {asked.text.partition(";")[0].strip() for asked in spec.obeyed.pins if "3.13" not in asked.text}
+    assert pins == {
+        line.partition(";")[0].strip() for line in listed.splitlines() if "==" in line and "win32" not in line
+    }
+    assert {asked.folder for asked in spec.sources} == {"packages/lib", "packages/tool"}
+
+
+def test_extras_that_exclude_each_other_cannot_both_be_had(tmp_path, index):
+    """Asked for together they contradict each other, and that is said."""
+    (tmp_path / "work").mkdir()
+    text = (
+        WORKSPACE.replace('"lib[fast]", ', "").replace('["tool"]', "[]").partition("[tool.uv.workspace]")[0]
+    )
+    (tmp_path / "work/pyproject.toml").write_text(text)
+    TOOLS["uv"].call(tmp_path / "work", index, "lock")
+    files = {"pyproject.toml": text, "uv.lock": (tmp_path / "work/uv.lock").read_text()}
+    with pytest.raises(DetectError, match=r"beta (1\.5|2\.0) and (1\.5|2\.0)|more than one beta"):
+        detect(source_tree(tmp_path, files), (), Selection(frozenset({"old", "new"})))  # type: ignore[arg-type]

@@ -253,3 +253,46 @@ def test_markers_know_extras_as_a_set():
     assert holds(marker_of("'y' == extra and python_version > '3.9'", "p"), target, both)
     assert not holds(marker_of("extra != 'x'", "p"), target, both)
     assert holds(marker_of("extra != 'z'", "p"), target, both)
+
+
+def test_poetrys_first_formats_are_read():
+    """Hashes stood in a table at the end, with file names or without, and dependencies could be alternatives by Python."""
+    text = (
+        '[[package]]\nname = "alpha"\nversion = "1.2"\ncategory = "main"\noptional = false\npython-versions = "*"\n'
+        "[package.dependencies]\nbeta = [\n"
+        '  {version = "<2", markers = "python_version < \'3.10\'"},\n  {version = ">=2", markers = "python_version >= \'3.10\'"},\n]\n'
+        '[[package]]\nname = "beta"\nversion = "1.0"\ncategory = "main"\noptional = false\npython-versions = "*"\n'
+        '[[package]]\nname = "beta"\nversion = "2.0"\ncategory = "main"\noptional = false\npython-versions = "*"\n'
+        '[[package]]\nname = "checker"\nversion = "4.0"\ncategory = "dev"\noptional = false\npython-versions = "*"\n'
+        '[metadata]\nlock-version = "1.1"\npython-versions = "^3.9"\ncontent-hash = "x"\n[metadata.files]\n'
+        f'alpha = [{{file = "alpha-1.2-py3-none-any.whl", hash = "sha256:{A}"}}]\nbeta = []\nchecker = []\n'
+    )
+    assert names(poetry(text), "3.9") == "alpha-1.2 beta-1.0 checker-4.0"
+    assert names(poetry(text), "3.13") == "alpha-1.2 beta-2.0 checker-4.0"
+    assert poetry(text).pins[0].files[0].sha256 == A
+    older = (
+        text.partition("[metadata]")[0]
+        + f'[metadata]\ncontent-hash = "x"\n[metadata.hashes]\nalpha = ["{A}"]\n'
+    )
+    assert poetry(older).pins[0].files[0].sha256 == A
+
+
+def test_a_pipfile_lock_of_old_is_read():
+    """A package of a folder had no name but the start of a hash, and `requires` could hold more than a version."""
+    text = json.dumps(
+        {
+            "_meta": {
+                "hash": {"sha256": "x"},
+                "host-environment-markers": {"os_name": "posix"},
+                "requires": {},
+                "pipfile-spec": 6,
+            },
+            "default": {
+                "e1839a8": {"editable": True, "path": "."},
+                "alpha": {"version": "==1.2", "hashes": [f"sha256:{A}"]},
+            },
+            "develop": {},
+        }
+    )
+    assert names(pipenv(text)) == "alpha-1.2"
+    assert [pin.place.path for pin in pipenv(text).pins if pin.place] == [""]
