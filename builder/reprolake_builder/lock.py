@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from reprolake_builder.citations.read import read_citation
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock, Rung, RungName
+from reprolake_builder.documents.source import LocalSource
 from reprolake_builder.engines.built import build_wheel
 from reprolake_builder.engines.commission import Commission
 from reprolake_builder.engines.workshop import Build, Made, Workshop
@@ -20,7 +21,7 @@ from reprolake_builder.errors import BuilderError, FetchError, LockError, Source
 from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
 from reprolake_builder.solvers.conda import solver_version
-from reprolake_builder.solvers.conda_base import CondaBase, solve_base
+from reprolake_builder.solvers.conda_base import CondaBase, Wish, solve_base
 from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi import Choice, choose
 from reprolake_builder.solvers.pypi_asking import asking, obeying
@@ -172,7 +173,10 @@ class _Job:
         """
         if self.spec.conda is None:
             return None
-        return solve_base(self.spec, self.options.python, as_of, self.tools, self.options.kept)
+        source = self.tree.source
+        told_by = "" if isinstance(source, LocalSource) else source.url
+        wish = Wish(self.spec, as_of, self.options.python, self.options.kept, told_by)
+        return solve_base(wish, self.tools)
 
     def _rungs(
         self, tried: Sequence[Rejected], as_of: AsOf, name: RungName | None = None

@@ -12,6 +12,7 @@ import msgspec
 from reprolake_builder.documents.conda import CondaChannel, CondaPackage
 from reprolake_builder.download import Wanted
 from reprolake_builder.errors import FetchError, LockError
+from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.site import Site
 
@@ -69,8 +70,10 @@ def is_for_python(package: CondaPackage) -> bool:
     return package.noarch == "python" or any(_ON_PYTHON.match(demand) for demand in package.depends)
 
 
-def channel_of(text: str, origin: str, site: Site) -> CondaChannel:
+def channel_of(text: str, origin: str, site: Site, told_by: str = "") -> CondaChannel:
     """Return the channel that a name or an address stands for; `origin` says where it was written, for messages.
+
+    `told_by` is the address of the source that names it, "" for a folder of this host.
 
     An address that the configuration gives a name, or that is below the usual one of all channels, is that name. Raises LockError for one that
     cannot be pinned: a file of this host that the configuration does not name, or an address with a login.
@@ -98,6 +101,11 @@ def channel_of(text: str, origin: str, site: Site) -> CondaChannel:
         raise LockError(
             f"{origin}: the address of the channel at {parts.hostname} holds a login, which no lock may hold",
             hint="write the address without it; a login for that host can stand in ~/.netrc",
+        )
+    if leads_inward(told_by, text, site.gateways):
+        raise LockError(
+            f"{origin}: the channel {printable(text)[:200]} is an address of this host or its network, and {told_by} is none",
+            hint=f"what is public must not lead in here; where it is meant, name it: {SETTING}",
         )
     return _checked(re.sub(r"[^A-Za-z0-9._/-]+", "-", f"{parts.netloc}{parts.path}"), text, origin)
 

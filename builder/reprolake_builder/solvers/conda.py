@@ -35,7 +35,7 @@ _NAME = re.compile(r"(?:[^\s\[]+::)?\s*([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 class CondaAsking:
     """What is asked for: `channels` in order of priority, demands, and constraints on what comes along. `glibc` is the base's ("2.36").
 
-    `kept` and `upgraded` are as in conda_question.Question.
+    `kept` and `upgraded` are as in conda_question.Question, `told_by` is as in channels.channel_of.
     """
 
     channels: tuple[Asked, ...]
@@ -46,6 +46,7 @@ class CondaAsking:
     glibc: str
     kept: tuple[str, ...] = ()
     upgraded: tuple[str, ...] = ()
+    told_by: str = ""
 
     @property
     def demands(self) -> tuple[Asked, ...]:
@@ -125,7 +126,7 @@ def _channels(asked: CondaAsking, tools: Tools) -> tuple[CondaChannel, ...]:
     named = [Asked(text=m[1], origin=item.origin) for item in asked.specs if (m := _CHANNEL.match(item.text))]
     for item in (*asked.channels, *named):
         if item.text != DEFAULTS:
-            found.append(channel_of(item.text, item.origin, tools.site))
+            found.append(channel_of(item.text, item.origin, tools.site, asked.told_by))
             continue
         if not tools.site.conda.defaults:
             raise LockError(

@@ -43,15 +43,26 @@ class CondaBase:
     notes: tuple[str, ...] = ()
 
 
-def solve_base(
-    spec: EnvironmentSpec, python: str, as_of: AsOf, tools: Tools, kept: Kept | None = None
-) -> CondaBase:
-    """Return the conda packages that the files ask for, as of the date, with a Python (that of `--python` if not "") and a kernel.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted: what the files ask for, as of the date, with the Python of `--python` if not "".
 
-    What an earlier lock has stays where nothing speaks against it.
+    What an earlier lock has (`kept`) stays where nothing speaks against it. `told_by` is the source's address, "" for a folder.
+    """
+
+    spec: EnvironmentSpec
+    as_of: AsOf
+    python: str = ""
+    kept: Kept | None = None
+    told_by: str = ""
+
+
+def solve_base(wish: Wish, tools: Tools) -> CondaBase:
+    """Return the conda packages that fulfil a wish, with a Python and a kernel.
 
     Raises UnsolvableError when none fit, DetectError for a demand that means nothing, FetchError when a channel cannot be read.
     """
+    spec, python, kept = wish.spec, wish.python, wish.kept
     if spec.conda is None:
         raise AssertionError("conda was asked for")
     if spec.conda.pins:
@@ -60,7 +71,7 @@ def solve_base(
                 f"--python {printable(python)[:50]} cannot change what {spec.conda.obeyed} pins",
                 hint=f"leave it out, or have the lock ignored: --ignore {spec.conda.obeyed}",
             )
-        pinned = _with_interpreter(take_pinned(spec.conda, tools), (), ())
+        pinned = _with_interpreter(take_pinned(spec.conda, wish.told_by, tools), (), ())
         return _with_stands(pinned, tools) if _needs_index(spec, pinned) else pinned
     specs, notes = _with_python(spec.conda.specs, python)
     constraints = tuple(
@@ -78,10 +89,11 @@ def solve_base(
         specs,
         () if python else constraints,
         (*needed, *kernel),
-        as_of,
+        wish.as_of,
         WITHOUT_PYTHON.glibc,
         kept=kept.conda if kept is not None else (),
         upgraded=kept.upgraded_conda if kept is not None else (),
+        told_by=wish.told_by,
     )
     lock, more = _with_or_without(asked, kernel, tools)
     added = [f"{item.text}: no Python was declared" for item in needed]

@@ -27,12 +27,12 @@ _INDEX = b"info/index.json"
 _LARGEST = 4 << 20  # bytes of a package's own metadata
 
 
-def take_pinned(asked: CondaAsked, tools: Tools) -> CondaLock:
-    """Return the packages that the lock file pins, all of which lie in the store then.
+def take_pinned(asked: CondaAsked, told_by: str, tools: Tools) -> CondaLock:
+    """Return the packages that the lock file pins, all of which lie in the store then; `told_by` is as in channels.channel_of.
 
     Raises LockError where a package is not what the file says, FetchError where one cannot be had.
     """
-    known = {text: channel_of(text, asked.obeyed, tools.site) for text in _named(asked)}
+    known = {text: channel_of(text, asked.obeyed, tools.site, told_by) for text in _named(asked)}
     sums = _fetched([(pin, known[pin.channel]) for pin in asked.pins], tools)
     requested = {name_of(item.text) for item in asked.specs}
     packages: dict[str, CondaPackage] = {}

@@ -101,6 +101,20 @@ def test_a_channel_that_cannot_be_pinned_is_refused_by_line(text):
     assert "secret-token" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8080", "169.254.169.254", "localhost", "10.1.2.3", "[::1]"])
+def test_what_is_public_names_no_channel_in_here(host):
+    """A repository from outside must not lead to this host or its network; one that is in here may, and so may the configuration."""
+    text = f"http://{host}/x"
+    with pytest.raises(LockError, match="this host"):
+        channel_of(text, "environment.yml:2", BARE, "https://example.org/lab/crab.git")
+    if "[" not in host:
+        assert channel_of(text, "environment.yml:2", BARE, "").url == text
+    known = Site(archives={}, conda=CondaSite(channels={"ours": (text,)}))
+    assert channel_of(text, "environment.yml:2", known, "https://example.org/x.git") == CondaChannel(
+        name="ours"
+    )
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_channel_or_refused(text):
     """Whatever stands in a file, the answer is a channel that a lock can hold, or a LockError."""
