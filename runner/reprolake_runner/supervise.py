@@ -316,7 +316,8 @@ class Supervisor(Watching):
                 self._watchdog.heard()
             case Interrupt():
                 self._interrupted = True
-                log.write("kernel-interrupted", signalled=self._watch.kernel.signal(signal.SIGINT))
+                sent = event.signal and self._watch.kernel.signal(signal.SIGINT)
+                log.write("kernel-interrupted", signalled=sent)
             case CellsDone():
                 self._cells_done()
             case Saved():

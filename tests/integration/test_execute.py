@@ -147,6 +147,21 @@ def test_a_cell_that_takes_too_long_is_interrupted(run):
     assert done.notebook["cells"][0]["outputs"][0]["ename"] == "KeyboardInterrupt"
 
 
+def test_a_cell_may_clean_up_when_it_is_interrupted(run):
+    """It is interrupted once, and what it does then, for some seconds, is not disturbed."""
+    tidy = "import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    time.sleep(1.5)\n    print('tidied up')"
+    done = run(tidy, execution_timeout=1)
+    assert (done.record.status, done.text(0)) == ("timed-out", "tidied up\n")
+
+
+def test_a_kernel_that_does_not_survive_its_interrupt_has_timed_out(run):
+    """What ends it is its time limit, and not a death of its own."""
+    fragile = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\ntime.sleep(60)"
+    done = run(fragile, execution_timeout=1)
+    assert (done.record.status, done.record.exit_code, done.states) == ("timed-out", 24, ["failed"])
+    assert done.record.message.startswith("cell In [1] took longer than 1 s")
+
+
 def test_the_whole_run_has_a_limit(run):
     """When the run's time is up what was printed until then is kept, and the cell counts as running."""
     done = run("print('partial', flush=True)\nimport time; time.sleep(60)", timeout=4)

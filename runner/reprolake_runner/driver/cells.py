@@ -291,16 +291,19 @@ class Cells:
 
     def _interrupt(self, exchange: _Exchange) -> None:
         """Interrupt the cell, and give it a moment to show where it was; a kernel may also end by that."""
-        self._channels.send("control", "interrupt_request", {})
+        self._tell(Interrupt())
+        asked = self._channels.send("control", "interrupt_request", {})
         now = time.monotonic()
         deadline, signal = now + _AFTER_INTERRUPT, now + _UNTIL_SIGNAL
         while not exchange.done and (now := time.monotonic()) < deadline:
             if now > signal:
-                self._tell(Interrupt())
+                self._tell(Interrupt(signal=True))
                 signal = deadline
             try:
                 for channel, message in self._messages(_TICK):
                     self._take(exchange, channel, message)
+                    if message["parent_header"].get("msg_id") == asked and channel == "control":
+                        signal = deadline  # it has understood, and a second interrupt would meet what the user does at the first
             except StoppedError:
                 if self._kernel_ended is None:
                     raise

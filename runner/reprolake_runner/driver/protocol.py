@@ -124,7 +124,9 @@ class Heard(Document, frozen=True, kw_only=True, tag="heard", tag_field="event")
 
 
 class Interrupt(Document, frozen=True, kw_only=True, tag="interrupt", tag_field="event"):
-    """The kernel was asked in a message to interrupt the cell and does not: most kernels know no such message, but SIGINT."""
+    """The kernel was asked in a message to interrupt the cell; with `signal` it did not answer, as many know SIGINT only."""
+
+    signal: bool = False
 
 
 class CellsDone(Document, frozen=True, kw_only=True, tag="cells-done", tag_field="event"):
