@@ -140,6 +140,9 @@ def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
     ]
     if (obeyed := lock.environment.obeyed) is not None:
         lines.append(f"obeyed      {obeyed.path}, as {obeyed.tool} wrote it")
+    if (asked := lock.environment.conda) is not None and asked.obeyed:
+        tool = "conda" if asked.tool == "explicit" else asked.tool
+        lines.append(f"obeyed      {asked.obeyed}, as {tool} wrote it")
     if lock.project is not None:
         lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")
     if lock.debian.toolchain:

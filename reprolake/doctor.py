@@ -15,10 +15,12 @@ from reprolake.pipeline import Session
 from reprolake.settings import Setting, shown
 from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Document
-from reprolake_builder.errors import ReprolakeError
+from reprolake_builder.documents.conda import CondaChannel
+from reprolake_builder.errors import ReprolakeError, without_logins
 from reprolake_builder.process import printable, run
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.choice import every
+from reprolake_builder.solvers.conda_index import find_channel
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
 _MACHINE = "x86_64"
@@ -164,6 +166,27 @@ def _resolver(session: Session) -> Iterator[Check]:
     yield Check(name="uv", ok=True, found=version("uv"))
 
 
+def _conda(session: Session) -> Iterator[Check]:
+    """Only what is configured is asked for: whoever needs no conda need not reach a channel."""
+    yield Check(name="rattler", ok=True, found=version("py-rattler"))
+    for name in session.options.site.conda.channels:
+        if "://" in name:
+            continue
+        try:
+            found = find_channel(CondaChannel(name=name), session.tools)
+        except ReprolakeError as error:
+            yield Check(
+                name=f"conda channel {name}",
+                ok=False,
+                found=error.message,
+                remedy=error.hint
+                or "set [conda] channels in reprolake.toml to an address that this host reaches",
+                needed_for="lock of conda environments",
+            )
+        else:
+            yield Check(name=f"conda channel {name}", ok=True, found=f"reachable: {without_logins(found)}")
+
+
 def _limits(session: Session) -> Iterator[Check]:
     del session
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -189,4 +212,4 @@ def _held(session: Session) -> Iterator[Check]:
     yield Check(name="limits", ok=True, found=found)
 
 
-_EXAMINERS = (_limits, _sandboxes, _held, _git, _hg, _store, _shared, _resolver, _debian)
+_EXAMINERS = (_limits, _sandboxes, _held, _git, _hg, _store, _shared, _resolver, _conda, _debian)

@@ -69,6 +69,21 @@ def fetch_indexes(channel: CondaChannel, tools: Tools) -> tuple[Index, ...]:
     )
 
 
+def find_channel(channel: CondaChannel, tools: Tools) -> str:
+    """Return the first address of a channel at which it is; nothing of it is kept. Raises FetchError where it is at none."""
+    failures: list[FetchError] = []
+    for base in channel_bases(channel, tools.site):
+        for subdir in SUBDIRS:
+            for form in _FORMS:
+                try:
+                    tools.downloader.changed(f"{base}/{subdir}/{form}", "")
+                except FetchError as error:
+                    failures.append(error)
+                else:
+                    return base
+    raise failures[-1]
+
+
 def _fetch(channel: CondaChannel, subdir: Subdir, base: str, tools: Tools) -> Index | None:
     """Return the index of a folder, None when the channel has no such folder."""
     store = tools.store

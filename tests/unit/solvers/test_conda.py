@@ -11,6 +11,7 @@ from backports import zstd
 from conda_channel import served
 from conda_packages import File, Package, write_channel
 
+from reprolake_builder.documents.conda import CondaChannel
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import DetectError, FetchError, LockError
@@ -18,6 +19,7 @@ from reprolake_builder.progress import SILENT, Progress
 from reprolake_builder.site import CondaSite, Site
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.conda import CondaAsking, UnsolvableError, solve_conda
+from reprolake_builder.solvers.conda_index import find_channel
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
 
@@ -294,3 +296,13 @@ def test_what_an_earlier_lock_has_stays_unless_it_is_upgraded(tools):
     both = ("tool", "base-lib")
     assert chosen(asked("tool", as_of=THEN, upgraded=both), tools)[1] == "tool-2.0-h0_0.conda"
     assert chosen(asked("tool", kept=("gone-1.0-0.conda",)), tools)[1] == "tool-2.0-h0_0.conda"
+
+
+def test_a_channel_is_found_without_fetching_it(site_of, tmp_path):
+    """The first of its addresses that has an index is told, and nothing is kept of it."""
+    write_channel(tmp_path / "main", [package("tool", "1.0")])
+    tools = site_of(["main", "astro"])
+    assert find_channel(CondaChannel(name="main"), tools) == (tmp_path / "main").as_uri()
+    assert not (tools.store.root / "archives").exists()
+    with pytest.raises(FetchError, match="astro"):
+        find_channel(CondaChannel(name="astro"), tools)
