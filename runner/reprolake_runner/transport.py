@@ -30,7 +30,9 @@ def transport_of(argv: Sequence[str], metadata: dict[str, Any], asked: str) -> T
     for said in (asked, ours.get("transport") if isinstance(ours, dict) else ""):
         if said in ("ipc", "tcp"):  # it may be anything, also what no set can be asked for
             return "tcp" if said == "tcp" else "ipc"
-    programs = {part for word in argv[:2] for part in word.split("/")}  # node, and then the path of what it runs
+    programs = {
+        part for word in argv[:2] for part in word.split("/")
+    }  # node, and then the path of what it runs
     return "tcp" if programs & _TCP_ONLY else "ipc"
 
 
