@@ -154,7 +154,7 @@ def test_names_without_content_count_as_memory(run, monkeypatch, way):
     if way == "watchdog":
         monkeypatch.setattr(cgroups, "places", dict)
         monkeypatch.setattr(scope, "is_there", bool)
-    limits = Limits(memory_bytes=300 << 20)
+    limits = Limits(memory_bytes=200 << 20)
     done = run(NODES.replace("{most}", "10**6"), limits=limits, timeout=60)
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26), done.record.message
     assert run(NODES.replace("{most}", "3000"), limits=limits).record.status == "succeeded"
@@ -163,7 +163,7 @@ def test_names_without_content_count_as_memory(run, monkeypatch, way):
 def test_a_flood_of_files_on_the_disk_is_ended(run):
     """H12: empty files take room on the disk, too: a flood of them ends by the limit on what may be written."""
     source = "import os\nfor n in range({}): os.mkdir(f'/out/{{n}}')\nimport time; time.sleep(2.5)"
-    done = run(source.format(30_000), bounds=Bounds(disk_bytes=20 << 20), timeout=60)
+    done = run(source.format(5000), bounds=Bounds(disk_bytes=3 << 20), timeout=60)
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26), done.record.message
-    assert run(source.format(300), bounds=Bounds(disk_bytes=20 << 20)).record.status == "succeeded"
+    assert run(source.format(300), bounds=Bounds(disk_bytes=3 << 20)).record.status == "succeeded"
     shutil.rmtree(done.execution.output)

@@ -129,9 +129,9 @@ def test_a_forged_reply_hides_no_failure(run):
 
 def test_a_forged_reply_alone_is_believed(run):
     """H27: the control: a reply that a cell sends for itself does arrive, and where nothing belies it the cell is done early."""
-    done = run("1", FORGE + "print('late')", "2")
+    done = run("1", FORGE.replace("0.5", "4") + "print('late')", "2")
     assert done.record.status == "succeeded", done.record.message
-    assert done.record.cells[1].seconds < 0.4  # it slept for longer
+    assert done.record.cells[1].seconds < 3  # it slept for longer
     assert "late" not in done.text(1)
 
 
@@ -168,11 +168,11 @@ def test_messages_that_are_not_signed_are_not_believed(run):
     assert [done.text(number) for number in range(3)] == ["after\n", "after\n", "signed words"]
 
 
-def test_a_message_of_a_gigabyte_ends_the_run(run):
+def test_a_giant_message_ends_the_run(run):
     """H28: a message that is far too large is not taken; one below the limit is."""
-    source = "print('x' * (300 << 20))"
+    source = "print('x' * (100 << 20))"
     begun = time.monotonic()
-    done = run("1", source, bounds=Bounds(messages=DriverLimits(message_bytes=64 * MIB)))
+    done = run("1", source, bounds=Bounds(messages=DriverLimits(message_bytes=16 * MIB)))
     assert time.monotonic() - begun < 30
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26), done.record.message
     assert run("print('x' * (3 << 20))").record.status == "succeeded"
