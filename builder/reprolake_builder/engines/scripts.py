@@ -29,6 +29,7 @@ from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.cgroups import available_memory
 from reprolake_builder.sandboxes.interface import Bind, ImageRoot, Limits, Running, SandboxSpec
 from reprolake_builder.sandboxes.networked import networked
+from reprolake_builder.sandboxes.requirements import free_user
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
 from reprolake_builder.trees import Entry, Placed, merge, walk
@@ -149,13 +150,18 @@ def _run(call: ScriptCall, root: Path, log: IO[bytes], tools: Tools) -> tuple[in
     server = None
     try:
         if call.policy is not None:
-            serving = Serving(call.policy, tools.site.proxies, tools.site.no_proxy, digests=True)
+            user = free_user() if os.geteuid() == 0 else -1
+            serving = Serving(call.policy, tools.site.proxies, tools.site.no_proxy, digests=True, user=user)
             server = Server.start(serving, listener=running.doors[0])
         status = _wait(running, call.what, root, lambda: told.extend(server.read() if server else ()))
     finally:
         running.kill()
-        if server is not None:
-            server.stop(told.append)
+        untold = server.stop(told.append).untold if server is not None else 0
+    if untold:
+        raise BuildError(
+            f"{call.what} asked for more than can be recorded: {untold} requests are not told of",
+            hint="fetch one archive in place of many files, or declare the packages in the environment's own files",
+        )
     return status, _reached(told)
 
 
