@@ -21,7 +21,7 @@ from reprolake_builder.errors import BuilderError, FetchError, LockError, Source
 from reprolake_builder.providers.git_changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
 from reprolake_builder.solvers.conda import solver_version
-from reprolake_builder.solvers.conda_base import CondaBase, Wish, solve_base
+from reprolake_builder.solvers.conda_base import CondaBase, Wish, does_without, solve_base
 from reprolake_builder.solvers.kept import Kept
 from reprolake_builder.solvers.pypi import Choice, choose
 from reprolake_builder.solvers.pypi_asking import asking, obeying
@@ -171,7 +171,7 @@ class _Job:
 
         Where none fit none do as of an earlier date either, for channels only grow: that error ends the ladder.
         """
-        if self.spec.conda is None:
+        if does_without(self.spec, self.options.python):
             return None
         source = self.tree.source
         told_by = "" if isinstance(source, LocalSource) else source.url

@@ -104,6 +104,17 @@ def test_a_python_is_added_and_can_be_chosen(tmp_path, tools):
     assert any("took its place" in note for note in replaced.notes)
 
 
+def test_a_python_of_debians_needs_no_channel(tmp_path, tools):
+    """Where only a Python is asked of conda, `--python` with one that Debian has needs no channel at all."""
+    files = {"environment.yml": "channels: [nowhere]\ndependencies: [python=3.7, pip, {pip: [alpha]}]\n"}
+    made = locked(tmp_path / "a", files, tools, python="3.11")
+    assert (made.conda, made.interpreter.executable) == (None, "/usr/bin/python3.11")
+    with pytest.raises(FetchError, match="nowhere") as caught:
+        locked(tmp_path / "b", files, tools)
+    assert "Debian has 3.9, 3.11, 3.13" in caught.value.message
+    assert "--python" in caught.value.hint
+
+
 def test_packages_are_those_of_the_date(tmp_path, tools):
     """The cut-off holds for conda's packages as for wheels."""
     files = {"environment.yml": f"{HEAD}- timely\n- python=3.11\n"}

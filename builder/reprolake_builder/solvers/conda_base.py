@@ -10,9 +10,9 @@ from datetime import date
 import msgspec
 
 from reprolake_builder.documents.conda import CONDA_PREFIX, CondaLock, CondaPackage
-from reprolake_builder.documents.environment import Asked, EnvironmentSpec
+from reprolake_builder.documents.environment import Asked, CondaAsked, EnvironmentSpec
 from reprolake_builder.documents.lock import CondaInterpreter
-from reprolake_builder.errors import LockError
+from reprolake_builder.errors import FetchError, LockError
 from reprolake_builder.process import printable
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.conda import CondaAsking, UnsolvableError, find, name_of, solve_conda
@@ -23,7 +23,7 @@ from reprolake_builder.solvers.pypi_asking import Beside
 from reprolake_builder.solvers.pypi_requirements import parse_all
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.python_choice import Candidate
-from reprolake_builder.solvers.pythons import RELEASED, WITHOUT_PYTHON, PythonOnOffer
+from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER, RELEASED, WITHOUT_PYTHON, PythonOnOffer
 from reprolake_builder.tools import Tools
 
 KERNEL = "ipykernel"
@@ -57,11 +57,35 @@ class Wish:
     told_by: str = ""
 
 
+def does_without(spec: EnvironmentSpec, python: str) -> bool:
+    """Whether nothing is asked of conda but a Python in place of which the user chose one that Debian has."""
+    if spec.conda is None:
+        return True
+    return _asks_python_only(spec.conda) and ".".join(python.split(".")[:2]) in PYTHONS_ON_OFFER
+
+
+def _asks_python_only(asked: CondaAsked) -> bool:
+    return not asked.pins and {name_of(item.text) for item in asked.specs} <= {"python", "pip"}
+
+
 def solve_base(wish: Wish, tools: Tools) -> CondaBase:
     """Return the conda packages that fulfil a wish, with a Python and a kernel.
 
     Raises UnsolvableError when none fit, DetectError for a demand that means nothing, FetchError when a channel cannot be read.
     """
+    try:
+        return _solved(wish, tools)
+    except FetchError as error:
+        if wish.spec.conda is None or not _asks_python_only(wish.spec.conda):
+            raise
+        raise FetchError(
+            f"{error.message}\nIt was asked for its Python; Debian has {', '.join(PYTHONS_ON_OFFER)}",
+            hint=f"{error.hint}; or take one of Debian's with `--python X.Y`",
+            transient=error.transient,
+        ) from error
+
+
+def _solved(wish: Wish, tools: Tools) -> CondaBase:
     spec, python, kept = wish.spec, wish.python, wish.kept
     if spec.conda is None:
         raise AssertionError("conda was asked for")
