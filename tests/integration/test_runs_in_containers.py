@@ -66,6 +66,25 @@ def test_a_notebook_has_what_it_has_elsewhere(run):
     assert done.record.resources.cpu_seconds > 0
 
 
+FORGE = """
+import os
+for name in os.listdir('/.reprolake'):
+    for how in (os.O_RDONLY | os.O_NONBLOCK, os.O_WRONLY | os.O_NONBLOCK):
+        try:
+            os.open(f'/.reprolake/{name}', how)
+        except OSError as error:
+            continue
+        print(name, how == os.O_RDONLY | os.O_NONBLOCK)
+"""
+
+
+def test_nobody_inside_can_speak_for_the_first_process(run):
+    """The pipes by which it tells of the end are closed to the program before that is started; its own file can be read."""
+    done = run(FORGE)
+    assert done.record.status == "succeeded", done.record.message
+    assert done.text(0) == "init True\n"
+
+
 HOG = "kept = []\nfor _ in range(60): kept.append(bytearray(b'x' * (10 << 20)))"
 
 

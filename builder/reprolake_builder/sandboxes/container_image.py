@@ -53,7 +53,7 @@ def image_of(spec: SandboxSpec) -> Load:
 
 def _top(spec: SandboxSpec) -> Layer:
     folders = {*mount_points(spec), init_program.FOLDER}
-    files = {init_program.REPORT, *SYSTEM_FILES}
+    files = {init_program.REPORT, init_program.GO, *SYSTEM_FILES}
     binds = [(bind.source, bind.target) for bind in spec.binds]
     if isinstance(spec.root, HostRoot):
         binds += [(path, str(path)) for path in spec.root.paths]

@@ -146,7 +146,7 @@ class Contained:
                     self._measure(int(rest))
                 case "failed":
                     self._failure = self._failure or printable(rest) or "it was never started"
-                case "begun" | "":
+                case "":
                     pass
                 case _:
                     status, kills, refused, seconds = rest.split()

@@ -40,7 +40,7 @@ from reprolake_builder.sandboxes.container_arguments import (
 from reprolake_builder.sandboxes.container_image import LABEL, image_of
 from reprolake_builder.sandboxes.container_running import Contained, Made
 from reprolake_builder.sandboxes.handing import copied, hand_over, refuse_nul
-from reprolake_builder.sandboxes.init_program import REPORT
+from reprolake_builder.sandboxes.init_program import GO, REPORT
 from reprolake_builder.sandboxes.interface import Bind, Held, Limits, SandboxSpec
 from reprolake_builder.sandboxes.pending_doors import PendingDoors
 from reprolake_builder.sandboxes.reports import unavailable
@@ -168,10 +168,12 @@ class Containers:
             folder = Path(tempfile.gettempdir(), name)
             folder.mkdir(mode=0o700)
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            pipe = folder / "report"
-            os.mkfifo(pipe)
-            pipe.chmod(0o666)  # the folder is ours alone
-            own = (Bind(pipe, REPORT, writable=True), *system_files(spec, self._engine.user, folder))
+            for pipe, mode in (("report", 0o622), ("go", 0o644)):
+                os.mkfifo(folder / pipe)
+                (folder / pipe).chmod(mode)
+            # a pipe can be written to where nothing else can; its mode can not be changed there
+            pipes = (Bind(folder / "report", REPORT), Bind(folder / "go", GO))
+            own = (*pipes, *system_files(spec, self._engine.user, folder))
             doors = PendingDoors(spec, folder) if spec.doors is not None else None
             if doors is not None:
                 stack.callback(doors.close)
@@ -224,6 +226,7 @@ class Containers:
                 "report": to_us,
                 "alive": until,
                 "pipe": str(folder / "report"),
+                "go": str(folder / "go"),
                 "folder": str(folder),
             }
             os.write(plan, marshal.dumps(keeping))

@@ -3,7 +3,7 @@
 It sets exactly the variables that it is given, goes to the program's folder, puts itself under the filter of system calls,
 starts the program and takes in orphans. When the program has ended it says how, and waits to be ended: until then the
 container's control group can be asked what it counted. Engines have such programs, too, but not everywhere, and none says
-whether the program was ever started. It is 373 bytes of machine code because no compiler can be asked for.
+whether the program was ever started. It is 379 bytes of machine code because no compiler can be asked for.
 Source: System V ABI for AMD64, "Process Initialization"; elf(5); seccomp(2).
 """
 
@@ -19,8 +19,10 @@ from reprolake_builder.sandboxes.machine_code import Data, executable
 FOLDER = "/.reprolake"
 PATH = f"{FOLDER}/init"
 REPORT = f"{FOLDER}/report"
-"""A named pipe: two bytes are written, "!" and the number of an error (negative) when the program cannot be started, "=" and its
-status when it has ended. When it was started the pipe is closed."""
+"""A named pipe: ">" is written when it is open, before anything else runs; then two bytes, "!" and the number of an error (negative) when the
+program cannot be started, "=" and its status when it has ended. Nobody inside can open it once its mode is 0."""
+GO = f"{FOLDER}/go"
+"""A named pipe: the program is started once somebody outside has opened it for writing."""
 
 _FILTER_OF = "=HxxxxxxQ"  # struct sock_fprog
 _LISTING = """
@@ -59,9 +61,21 @@ _LISTING = """
     b802000000         # mov eax, 0x2
     0f05               # syscall
     4989c7             # mov r15, rax
+    # write(r15, ">", 1)
+    6a3e               # push 0x3e
+    4c89ff             # mov rdi, r15
+    4889e6             # mov rsi, rsp
+    ba01000000         # mov edx, 0x1
+    b801000000         # mov eax, 0x1
+    0f05               # syscall
+    # open(GO, O_RDONLY | O_CLOEXEC), which waits until somebody opens the other end
+    bf{go}             # mov edi, 0x400280
+    be00000800         # mov esi, 0x80000
+    b802000000         # mov eax, 0x2
+    0f05               # syscall
     # whether chdir worked; ioctl(0, TIOCNOTTY): the terminal is the program's to take
     4885ed             # test rbp, rbp
-    0f85d4000000       # jne fail
+    0f85b5000000       # jne fail
     31ff               # xor edi, edi
     be22540000         # mov esi, 0x5422
     b810000000         # mov eax, 0x10
@@ -74,19 +88,16 @@ _LISTING = """
     0f05               # syscall
     4889c5             # mov rbp, rax
     4885ed             # test rbp, rbp
-    0f85a7000000       # jne fail
+    0f8588000000       # jne fail
     # fork()
     b839000000         # mov eax, 0x39
     0f05               # syscall
     4889c5             # mov rbp, rax
     4885ed             # test rbp, rbp
-    0f8894000000       # js fail
-    7473               # je child
-    # the first process: close(r15), wait4(-1, status, 0, 0) until it was the program
+    7879               # js fail
+    7458               # je child
+    # the first process: wait4(-1, status, 0, 0) until it was the program
     4889c3             # mov rbx, rax
-    4c89ff             # mov rdi, r15
-    b803000000         # mov eax, 0x3
-    0f05               # syscall
     4883cfff           # again: or rdi, 0xffffffffffffffff
     4889e6             # mov rsi, rsp
     31d2               # xor edx, edx
@@ -104,15 +115,11 @@ _LISTING = """
     eb09               # jmp end
     c1ef08             # exited: shr edi, 0x8
     81e7ff000000       # and edi, 0xff
-    # write(open(REPORT, O_WRONLY | O_CLOEXEC), "=" and that, 2), then pause() for good
+    # write(r15, "=" and that, 2), then pause() for good
     c1e708             # end: shl edi, 0x8
     83cf3d             # or edi, 0x3d
     57                 # push rdi
-    bf{report}         # mov edi, 0x400200
-    be01000800         # mov esi, 0x80001
-    b802000000         # mov eax, 0x2
-    0f05               # syscall
-    4889c7             # mov rdi, rax
+    4c89ff             # mov rdi, r15
     4889e6             # mov rsi, rsp
     ba02000000         # mov edx, 0x2
     b801000000         # mov eax, 0x1
@@ -160,6 +167,7 @@ def program() -> bytes:
     rules, data = seccomp.program(), Data()
     addresses = {
         "{report}": data.text(REPORT.encode()),
+        "{go}": data.text(GO.encode()),
         "{filter}": data.put(struct.pack(_FILTER_OF, len(rules) // 8, data.put(rules))),
     }
     code = re.sub(r"#.*", "", _LISTING)

@@ -1,7 +1,7 @@
 """The small program that stays with a container: it starts the engine's client on the program's streams, and clears up.
 
 It is a process of its own because it has to outlive ours: when that is killed, the container is. It runs in an interpreter that
-imports little (`python -I -S`). What it tells, a line each: "begun", "pid N" (on this host), "failed REASON",
+imports little (`python -I -S`). What it tells, a line each: "pid N" (on this host), "failed REASON",
 "ended STATUS KILLS REFUSED SECONDS".
 """
 
@@ -34,7 +34,11 @@ if TYPE_CHECKING:
         report: int
         alive: int
         pipe: str
+        go: str
         folder: str
+
+
+_PAUSE = 0.002  # seconds
 
 
 def main() -> None:
@@ -57,8 +61,6 @@ class _Keeper:
     def __init__(self, plan: Keeping) -> None:
         self._plan = plan
         self._pipe = os.open(plan["pipe"], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._hold = -1
-        self._status = b""
         self._first = -1
         self._group: Mapping[str, Place] = {}
 
@@ -90,21 +92,23 @@ class _Keeper:
         return select.select([*descriptors, self._plan["alive"]], [], [], seconds)[0]
 
     def _is_started(self, client: int) -> bool:
-        """Wait until the first process closes its end of the pipe; False when it does not start the program, or is not wanted."""
+        """Wait until the first process is there, close the pipe to all others inside, and let it go on; False when it is not wanted."""
         poll = select.poll()  # unlike select it does not take a pipe for ready that nobody has opened yet
         for descriptor in (self._pipe, self._plan["alive"], client):
             poll.register(descriptor, select.POLLIN)
         ready = [descriptor for descriptor, _ in poll.poll()]
-        if self._plan["alive"] in ready or self._pipe not in ready:
+        if self._plan["alive"] in ready or self._pipe not in ready or os.read(self._pipe, 1) != b">":
             return False
-        self._hold = os.open(self._plan["pipe"], os.O_WRONLY | os.O_CLOEXEC)  # so that it can be waited for
-        told = self._heard()
-        if told[:1] == b"!":
-            self._tell(f"failed {os.strerror(256 - told[1])}")
-            return False
-        self._tell("begun")
-        self._status = told
-        return True
+        os.chmod(self._plan["pipe"], 0)
+        while True:
+            try:
+                os.close(os.open(self._plan["go"], os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            except OSError:  # it has not opened its end yet
+                if self._ready(client, seconds=_PAUSE):
+                    return False
+            else:
+                os.chmod(self._plan["go"], 0)
+                return True
 
     def _follow(self, client: int) -> None:
         """Wait for the end of the program, and tell of it with what its control group counted."""
@@ -112,15 +116,12 @@ class _Keeper:
         if found.isdigit() and found != "0":
             self._tell(f"pid {found}")
             self._measure(int(found))
-        while self._status[:1] != b"=":
-            ready = self._ready(self._pipe, client, seconds=None)
-            if self._plan["alive"] in ready:
-                return
-            if self._pipe in ready:
-                self._status = self._heard()
-            elif client in ready:
-                self._tell(f"ended {128 + signal.SIGKILL} {self._counts()}")
-                return
+        if self._plan["alive"] in self._ready(self._pipe, seconds=None):
+            return
+        told = os.read(self._pipe, 2)
+        if told[:1] == b"!":
+            self._tell(f"failed {os.strerror(256 - told[1])}")
+            return
         counts = self._counts()
         if self._first >= 0:
             try:
@@ -131,14 +132,8 @@ class _Keeper:
             self._ask("kill", self._plan["name"])
         # the client ends once it has passed on all that was printed
         if self._plan["alive"] not in self._ready(client, seconds=None):
-            self._tell(f"ended {self._status[1]} {counts}")
-
-    def _heard(self) -> bytes:
-        """Return the two bytes that the first process wrote; others may write, too, and are not believed more than that."""
-        try:
-            return os.read(self._pipe, 2)
-        except BlockingIOError:
-            return b""
+            # without a word the first process was killed itself
+            self._tell(f"ended {told[1] if told else 128 + signal.SIGKILL} {counts}")
 
     def _measure(self, first: int) -> None:
         from reprolake_builder.sandboxes.cgroups import (
