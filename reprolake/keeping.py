@@ -51,7 +51,7 @@ def _decided(earlier: EnvironmentLock | None) -> str:
 
 def earlier_lock(path: Path | None, upgrade: tuple[str, ...]) -> EnvironmentLock | None:
     """Return the lock at a host path, None when there is none. Raises UsageError for what is none and is to be kept to."""
-    if path is None or not path.is_file() or not path.stat().st_size:
+    if path is None or not os.path.isfile(path) or not path.stat().st_size:
         if names := [name for name in upgrade if name != ALL]:
             raise UsageError(
                 f"--upgrade {printable(names[0])}: there is no lock to upgrade it in",

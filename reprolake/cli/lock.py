@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,22 @@ from reprolake.cli.common import link_options, lock_options, output_options, req
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+
+
+class _Upgraded(click.ParamType[str]):
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is, once it can be the name of a package; "" stands for all."""
+        if value and not _NAME.fullmatch(value):
+            self.fail(
+                f"{value!r} is no name of a package: `--upgrade` without a name stands behind LINK",
+                param,
+                ctx,
+            )
+        return str(value)
 
 
 @click.command(name="lock")
@@ -28,6 +45,7 @@ if TYPE_CHECKING:
     "--upgrade",
     "upgrade",
     metavar="[NAME]",
+    type=_Upgraded(),
     is_flag=False,
     flag_value="",
     multiple=True,
