@@ -27,7 +27,7 @@ _MOST = 0xFFFFFFFF
 _NEVER_RAN = 125
 
 FIRST, PROGRAM = b"first", b"program"
-"""What it reports: the first process is filtered; its child had our word and is about to become the command.
+"""What it reports: the first process is filtered; its child is, too, and waits for a word of ours to become the command.
 
 The number of an error, in one byte, is the end instead.
 """
@@ -69,9 +69,9 @@ def first_program(command: Command, own: bytes, rules: bytes, report: int) -> by
     code += must(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     filtered = must(_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, filter_at)
     code += must(_FORK)
-    child = must(_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) + filtered + _answer(failed)
+    child = must(_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0) + filtered
+    child += must(_WRITE, _REPORT, tell[PROGRAM], len(PROGRAM)) + _answer(failed)
     child += must(_CHDIR, data.text(command.cwd)) + must(_FCNTL, _REPORT, _F_SETFD, _FD_CLOEXEC)
-    child += must(_WRITE, _REPORT, tell[PROGRAM], len(PROGRAM))
     for path in command.paths:
         child += call(_EXECVE, data.text(path), argv, env)
     child += failed

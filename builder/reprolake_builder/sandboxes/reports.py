@@ -18,6 +18,7 @@ from reprolake_builder.sandboxes.first_program import FIRST, PROGRAM
 _START_SECONDS = 60
 _CREDENTIALS = struct.Struct("=iII")
 _GO = b"g"
+_BOTH = {FIRST, PROGRAM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ class PipeReport:
 class SocketReport:
     """That of our first program: one word at a time, and the kernel says who sends it. Source: unix(7), SO_PASSCRED.
 
-    `runtime` is the name of what starts it, `program` that of the program; `admit` is called with the number of the first process, before anything of the
-    image runs.
+    `runtime` is the name of what starts it, `program` that of the program; `admit` is called with the numbers of both processes,
+    before anything of the image runs.
     """
 
     def __init__(self, runtime: str, program: str, admit: Callable[[int], object]) -> None:
@@ -96,16 +97,21 @@ class SocketReport:
         self._admit = admit
 
     def begun(self, expire: Callable[[], object]) -> Begun | str:
-        """Wait for both processes, and let the first go on in between."""
-        word, first = self._next(expire)
-        if len(word) == 1:
-            return f"!its first program could not limit and filter itself: {os.strerror(word[0])}"
-        if word != FIRST:
-            return word.decode(errors="replace").strip() or self._broken()
-        self._admit(first)
+        """Wait for both processes, and let the program begin."""
+        found: dict[bytes, int] = {}
+        while len(found) < len(_BOTH):
+            word, number = self._next(expire)
+            if len(word) == 1:
+                return f"!its first program could not limit and filter itself: {os.strerror(word[0])}"
+            if word not in _BOTH:
+                return word.decode(errors="replace").strip() or self._broken()
+            found[word] = number
+            try:
+                self._admit(number)
+            except OSError as error:
+                return f"!its control group cannot be joined: {error.strerror}"
         self._ours.send(_GO)
-        word, program = self._next(expire)
-        return Begun(first, program) if word == PROGRAM else self._broken()
+        return Begun(found[FIRST], found[PROGRAM])
 
     def _next(self, expire: Callable[[], object]) -> tuple[bytes, int]:
         if not select.select([self._ours], [], [], _START_SECONDS)[0]:
