@@ -6,6 +6,7 @@ import bz2
 import contextlib
 import io
 import json
+import os
 import tarfile
 import zipfile
 
@@ -23,6 +24,7 @@ from reprolake_builder.engines import conda_package
 from reprolake_builder.engines.conda_package import unpack_conda, write_prefix_record
 from reprolake_builder.engines.wheel import Layout
 from reprolake_builder.errors import BuildError
+from reprolake_builder.removal import remove_tree
 
 LAYOUT = Layout("3.11", "opt/conda")
 PLAIN = Package("plain", "1.0", {"share/x.txt": File(b"x")}, form=".tar.bz2")
@@ -195,6 +197,17 @@ def test_a_deep_description_is_told_of(tmp_path):
     deep = b"[" * 100_000
     with pytest.raises(BuildError, match=r"index\.json"):
         lay(bz2.compress(tarred(Item("info/index.json", deep))), tmp_path)
+
+
+def test_a_deep_path_is_taken(tmp_path):
+    """Folders in folders, as deep as a path may be, need no stack."""
+    path = "a/" * 1400 + "x"
+    for name in ("root", "aside"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "archive").write_bytes(with_members(Item(path)))
+    unpack_conda(tmp_path / "archive", LOCK, tmp_path / "root", tmp_path / "aside", LAYOUT)
+    assert os.path.isfile(f"{tmp_path}/root/opt/conda/{path}")
+    remove_tree(tmp_path / "root")
 
 
 def test_two_files_for_one_place_are_refused(tmp_path):

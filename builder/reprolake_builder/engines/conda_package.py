@@ -70,9 +70,12 @@ class Installed:
 
     def make_folder_of(self, path: str) -> None:
         """Make the folders above a path below the root."""
+        missing: list[str] = []
         folder = path.rpartition("/")[0]
-        if folder not in self._folders:
-            self.make_folder_of(folder)
+        while folder not in self._folders:
+            missing.append(folder)
+            folder = folder.rpartition("/")[0]
+        for folder in reversed(missing):
             (self.root / folder).mkdir()
             (self.root / folder).chmod(0o755)
             self._folders.add(folder)
