@@ -14,11 +14,14 @@ from source_trees import source_tree
 
 from reprolake_builder.detect import detect
 from reprolake_builder.documents.base import decode, pretty
+from reprolake_builder.documents.environment import Asked
 from reprolake_builder.documents.lock import CondaInterpreter, EnvironmentLock
 from reprolake_builder.download import Downloader
+from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.errors import DetectError, FetchError, LockError
 from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.site import CondaSite
+from reprolake_builder.solvers.debian import solve_debian
 from reprolake_builder.solvers.kept import Kept
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -185,6 +188,48 @@ def test_the_repositorys_own_package_is_built_with_condas_python(tmp_path, sessi
     assert [wheel.name for wheel in made.wheels] == []
     again = locked(tmp_path / "again", files, tools)
     assert again.project.sha256 == made.project.sha256
+
+
+EXTENSION = """\
+#include <Python.h>
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "fast", "", -1, NULL};
+PyMODINIT_FUNC PyInit_fast(void) { return PyModule_Create(&module); }
+"""
+
+
+def headers(tools):
+    """A conda package with the header files that a conda Python comes with, and that of the tests lacks."""
+    debian = solve_debian("3.11", (Asked(text="libpython3.11-dev", origin="the test"),), tools).debian
+    fetch_debian(debian, tools)
+    files = {}
+    for tree in make_debian_trees(debian, tools.store, tools.progress):
+        for start in ("usr/include/python3.11", "usr/include/x86_64-linux-gnu/python3.11"):
+            for path in sorted((tree.root / start).rglob("*.h")):
+                inside = path.relative_to(tree.root / start).as_posix()
+                folder = "x86_64-linux-gnu/python3.11/" if "x86_64" in start else ""
+                files[f"include/python3.11/{folder}{inside}"] = File(path.read_bytes())
+    return Package("python-headers", "3.11", files)
+
+
+def test_compiled_parts_are_built_for_condas_python(tmp_path, session):
+    """An extension in C is compiled by the Debian toolchain beside conda's Python, and its wheel is that Python's."""
+    tools = with_channels(session.tools)
+    write_channel(tmp_path / "own", [headers(tools)])
+    site = dataclasses.replace(
+        tools.site,
+        conda=CondaSite(channels={**tools.site.conda.channels, "own": ((tmp_path / "own").as_uri(),)}),
+    )
+    tools = dataclasses.replace(tools, site=site, downloader=Downloader(site))
+    files = {
+        "environment.yml": "channels: [main, own]\ndependencies: [python=3.11, python-headers, {pip: ['-e .']}]\n",
+        "setup.py": "from setuptools import Extension, setup\nsetup(name='fast', version='1', ext_modules=[Extension('fast', ['fast.c'])])\n",
+        "fast.c": EXTENSION,
+    }
+    made = locked(tmp_path, files, tools)
+    assert made.project.filename == "fast-1-cp311-cp311-linux_x86_64.whl"
+    assert made.project.toolchain
+    assert not any(deb.name.startswith("python3") for deb in made.debian.toolchain)
+    assert not [note for note in made.notes if "linked" in note]
 
 
 def test_a_channel_without_an_address_is_named_with_its_setting(tmp_path, tools):

@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from reprolake_builder.documents.conda import CONDA_PREFIX
 from reprolake_builder.store import Tree
 
 _MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_NULL, _DT_NEEDED, _DT_STRTAB = 0, 1, 5
 _MOST_HEADERS, _MOST_ENTRIES, _LONGEST = 1000, 10_000, 4096
+_PLACES = (b"usr/lib/", b"lib/", f"{CONDA_PREFIX}/lib/".encode().lstrip(b"/"))
 _LISTS = b"var/lib/dpkg/info/"
 
 
@@ -34,7 +36,7 @@ def missing_libraries(wheel: Path, trees: Iterable[Tree]) -> tuple[str, ...]:
         there |= {
             posixpath.basename(entry.path).decode("utf-8", "replace")
             for entry in tree.entries
-            if entry.path.startswith((b"usr/lib/", b"lib/")) and b".so" in entry.path
+            if entry.path.startswith(_PLACES) and b".so" in entry.path
         }
     return tuple(sorted(needed - there))
 

@@ -246,10 +246,10 @@ def test_what_pins_nothing_here_is_refused_by_name(reader, text):
 def test_a_lock_for_many_platforms_is_read_quickly():
     """What is for other platforms is left out before it is parsed: ten times as much costs next to nothing."""
     other = CONDA_LOCK.partition("package:\n")[2].replace("platform: linux-64", "platform: osx-arm64")
-    begun = time.monotonic()
+    begun = time.process_time()
     lock = read_conda_lock(CONDA_LOCK + other * 400, "conda-lock.yml")
     assert len(lock.pins) == 2
-    assert time.monotonic() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 DECLARED = """\
