@@ -113,7 +113,7 @@ def _other_lock(given: Given, folder: str, path: str, heard: Heard) -> Heard:
         pins = {asked.text for _, asked in _pins(other.lock, chosen, other.targets)}
     except DetectError as error:
         reason = f"{obeyed.path} stands over it, and it cannot be understood: {error.message}"
-        return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=False),))
+        return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
     same = pins == {asked.text for asked in obeyed.pins}
     reason = f"{obeyed.path} stands over it, and they " + (
         "say the same" if same else "differ: ignore one of the two"
@@ -129,10 +129,16 @@ def _beside(given: Given, path: str, locked: _Locked) -> Heard:
         reason = f"{locked.lock.path} stands over it, and it cannot be understood: {error.message}"
         return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
     declared = [Declared(edge_of(asked.text, asked.origin), asked.origin) for asked in other.requirements]
-    missing = unmet(locked.lock, declared, locked.targets)
+    missing = [item.reason for item in unmet(locked.lock, declared, locked.targets)]
+    names = {pin.name for pin in locked.lock.pins}
+    missing += [
+        f"{asked.origin} asks for {asked.name or asked.url or asked.folder}, which {locked.lock.path} does not tell of"
+        for asked in other.sources
+        if asked.name not in names
+    ]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        reason = f"{missing[0].reason}{more}: ignore one of the two"
+        reason = f"{missing[0]}{more}: ignore one of the two"
     else:
         reason = f"{locked.lock.path} has all that it asks for"
     return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=bool(missing)),))
@@ -140,17 +146,18 @@ def _beside(given: Given, path: str, locked: _Locked) -> Heard:
 
 def _own(locked: _Locked, given: Given, folder: str) -> Heard:
     """Return the demand for the repository's own package, when it is one that gets installed."""
-    pyproject = read_pyproject(given)
-    if folder != given.base or pyproject is None or not locked.is_package:
+    if folder != given.base or not locked.is_package:
         return Heard()
-    if not pyproject.has_project and not pyproject.is_poetry:
+    pyproject, script = read_pyproject(given), join(given.base, "setup.py")
+    if pyproject is not None and (pyproject.has_project or pyproject.is_poetry):
+        path = pyproject.path
+        origin = pyproject.origin("[project]" if pyproject.has_project else "[tool.poetry]")
+    elif given.has(script):
+        path = origin = script
+    else:
         return Heard()
-    origin = pyproject.origin("[project]" if pyproject.has_project else "[tool.poetry]")
-    return Heard(
-        files=(pyproject.path,),
-        own=(Asked(text="", origin=origin),),
-        build_requirements=build_requirements(pyproject),
-    )
+    own = (Asked(text="", origin=origin),)
+    return Heard(files=(path,), own=own, build_requirements=build_requirements(pyproject))
 
 
 def _read(given: Given, folder: str, path: str, pyproject: Pyproject | None) -> _Locked:

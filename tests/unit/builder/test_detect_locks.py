@@ -89,6 +89,29 @@ def test_requirements_beside_a_lock_must_be_met_by_it(tmp_path):
     )
 
 
+def test_repositories_that_requirements_name_beside_a_lock_must_be_in_it(tmp_path):
+    """A git repository that the lock does not know by name is a demand that it does not meet."""
+    text = "alpha<2\ngit+https://example.org/far.git#egg=far\n"
+    assert matter(found(tmp_path, {**PYPROJECT, "uv.lock": UV, "requirements.txt": text})) == [
+        "requirements.txt"
+    ]
+
+
+def test_a_lock_that_is_not_understood_beside_another_one_is_told(tmp_path):
+    """It may say something else: the user ignores one of the two."""
+    spec = found(tmp_path, {**PYPROJECT, "uv.lock": UV, "pylock.toml": "x"})
+    assert (spec.obeyed.path, matter(spec)) == ("uv.lock", ["pylock.toml"])
+
+
+def test_a_pipfile_lock_installs_the_package_of_a_setup_py(tmp_path):
+    """`-e .` in Pipenv's words names the repository's own package, whatever declares it."""
+    lock = PIPFILE_LOCK.replace('"default": {', '"default": {"e1839a8": {"editable": true, "path": "."},')
+    spec = found(tmp_path, {"Pipfile": PIPFILE, "Pipfile.lock": lock, "setup.py": ""})
+    refuse_unheard(spec)
+    assert spec.project == ""
+    assert found(tmp_path, {"Pipfile.lock": PIPFILE_LOCK, "setup.py": ""}).project is None
+
+
 def test_environment_yml_stands_over_locks_of_python_packages(tmp_path):
     """As in repo2docker conda goes first, and which of the two is meant the user says."""
     files = {**PYPROJECT, "uv.lock": UV, "environment.yml": "dependencies: [python=3.11]\n"}
