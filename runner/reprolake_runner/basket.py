@@ -15,7 +15,7 @@ from typing import Any
 
 from reprolake_builder.documents.base import encode
 from reprolake_builder.process import printable
-from reprolake_runner.basket_item import item_of
+from reprolake_runner.basket_item import item_of, without_credentials
 from reprolake_runner.documents.basket import Basket, BasketItem
 from reprolake_runner.errors import BasketError
 from reprolake_runner.json_value import NotPlain, child, parse, plain
@@ -57,7 +57,8 @@ def read_basket(data: bytes, origin: str, folder: Path) -> Basket:
             raise NotPlain("$", f"{len(raws)} items, the limit is {MAX_ITEMS}")
         found: dict[str, BasketItem] = {}
         for raw in raws:
-            identity = hashlib.sha256(encode(raw.value)).hexdigest()
+            # not of its credentials: an id goes to the notebook, and short passwords can be guessed from their hash
+            identity = hashlib.sha256(encode(without_credentials(raw.value))).hexdigest()
             if identity not in found:
                 found[identity] = item_of(raw.value, raw.path, identity[:12], folder if raw.trusted else None)
     except UnicodeDecodeError as error:

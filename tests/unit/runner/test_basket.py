@@ -240,3 +240,13 @@ def test_the_reader_raises_nothing_but_basket_errors(data):
     except BasketError:
         return
     assert decode(encode(basket), Basket) == basket
+
+
+def test_ids_tell_nothing_of_credentials(tmp_path):
+    """Two baskets that differ by a password only have the same ids."""
+    items = [
+        json.dumps([{"name": "a", "url": "https://example.org/a", "password": word}]).encode()
+        for word in ("one", "two")
+    ]
+    first, second = (read_basket(data, "basket", tmp_path) for data in items)
+    assert [one.id for one in first.items] == [one.id for one in second.items]
