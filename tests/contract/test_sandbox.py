@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -179,6 +184,26 @@ def test_a_program_that_is_not_there_is_no_success(sandbox, root):
     running = start(sandbox, SandboxSpec(root=root, argv=("/nonexistent",), env={}))
     with pytest.raises(SandboxError):
         running.wait(30)
+
+
+def test_a_terminal_is_passed_on(sandbox, root):
+    """A program that is given a terminal has one, of its size (of docker's soon), which it can take charge of."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    given = spec(
+        root,
+        """exec setsid -c sh -c 'while [ "$(stty size)" = "0 0" ]; do sleep 0.05; done; stty size; echo over >/dev/tty'""",
+    )
+    running = sandbox.start(given, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while piece := os.read(ours, 1 << 10):
+            told += piece
+    os.close(ours)
+    assert running.wait(20) == 0
+    assert told.split()[:2] == [b"33", b"77"]
+    assert told.split()[-1] == b"over"
 
 
 @pytest.mark.parametrize(
