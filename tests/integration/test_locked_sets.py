@@ -132,8 +132,13 @@ def test_a_file_that_the_index_replaced_is_refused(tmp_path, index, here):
     """The lock's hash decides: other content under the same name is no answer, and the lock is named."""
     upload(index, Upload("ichi", "1.0", "2022-01-01"))
     wrong = {"ichi 1.0": {"ichi-1.0-py3-none-any.whl": "0" * 64}}
-    with pytest.raises(LockError, match=r"has a hash that pylock\.toml names"):
+    with pytest.raises(LockError, match=r"has a hash that pylock\.toml names") as caught:
         lock(tmp_path / "a", pylock(wrong), here)
+    assert caught.value.message.startswith("what pylock.toml pins cannot be had for Python 3.11")
+    assert "--ignore pylock.toml" in caught.value.hint
+    none = {"nowhere-else 1.0": {"nowhere_else-1.0-py3-none-any.whl": "0" * 64}}
+    with pytest.raises(LockError, match="nowhere-else is not in the package index"):
+        lock(tmp_path / "b", pylock(none), here)
 
 
 def test_a_kernel_that_the_pins_do_not_allow_is_explained(tmp_path, index, here):

@@ -104,7 +104,8 @@ def choose(
     if trial.choice is not None:
         return trial.choice
     if not trial.old:
-        return NoChoice(asked.demands, asked.as_of, trial.rejected, trial.failures)
+        lock = asked.obeyed.path if asked.obeyed is not None else ""
+        return NoChoice(asked.demands, asked.as_of, trial.rejected, trial.failures, lock)
     taken, candidate = trial.old[0]
     others = tuple(item for item in trial.rejected if item.python != candidate.python.version)
     return Choice(taken, candidate, (*_unreleased(others, candidate, candidates, asked.as_of), *others))

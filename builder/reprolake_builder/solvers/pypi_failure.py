@@ -19,6 +19,11 @@ RELAX = (
     "relax the requirement, choose a later date with `--as-of DATE`, or another Python with `--python X.Y`"
 )
 
+_OBEYED = (
+    "its files are looked for by their hashes on the site's index: name the index that has them (`extra_index_urls`, UV_INDEX), "
+    "or resolve without it: --ignore {0}"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -30,12 +35,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class NoChoice:
-    """Every Python that was tried, none of which serves; `failures` are the errors behind that, in order."""
+    """Every Python that was tried, none of which serves; `failures` are the errors behind that, in order.
+
+    `lock` is the lock file that pins the set, "" where it was to be resolved.
+    """
 
     demands: tuple[Demand, ...]
     as_of: AsOf
     rejected: tuple[Rejected, ...]
     failures: tuple[BuilderError, ...]
+    lock: str = ""
 
     def error(self) -> LockError | SourceBuildError:
         """Return what the user is told: a SourceBuildError when a build failed."""
@@ -47,15 +56,18 @@ class NoChoice:
             first = self.failures[0]
             return LockError(first.message + others + self._early(), hint=first.hint)
         refusal, python = refused.refusal, self.rejected[0].python
-        if len(self.rejected) == 1:
+        if self.lock and len(self.rejected) == 1:
+            head = f"what {self.lock} pins cannot be had for Python {python}: {refusal.reason}"
+        elif self.lock:
+            head = f"what {self.lock} pins cannot be had for any Python on offer:\n{self._lines()}"
+        elif len(self.rejected) == 1:
             head = f"no set of wheels fits Python {python} as of {self.as_of.day}: {refusal.reason}"
         else:
             head = f"no Python on offer has wheels for the whole set as of {self.as_of.day}:\n{self._lines()}"
         where = places(refusal.whole, self.demands)
         words = [f"uv says for Python {python}:", refusal.words] if refusal.words else []
-        return LockError(
-            "\n".join(part for part in (head, where, *words) if part) + self._early(), hint=RELAX
-        )
+        hint = _OBEYED.format(self.lock) if self.lock else RELAX
+        return LockError("\n".join(part for part in (head, where, *words) if part) + self._early(), hint=hint)
 
     def _lines(self) -> str:
         return "\n".join(f"  Python {item.python}: {item.reason}" for item in self.rejected)
