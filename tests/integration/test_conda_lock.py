@@ -144,6 +144,27 @@ def test_pixis_own_library_reads_the_exported_lock(made, tools, tmp_path):
     }
 
 
+@pytest.mark.parametrize("place", ["", "https://mirror.example/main"])
+def test_what_pixis_own_library_writes_is_read(made, tools, tmp_path, place):
+    """A pixi.lock as rattler writes it, for a channel on the web and for one in a folder, pins the archives of the lock."""
+    folder = tools.site.conda.channels[MAIN][0]
+    written = rattler.LockFile([rattler.LockPlatform("linux-64")])
+    written.set_channels("default", [rattler.LockChannel(place or folder)])
+    channel = rattler.Channel(place or folder)
+    for subdir in ("linux-64", "noarch"):
+        index = Path(folder.removeprefix("file://")) / subdir / "repodata.json"
+        wanted = {package.filename for package in made.conda.packages if package.subdir == subdir}
+        for record in rattler.SparseRepoData(channel, subdir, index).load_all_records():
+            if record.file_name in wanted:
+                written.add_conda_package("default", rattler.LockPlatform("linux-64"), record)
+    written.to_path(tmp_path / "pixi.lock")
+    found = read_pixi_lock((tmp_path / "pixi.lock").read_text(), "pixi.lock")
+    assert {(pin.channel, pin.subdir, pin.filename, pin.sha256, pin.size) for pin in found.pins} == {
+        (place or folder, package.subdir, package.filename, package.sha256, package.size)
+        for package in made.conda.packages
+    }
+
+
 def test_addresses_are_this_sites_without_logins(made, tools):
     """What is exported names the site's own addresses, and no token or password in them."""
     place = "https://jane:word@mirror.example/t/ab-12345/main"

@@ -112,6 +112,8 @@ def read_pixi_lock(text: str, path: str) -> CondaLockFile:
 
 def _pixi_pin(url: str, item: Mapping[str, object], path: str) -> CondaPin:
     size = word(item, "size")
+    if "://" not in url and word(item, "channel"):  # the channel is a folder of whoever made the lock
+        url = f"{word(item, 'channel').rstrip('/')}/{word(item, 'subdir')}/{url.rpartition('/')[2]}"
     return pin_of(
         url,
         _entry(path, url),
