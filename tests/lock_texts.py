@@ -259,7 +259,7 @@ PIPFILE = """\
 [[source]]
 url = "https://h.org/simple"
 verify_ssl = true
-name = "own"
+name = "pypi"
 
 [packages]
 alpha = {version = ">=1,<2", extras = ["wide"]}

@@ -23,6 +23,7 @@ from reprolake_builder.lock_files.interface import Edge, Selection
 from reprolake_builder.lock_files.reading import converted, marker_of, name_of
 from reprolake_builder.process import printable
 
+_USUAL = "pypi"  # what Pipenv calls the index that everybody has
 _TABLES = frozenset({"source", "requires", "pipenv", "scripts", "build-system"})
 _VERSION = re.compile(r"3\.\d+(?:\.\d+)?")
 # Keys of a package that are markers in other words.
@@ -51,6 +52,10 @@ class _Package(msgspec.Struct, frozen=True):
     platform_system: str = ""
     python_version: str = ""
     python_full_version: str = ""
+
+
+class _Source(msgspec.Struct, frozen=True):
+    name: str = ""
 
 
 class _Requires(msgspec.Struct, frozen=True):
@@ -86,9 +91,10 @@ def read_pipfile(given: Given, path: str) -> Heard:
         heard += Heard(
             requirements=(Asked(text=f"{name}{extras}{edge.specifiers[0]}{marker}", origin=origin),)
         )
-    if len(tables.get("source", [])) > 1:
-        reason = "further sources: the package index comes from the site's configuration"
-        heard += Heard(unheard=(UnheardFile(path=f"{path}#source", reason=reason, matters=False),))
+    for source in converted(tables.get("source", []), path, tuple[_Source, ...]):
+        if source.name != _USUAL:
+            reason = f"the source {printable(source.name)[:60]!r}: the package index comes from the site's configuration"
+            heard += Heard(unheard=(UnheardFile(path=f"{path}#source", reason=reason, matters=True),))
     return heard
 
 

@@ -6,9 +6,10 @@ from reprolake_builder.detect_declared import poetry_demands
 from reprolake_builder.detect_heard import Given, Heard
 from reprolake_builder.detect_pyproject import Pyproject, build_requirements
 from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
-from reprolake_builder.documents.environment import Asked, AskedSource
+from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.poetry_project import PoetryDemand, read_poetry_project
+from reprolake_builder.process import printable
 
 
 def read_poetry_declaration(given: Given, pyproject: Pyproject, *, main: bool = True) -> Heard:
@@ -25,7 +26,14 @@ def read_poetry_declaration(given: Given, pyproject: Pyproject, *, main: bool = 
             f"{pyproject.path} declares no extra {', '.join(map(repr, unknown))}",
             hint="its extras: " + (", ".join(sorted(project.extras)) or "none"),
         )
-    heard = Heard(files=(pyproject.path,))
+    reason = "the package index comes from the site's configuration"
+    heard = Heard(
+        files=(pyproject.path,),
+        unheard=tuple(
+            UnheardFile(path=f"{pyproject.path}#tool.poetry.source", reason=f"{name}: {reason}", matters=True)
+            for name in map(printable, project.indexes)
+        ),
+    )
     for demand in poetry_demands(project, given.selection, main=main):
         heard += _heard(demand, given, pyproject)
     if not main:

@@ -28,6 +28,7 @@ _DEFAULT_BUILD = ("setuptools>=40.8.0", "wheel")
 _TOOLS = {
     "uv": ("sources", "index", "index-url", "extra-index-url", "find-links", "no-index", "constraint-dependencies",
            "override-dependencies", "exclude-dependencies", "prerelease", "resolution"),
+    "pdm": ("source", "resolution"),
     "pixi": ("dependencies", "pypi-dependencies", "feature", "target"),
 }  # fmt: skip
 

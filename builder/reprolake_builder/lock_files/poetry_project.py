@@ -21,6 +21,7 @@ from reprolake_builder.lock_files.poetry_versions import alternatives
 from reprolake_builder.lock_files.reading import Table, converted, folder_of, marker_of, name_of
 from reprolake_builder.process import printable
 
+_USUAL = "pypi"  # what Poetry calls the index that everybody has
 MAIN = canonicalize_name("main")
 
 
@@ -48,6 +49,10 @@ class _Group(Table, frozen=True):
     optional: bool = False
 
 
+class _Index(Table, frozen=True):
+    name: str = ""
+
+
 class _Poetry(Table, frozen=True):
     name: str = ""
     package_mode: bool = True
@@ -55,6 +60,7 @@ class _Poetry(Table, frozen=True):
     dev_dependencies: dict[str, _Written] = {}
     group: dict[str, _Group] = {}
     extras: dict[str, tuple[str, ...]] = {}
+    source: tuple[_Index, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class PoetryDemand:
 class PoetryProject:
     """A project in Poetry's words: demands by group, `main` among them, and which groups and names extras stand for.
 
-    `python` are sets of versions, one of which has to hold; none says nothing.
+    `python` are sets of versions, one of which has to hold; none says nothing. `indexes` are names of its own indexes.
     """
 
     name: str
@@ -80,6 +86,7 @@ class PoetryProject:
     optional_groups: frozenset[NormalizedName]
     extras: Mapping[NormalizedName, frozenset[NormalizedName]]
     python: tuple[SpecifierSet, ...]
+    indexes: tuple[str, ...]
 
 
 def read_poetry_project(tables: Mapping[str, Any], path: str) -> PoetryProject:
@@ -109,6 +116,7 @@ def read_poetry_project(tables: Mapping[str, Any], path: str) -> PoetryProject:
             for extra, items in poetry.extras.items()
         },
         python=alternatives(text, path) if text else (),
+        indexes=tuple(index.name for index in poetry.source if index.name.lower() != _USUAL),
     )
 
 

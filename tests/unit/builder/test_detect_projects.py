@@ -256,3 +256,24 @@ def test_a_flit_project_of_old_is_a_package(tmp_path):
     spec = found(tmp_path, {"pyproject.toml": text})
     refuse_unheard(spec)
     assert (spec.project, spec.project_dynamic) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "usual"),
+    [
+        ("Pipfile", '[[source]]\nname = "{}"\nurl = "https://h.org/simple"\n[packages]\na = "*"\n', "pypi"),
+        (
+            "pyproject.toml",
+            '[tool.poetry]\nname = "a"\n[[tool.poetry.source]]\nname = "{}"\nurl = "https://h.org"\n',
+            "PyPI",
+        ),
+    ],
+)
+def test_indexes_of_a_project_s_own_are_not_passed_over(tmp_path, name, text, usual):
+    """The package index is the site's; a project that names another one than everybody has stops, until it is ignored."""
+    (tmp_path / "usual").mkdir()
+    assert matter(found(tmp_path / "usual", {name: text.format(usual)})) == []
+    (tmp_path / "own").mkdir()
+    spec = found(tmp_path / "own", {name: text.format("torch")})
+    assert [path.partition("#")[0] for path in matter(spec)] == [name]
+    assert matter(found(tmp_path / "own", {name: text.format("torch")}, tuple(matter(spec)))) == []
