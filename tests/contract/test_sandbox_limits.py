@@ -14,6 +14,7 @@ from sandbox_programs import spec, start
 from reprolake_builder.sandboxes import cgroups, container_running, scope
 from reprolake_builder.sandboxes.containers import Containers
 from reprolake_builder.sandboxes.interface import Limits
+from reprolake_builder.sandboxes.launched import Launched
 
 
 @pytest.fixture(params=["groups", "no groups"])
@@ -93,3 +94,15 @@ def test_memory_in_a_group_ends_at_its_limit(sandbox, root):
             assert stream.read() == told
         running.wait(20)
         assert running.usage().kills == kills
+
+
+def test_processes_that_could_not_be_made_are_counted(sandbox, root):
+    """The group, not another limit, is what refuses the process that is one too many, and it says how often it did."""
+    if "pids" not in cgroups.places() or not isinstance(sandbox, Launched):
+        pytest.skip("nothing counts them here")
+    given = spec(
+        root, "i=0; while [ $i -lt 60 ]; do sleep 20 & i=$((i+1)); done", limits=Limits(processes=50)
+    )
+    running = start(sandbox, given)
+    until(running, lambda one: one.refused > 0)
+    running.kill()

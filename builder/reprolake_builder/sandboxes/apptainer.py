@@ -31,6 +31,7 @@ from reprolake_builder.sandboxes.reports import Report, SocketReport
 _OWN = "/.singularity.d"
 """Where an image could have scripts that apptainer runs before our filter is there; ours hides them."""
 _START = "start"
+_ITS_THREADS = 100  # of apptainer's own processes outside, at most
 _USERS = b"reprolake:x:%d:%d::/:/bin/sh\n"
 _FLAGS = (
     "exec", "--userns", "--containall", "--no-home", "--no-init", "--no-eval", "--no-umask", "--no-privs", "--cleanenv",
@@ -151,7 +152,7 @@ def _command(spec: SandboxSpec) -> Command:
             for key, value in {**_gpu_variables(spec), **spec.env}.items()
         },
         cwd=os.fsencode(spec.cwd),
-        limits=[(kind, _allowed(kind, value)) for kind, value in resource_limits(spec.limits)],
+        limits=[(kind, _allowed(kind, value)) for kind, value in resource_limits(spec.limits, _ITS_THREADS)],
     )
 
 

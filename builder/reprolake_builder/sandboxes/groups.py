@@ -32,9 +32,9 @@ def held(limits: Limits) -> Mapping[str, Held]:
     return found
 
 
-def resource_limits(limits: Limits) -> tuple[tuple[int, int], ...]:
-    """Return numbers of resource limits and their values."""
-    beyond = "pids" in _groups()  # the group says no first, because it counts how often
+def resource_limits(limits: Limits, others: int = 0) -> tuple[tuple[int, int], ...]:
+    """Return numbers of resource limits and their values; up to `others` processes outside count as the same user's."""
+    beyond = 1 + others if "pids" in _groups() else 0  # the group says no first, because it counts how often
     return (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, limits.processes + beyond),
