@@ -15,11 +15,13 @@ import pytest
 import rattler
 from conda_channel import MAIN
 from conda_sets import with_channels
+from pypi_index_server import Index, Upload, serving
 from source_trees import source_tree
 from tools import tool_folder
 
 from reprolake_builder.conda.lock_formats import read_conda_lock, read_explicit, read_pixi_lock
 from reprolake_builder.detect import detect
+from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
 from reprolake_builder.export.conda import conda_lock, explicit, pixi
 from reprolake_builder.lock import LockOptions, lock
@@ -105,20 +107,26 @@ def test_conda_lock_chooses_the_same_packages(run, made, declared, tools, tmp_pa
     assert [one.requested for one in obeyed.conda.packages] == [one.requested for one in made.conda.packages]
 
 
-def test_conda_lock_installs_what_is_exported(run, made, tools, tmp_path):
-    """conda-lock takes our file, and the environment that it makes has our packages and works."""
-    exported = tmp_path / "conda-lock.yml"
-    exported.write_text(conda_lock(made, tools))
-    run("install", "--prefix", tmp_path / "prefix", exported)
+def test_conda_lock_installs_what_is_exported(run, declared, tools, tmp_path):
+    """conda-lock takes our file, and the environment that it makes has our packages, pip's among them, and works."""
+    with serving(Index().add(Upload("alpha", "1.0", "2022-06-01"))) as index:
+        site = replace(tools.site, index_url=index.url)
+        tools = replace(tools, site=site, downloader=Downloader(site))
+        tree = source_tree(tmp_path / "tree", {"environment.yml": f"{declared}- pip\n- pip:\n  - alpha\n"})
+        both = lock(tree, detect(tree), LockOptions(now=NOW, as_of="now"), tools)
+        exported = tmp_path / "conda-lock.yml"
+        exported.write_text(conda_lock(both, tools))
+        run("install", "--prefix", tmp_path / "prefix", exported)
     installed = [json.loads(path.read_text()) for path in (tmp_path / "prefix/conda-meta").glob("*.json")]
     assert {one["fn"]: one["sha256"] for one in installed} == {
-        package.filename: package.sha256 for package in made.conda.packages
+        package.filename: package.sha256 for package in both.conda.packages
     }
-    program = "import numpy, timely; print(timely.VERSION)"
+    program = "import numpy, timely; from importlib.metadata import version; print(timely.VERSION, version('alpha'))"
     done = subprocess.run(
         [tmp_path / "prefix/bin/python", "-c", program], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "1.0\n"
+    assert done.stdout == "1.0 1.0\n"
+    assert [wheel.name for wheel in both.wheels] == ["alpha"]
 
 
 def test_what_is_exported_reads_back(made, tools):
