@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,8 +76,7 @@ class Installed:
             missing.append(folder)
             folder = folder.rpartition("/")[0]
         for folder in reversed(missing):
-            (self.root / folder).mkdir()
-            (self.root / folder).chmod(0o755)
+            os.mkdir(f"{self.root}/{folder}", 0o755)
             self._folders.add(folder)
 
 
@@ -94,7 +93,7 @@ def unpack_conda(
         told = read_told(held.info, held.files.keys() | held.links.keys(), package)
         installed = Installed(root, layout.prefix, told)
         places = _places(told, held, package, layout)
-        _write_entry_points(installed, package, layout)
+        _write_entry_points(installed, package, layout, places)
         sources = _with_sources(places, held, package)
         for place, entry in places.items():
             if entry.path in held.files:
@@ -115,11 +114,15 @@ def unpack_conda(
     return installed
 
 
-def _write_entry_points(installed: Installed, package: CondaPackage, layout: Layout) -> None:
+def _write_entry_points(
+    installed: Installed, package: CondaPackage, layout: Layout, places: Collection[str]
+) -> None:
     for command in installed.told.entry_points:
         name, _, target = (part.strip() for part in command.partition("="))
         text = entry_point_script(name, target, package.filename, layout)
         path = f"bin/{name}"
+        if path in places:
+            raise TreeError(f"two of its entries claim {path}")
         _write(installed, f"{layout.prefix}/{path}", iter([text]), executable=True)
         sha256 = installed.digests[f"{layout.prefix}/{path}".encode()].hex()
         installed.laid.append(Laid(path, "unix_python_entry_point", sha256, len(text)))
@@ -188,7 +191,6 @@ def _copy(pieces: Iterator[bytes], on_disk: Path | str, mode: int = 0o644) -> by
     digest = hashlib.sha256()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(on_disk, flags, mode), "wb", buffering=0) as stream:
-        os.fchmod(stream.fileno(), mode)  # whatever the umask: the sandboxed compiler is another user
         for piece in pieces:
             digest.update(piece)
             stream.write(piece)
@@ -255,10 +257,7 @@ def _lay(aside: _Aside, entry: PathEntry, place: str, installed: Installed) -> N
         size = _size(installed.root, path.encode())
     else:
         installed.make_folder_of(path)
-        os.link(
-            aside.on_disk, installed.root / path, follow_symlinks=False
-        )  # never in the place of another one
-        aside.on_disk.unlink()
+        os.rename(aside.on_disk, f"{installed.root}/{path}")  # no two files have one place
         if aside.executable:
             (installed.root / path).chmod(0o755)
         installed.digests[path.encode()] = bytes.fromhex(aside.sha256)
