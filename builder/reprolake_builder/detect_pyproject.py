@@ -204,16 +204,21 @@ def _tools(pyproject: Pyproject) -> Heard:
     found = [
         (tool, key) for tool, keys in _TOOLS.items() for key in keys if key in pyproject.tool.get(tool, {})
     ]
-    return Heard(
-        unheard=tuple(
-            UnheardFile(
-                path=f"{pyproject.path}#tool.{tool}.{key}",
-                reason=f"settings of {tool} about packages are not understood in this version",
-                matters=True,
-            )
-            for tool, key in found
+    unheard = [
+        UnheardFile(
+            path=f"{pyproject.path}#tool.{tool}.{key}",
+            reason=f"settings of {tool} about packages are not understood in this version",
+            matters=True,
         )
-    )
+        for tool, key in found
+    ]
+    if "envs" in pyproject.tool.get("hatch", {}):
+        reason = (
+            "environments of hatch are for development: dependency groups are what is asked for by `--group`"
+        )
+        path = f"{pyproject.path}#tool.hatch.envs"
+        unheard.append(UnheardFile(path=path, reason=reason, matters=False))
+    return Heard(unheard=tuple(unheard))
 
 
 def _requires_python(pyproject: Pyproject, project: dict[str, Any]) -> tuple[Asked, ...]:

@@ -250,6 +250,16 @@ def test_a_pipfile_that_cannot_be_honoured_is_refused(tmp_path, line):
         found(tmp_path, {"Pipfile": f"[packages]\n{line}\n"})
 
 
+def test_environments_of_hatch_are_named(tmp_path):
+    """They have no say, and that is told; settings of PDM that change what is taken stop."""
+    text = UV_PROJECT + '[tool.hatch.envs.default]\ndependencies = ["x"]\n'
+    spec = found(tmp_path, {"pyproject.toml": text})
+    assert [(item.path, item.matters) for item in spec.unheard] == [("pyproject.toml#tool.hatch.envs", False)]
+    (tmp_path / "pdm").mkdir()
+    text = UV_PROJECT + '[tool.pdm.resolution]\noverrides = {x = "1"}\n'
+    assert matter(found(tmp_path / "pdm", {"pyproject.toml": text})) == ["pyproject.toml#tool.pdm.resolution"]
+
+
 def test_a_flit_project_of_old_is_a_package(tmp_path):
     """[tool.flit.metadata] declares a package that only its build describes."""
     text = '[build-system]\nrequires = ["flit_core"]\n[tool.flit.metadata]\nmodule = "demo"\n'
