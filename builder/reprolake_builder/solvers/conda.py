@@ -27,6 +27,7 @@ SOLVER = 3
 _KIND = "conda-answers"
 _TIMEOUT = 900  # seconds
 _LINES = 30  # of the solver's explanation that are shown
+_DEFAULTS = '[conda] defaults = ["NAME OR ADDRESS"] in reprolake.toml'
 _CHANNEL = re.compile(r"^\s*([^\s\[]+?)(?:/(?:linux-64|noarch))?::")
 _NAME = re.compile(r"(?:[^\s\[]+::)?\s*([A-Za-z0-9_][A-Za-z0-9_.-]*)")
 
@@ -117,7 +118,7 @@ def solve_conda(asked: CondaAsking, tools: Tools) -> tuple[CondaLock, tuple[str,
         virtual_packages=question.virtual_packages,
         packages=answer.packages,
     )
-    return lock, _notes(answer, asked)
+    return lock, (*_without_defaults(asked, tools), *_notes(answer, asked))
 
 
 def _channels(asked: CondaAsking, tools: Tools) -> tuple[CondaChannel, ...]:
@@ -128,14 +129,24 @@ def _channels(asked: CondaAsking, tools: Tools) -> tuple[CondaChannel, ...]:
         if item.text != DEFAULTS:
             found.append(channel_of(item.text, item.origin, tools.site, asked.told_by))
             continue
-        if not tools.site.conda.defaults:
-            raise LockError(
-                f'{item.origin} asks for the channel "defaults", and the configuration does not say which channels those are',
-                hint='name them: [conda] defaults = ["NAME OR ADDRESS"] in reprolake.toml; or ask for conda-forge instead',
-            )
         origin = "defaults of the configuration"
         found += [channel_of(text, origin, tools.site) for text in tools.site.conda.defaults]
+    if not found:
+        raise LockError(
+            f'{asked.channels[0].origin if asked.channels else "it"} asks for the channel "defaults", and the configuration '
+            "does not say which channels those are",
+            hint=f"name them: {_DEFAULTS}; or ask for conda-forge instead",
+        )
     return tuple(dict.fromkeys(found))
+
+
+def _without_defaults(asked: CondaAsking, tools: Tools) -> tuple[str, ...]:
+    """Return a note where the file asks for channels of which nobody knows which they are, beside others that are known."""
+    origins = [item.origin for item in asked.channels if item.text == DEFAULTS]
+    if not origins or tools.site.conda.defaults:
+        return ()
+    note = f'{origins[0]}: nothing is taken from the channel "defaults", for the configuration does not say which those are'
+    return (f"{note} ({_DEFAULTS})",)
 
 
 def _source(channel: CondaChannel, indexes: Sequence[Index]) -> Source:
@@ -225,6 +236,7 @@ def _unsolvable(
     body += [f"  {printable(line)}" for lacking in answer.lacking for line in _told(lacking, asked)]
     names = ", ".join(channel.name for channel in channels)
     reason = f"no set of conda packages of {names}{day} is what is asked for"
+    body += [f"  {note}" for note in _without_defaults(asked, tools)]
     return UnsolvableError(reason, "\n".join(body), hint=_hint(words, tools))
 
 

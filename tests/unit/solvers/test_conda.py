@@ -168,6 +168,15 @@ def test_defaults_are_what_the_configuration_says(tools, site_of):
     assert "[conda] defaults" in caught.value.hint
 
 
+def test_unknown_defaults_beside_a_known_channel_are_told_of(tools):
+    """Where the configuration does not know "defaults", the other channels serve, with a note, also when they do not suffice."""
+    lock, notes = solve_conda(asked("pure", channels=("main", "defaults")), tools)
+    assert [one.name for one in lock.channels] == ["main"]
+    assert "[conda] defaults" in notes[0]
+    with pytest.raises(UnsolvableError, match="nothing is taken from the channel"):
+        chosen(asked("nope", channels=("main", "defaults")), tools)
+
+
 def test_what_cannot_be_met_is_told_with_its_lines(tools):
     """The error names the packages, the channels, the date and the lines of the file."""
     with pytest.raises(UnsolvableError) as caught:
