@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from changed_texts import VALUES, changed
 from detected import found, matter, texts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -287,3 +288,30 @@ def test_indexes_of_a_project_s_own_are_not_passed_over(tmp_path, name, text, us
     spec = found(tmp_path / "own", {name: text.format("torch")})
     assert [path.partition("#")[0] for path in matter(spec)] == [name]
     assert matter(found(tmp_path / "own", {name: text.format("torch")}, tuple(matter(spec)))) == []
+
+
+_PROJECTS = (
+    ("pyproject.toml", POETRY_KINDS),
+    ("pyproject.toml", POETRY_PROJECT),
+    (
+        "pyproject.toml",
+        UV_PROJECT + "[tool.uv]\ndev-dependencies = ['a']\n[tool.pdm.dev-dependencies]\nx = ['b']\n",
+    ),
+    ("Pipfile", PIPFILE),
+)
+
+
+@given(kind=st.sampled_from(_PROJECTS), place=st.integers(0, 10_000), value=VALUES)
+def test_a_project_with_anything_anywhere_is_read_or_refused(tmp_path_factory, kind, place, value):
+    """Whatever stands in one place of a project's file, the answer is demands or a DetectError of one printable text."""
+    name, text = kind
+    tree = source_tree(
+        tmp_path_factory.mktemp("any"), {name: changed(text, place, value), "libs/here/setup.py": ""}
+    )
+    try:
+        spec = detect(tree)
+    except DetectError as error:
+        told = error.message
+    else:
+        told = "".join(asked.text for asked in spec.requirements)
+    assert told.isprintable()

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable
 
 import pytest
+from changed_texts import VALUES, changed
 from hypothesis import given
 from hypothesis import strategies as st
 from lock_texts import PDM, PDM_3, PIPFILE, PIPFILE_LOCK, POETRY_1, POETRY_2, POETRY_PROJECT, PYLOCK, UV, A
@@ -124,45 +125,11 @@ def test_what_a_lock_does_not_have_is_refused(kind):
             read(text, selection)
 
 
-_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.text(max_size=12)
-    | st.sampled_from(["../../x", "/etc", "\x1b[2J"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-def _spots(tree, path=()):
-    """Yield the paths of all values in a tree."""
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in items:
-        yield (*path, key)
-        yield from _spots(value, (*path, key))
-
-
-def _toml(value) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(str(k))} = {_toml(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return '"none"' if value is None else json.dumps(value).replace("\x7f", "\\u007f")
-
-
-@given(kind=st.sampled_from(sorted(READERS)), place=st.integers(0, 10_000), value=_VALUES)
+@given(kind=st.sampled_from(sorted(READERS)), place=st.integers(0, 10_000), value=VALUES)
 def test_a_lock_with_anything_anywhere_is_read_or_refused(kind, place, value):
     """Whatever stands in one place of a lock, the answer is pins or a DetectError of one printable text."""
     read, text = READERS[kind]
-    tree = json.loads(text) if kind == "pipenv" else tomllib.loads(text)
-    spots = list(_spots(tree))
-    *way, last = spots[place % len(spots)]
-    inner = tree
-    for key in way:
-        inner = inner[key]
-    inner[last] = value
-    whole = json.dumps(tree) if kind == "pipenv" else "\n".join(f"{k} = {_toml(v)}" for k, v in tree.items())
+    whole = changed(text, place, value)
     assert refusal(lambda: [select(read(whole), target) for target in TARGETS.values()]).isprintable()
 
 
