@@ -232,5 +232,6 @@ def test_scripts_of_an_image_are_not_run_by_apptainer(little, reprolake, tmp_pat
         "-c",
         ":",
     ]
-    control = subprocess.run(plain, capture_output=True, text=True, check=False, cwd="/")
+    home = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    control = subprocess.run(plain, capture_output=True, text=True, check=False, cwd="/", env=home)
     assert "ran-before" in control.stdout + control.stderr, "apptainer itself runs them"
