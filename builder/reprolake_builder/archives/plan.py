@@ -56,7 +56,7 @@ def plan(members: Sequence[Member], limits: Limits, allowed: int) -> Plan:
         for name, keep in zip(names, wanted, strict=True)
     )
     _refuse_conflicts([path for path in paths if path is not None])
-    _refuse_leading_out(
+    refuse_leading_out(
         {
             path: member.target
             for path, member in zip(paths, members, strict=True)
@@ -72,7 +72,7 @@ def checked_path(path: bytes) -> bytes:
         text = path.decode()
     except UnicodeDecodeError as error:
         raise TreeError(f"the name {shown(path)} is no UTF-8") from error
-    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in text):
+    if not text.isprintable() and any(unicodedata.category(one) in {"Cc", "Cs"} for one in text):
         raise TreeError(f"the name {shown(path)} holds control characters")
     parts = [part for part in path.split(b"/") if part not in {b"", b"."}]
     if path.startswith(b"/") or b".." in parts:
@@ -120,7 +120,7 @@ def _refuse_conflicts(paths: Sequence[bytes]) -> None:
             )
 
 
-def _refuse_leading_out(links: dict[bytes, bytes]) -> None:
+def refuse_leading_out(links: dict[bytes, bytes]) -> None:
     """Raise TreeError for a link that leads out of the tree, followed step by step as Linux would."""
     steps = 0
     for path in links:

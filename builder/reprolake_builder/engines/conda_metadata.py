@@ -6,15 +6,14 @@ PrefixRecord.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from reprolake_builder.documents.base import encode
 from reprolake_builder.documents.conda import CondaPackage
 from reprolake_builder.errors import BuildError
 
@@ -61,8 +60,8 @@ class Told:
     entry_points: tuple[str, ...]
 
 
-def read_told(info: Mapping[str, Path], held: Collection[str], package: CondaPackage) -> Told:
-    """Return what the files in `info` (host paths by name) say; `held` are the archive's other members.
+def read_told(info: Mapping[str, bytes], held: Collection[str], package: CondaPackage) -> Told:
+    """Return what the files in `info` (by name) say; `held` are the archive's other members.
 
     Raises BuildError where that is not what the lock says, and for what cannot be read.
     """
@@ -82,7 +81,7 @@ def read_told(info: Mapping[str, Path], held: Collection[str], package: CondaPac
     return Told(index, paths, link.noarch.entry_points if is_python and link.noarch else ())
 
 
-def _index(info: Mapping[str, Path], package: CondaPackage) -> Mapping[str, Any]:
+def _index(info: Mapping[str, bytes], package: CondaPackage) -> Mapping[str, Any]:
     index = _read(info, "info/index.json", dict[str, Any], package)
     found = tuple(index.get(field) for field in ("name", "version", "build"))
     if found != (package.name, package.version, package.build):
@@ -99,20 +98,20 @@ def _index(info: Mapping[str, Path], package: CondaPackage) -> Mapping[str, Any]
     return index
 
 
-def _read(info: Mapping[str, Path], name: str, kind: type[M], package: CondaPackage) -> M:
+def _read(info: Mapping[str, bytes], name: str, kind: type[M], package: CondaPackage) -> M:
     try:
-        return msgspec.json.decode(info[name].read_bytes(), type=kind)
+        return msgspec.json.decode(info[name], type=kind)
     except KeyError:
         raise BuildError(f"{package.filename} is no sound conda package: it has no {name}") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise BuildError(f"{package.filename} is no sound conda package: its {name}: {error}") from error
 
 
-def _paths_of_old(info: Mapping[str, Path], held: Collection[str]) -> tuple[PathEntry, ...]:
+def _paths_of_old(info: Mapping[str, bytes], held: Collection[str]) -> tuple[PathEntry, ...]:
     """Return the files of a package that was made before there was a paths.json."""
     prefixed: dict[str, tuple[str, Literal["text", "binary"]]] = {}
     if "info/has_prefix" in info:
-        for line in info["info/has_prefix"].read_text("utf-8", "replace").splitlines():
+        for line in info["info/has_prefix"].decode("utf-8", "replace").splitlines():
             words = shlex.split(line, posix=False)
             if len(words) == 3:
                 prefixed[words[2].strip("\"'")] = (
@@ -168,7 +167,7 @@ def prefix_record(package: CondaPackage, index: Mapping[str, Any], laid: Iterabl
     }
     if package.md5:
         record["md5"] = package.md5
-    return json.dumps(record, indent=2, sort_keys=True).encode() + b"\n"
+    return msgspec.json.format(encode(record), indent=2) + b"\n"
 
 
 def _path_data(file: Laid) -> dict[str, object]:

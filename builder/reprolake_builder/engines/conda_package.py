@@ -48,7 +48,7 @@ class _Aside:
 class _Held:
     """The members of an archive: those below info/ that are read, and the others by path."""
 
-    info: dict[str, Path] = field(default_factory=dict)
+    info: dict[str, bytes] = field(default_factory=dict)
     files: dict[str, _Aside] = field(default_factory=dict)
     links: dict[str, bytes] = field(default_factory=dict)
 
@@ -175,8 +175,7 @@ def _put_one_aside(member: Member, path: str, on_disk: Path, held: _Held) -> Non
     elif path in NEEDED:
         if member.kind != "file" or member.size > LONGEST:
             raise TreeError(f"{shown(member.path)} has {member.size} bytes, which none needs")
-        _copy(member.pieces(), on_disk)
-        held.info[path] = on_disk
+        held.info[path] = b"".join(member.pieces())
     elif member.kind == "link":
         if not member.target or b"\0" in member.target:
             raise TreeError(f"{shown(member.path)} is a symbolic link without a target")
@@ -204,7 +203,7 @@ def _places(told: Told, held: _Held, package: CondaPackage, layout: Layout) -> d
         is_there = entry.path in held.files or entry.path in held.links
         if not is_there and entry.path_type != "directory":
             raise TreeError(f"it lists {shown(entry.path.encode())}, which it does not hold")
-        place = checked_path(entry.path.encode()).decode()
+        place = entry.path if is_there else checked_path(entry.path.encode()).decode()
         if package.noarch == "python":
             top, _, rest = place.partition("/")
             if top == "site-packages" and rest:
