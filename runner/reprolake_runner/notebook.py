@@ -41,7 +41,11 @@ class _Output(msgspec.Struct):
 
     output_type: str
     data: dict[str, msgspec.Raw] = {}
-    text: str | list[str] = ""
+    text: str | list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.output_type == "stream" and self.text is None:
+            raise ValueError("an output of a stream has no text")
 
 
 class _Cell(msgspec.Struct):

@@ -136,6 +136,12 @@ def begun(folder, name):
     )
 )
 @example(nothing(cells=[{"cell_type": "code", "source": "1", "metadata": {}, "outputs": [{}]}]))
+@example(
+    nothing(
+        cells=[{"cell_type": "code", "source": "1", "metadata": {}, "outputs": [{"output_type": "stream"}]}],
+        nbformat_minor=0,
+    )
+)
 @example(nothing(metadata={"language_info": {"name": 5}}))
 @example(nothing(metadata={"papermill": [], "kernelspec": {"name": "x" * 300}}))
 def test_any_notebook_is_refused_or_can_be_begun(tmp_path, made):
