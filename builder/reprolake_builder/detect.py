@@ -41,6 +41,7 @@ from reprolake_builder.source_tree import SourceTree
 
 _CONDA = ("environment.yml", "environment.yaml")
 _PIXI = ("pixi.toml",)
+_PIXI_TABLES = "pixi's tables in it are heeded by way of a pixi.lock beside it only"
 _ANEW = {
     "uv": "uv lock",
     "Poetry": "poetry lock",
@@ -70,7 +71,7 @@ def detect(
     heard += _own_package(given, folder, heard)
     heard += find_unheard(given, folder, heard)
     heard += _left_out(given, folder)
-    if heard.obeyed:
+    if heard.obeyed or _obeys_pixi(heard):
         heard = replace(heard, unheard=tuple(_said_by_lock(item) for item in heard.unheard))
     unheard = tuple(_judged(item, given) for item in dict.fromkeys(heard.unheard))
     _check_ignored(given, heard.files, unheard)
@@ -266,10 +267,13 @@ def _own_demands(given: Given, folder: str, pyproject: Pyproject | None, heard: 
     declaring = _declaring(given, pyproject)
     if not declaring:
         return Heard(unheard=(_unread(pyproject),)) if pyproject is not None else Heard()
+    if _obeys_pixi(heard):
+        reason = f"{heard.files[0]} does not have this package, so pixi does not install it"
+        return Heard(unheard=(UnheardFile(path=declaring[0], reason=reason, matters=False),))
     if heard.conda or any(path.endswith(_CONDA) for path in heard.files):
         add = (
             "its pypi-dependencies"
-            if heard.files[0].endswith(("pixi.toml", "pixi.lock"))
+            if heard.files[0].endswith(_PIXI)
             else "the pip packages of environment.yml"
         )
         reason = f"{heard.files[0]} describes the environment without this package: add it to {add} (`-e .`)"
@@ -335,7 +339,7 @@ def _scripted(declaring: tuple[str, ...], pyproject: Pyproject | None, *own: Ask
 
 def _unread(pyproject: Pyproject) -> UnheardFile:
     if "pixi" in pyproject.tool:
-        return UnheardFile(path=pyproject.path, reason="pixi comes in a later version", matters=True)
+        return UnheardFile(path=pyproject.path, reason=_PIXI_TABLES, matters=True)
     if pyproject.has_build_system:
         return UnheardFile(
             path=pyproject.path, reason="it says how to build a package, and none is declared", matters=True
@@ -360,9 +364,13 @@ def _left_out(given: Given, folder: str) -> Heard:
     )
 
 
+def _obeys_pixi(heard: Heard) -> bool:
+    return any(asked.tool == "pixi" for asked in heard.conda)
+
+
 def _said_by_lock(item: UnheardFile) -> UnheardFile:
     """Return settings of a tool as what does not matter: its lock was made with them."""
-    if item.path.rpartition("/")[2] != "uv.toml":
+    if item.path.rpartition("/")[2] != "uv.toml" and "#tool.pixi." not in item.path:
         return item
     return msgspec.structs.replace(item, matters=False, reason="the lock was made with it")
 

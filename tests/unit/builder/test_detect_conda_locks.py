@@ -323,6 +323,18 @@ def test_pixis_lock_is_held_against_pixi_toml(tmp_path):
     assert matter(found(tmp_path / "b", newer)) == ["pixi.lock#python"]
 
 
+@pytest.mark.parametrize("own", ["      - pypi: .\n", ""])
+def test_pixis_tables_in_pyproject_are_heeded_by_way_of_the_lock(tmp_path, own):
+    """A pyproject.toml with pixi's tables does not stop what its lock pins; the own package is installed if the lock has it."""
+    project = '[project]\nname = "mine"\nversion = "0.1"\n[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n'
+    project += '[tool.pixi.workspace]\nchannels = ["a"]\n[tool.pixi.dependencies]\nsix = "*"\n'
+    files = {"pyproject.toml": project, "pixi.lock": PIXI_6.replace("      - pypi: .\n", own)}
+    spec = found(tmp_path, files)
+    assert (matter(spec), spec.project) == ([], "" if own else None)
+    tables = project[project.index("[tool.pixi") :]
+    assert matter(found(tmp_path / "alone", {"pyproject.toml": tables})) == ["pyproject.toml"]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
