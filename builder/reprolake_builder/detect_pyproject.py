@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from reprolake_builder.detect_heard import Given, Heard, join
 from reprolake_builder.detect_sources import ask_reference
+from reprolake_builder.detect_uv_sources import uv_source
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
@@ -26,7 +27,7 @@ _LARGEST = 1 << 20  # characters
 _DEFAULT_BUILD = ("setuptools>=40.8.0", "wheel")
 # Tables of tools that would change which packages are taken.
 _TOOLS = {
-    "uv": ("sources", "index", "index-url", "extra-index-url", "find-links", "no-index", "constraint-dependencies",
+    "uv": ("index", "index-url", "extra-index-url", "find-links", "no-index", "constraint-dependencies",
            "override-dependencies", "exclude-dependencies", "prerelease", "resolution"),
     "pdm": ("source", "resolution"),
     "pixi": ("dependencies", "pypi-dependencies", "feature", "target"),
@@ -103,7 +104,10 @@ class Pyproject:
         sources: list[AskedSource] = []
         for text in texts:
             requirement = self._parsed(text)
-            if requirement.url is None:
+            placed = uv_source(requirement, self.tool.get("uv", {}), self.origin(text), given)
+            if placed is not None:
+                sources.append(placed)
+            elif requirement.url is None:
                 asked.append(Asked(text=str(requirement), origin=self.origin(text)))
             else:
                 sources.append(ask_reference(requirement, self.origin(text), given))

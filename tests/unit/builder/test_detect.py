@@ -191,8 +191,8 @@ def test_kinds_of_pyproject(tmp_path):
     ]
     settings = found(tmp_path, {"pyproject.toml": "[tool.ruff]\nline-length = 100\n"})
     assert (matter(settings), [item.path for item in settings.unheard]) == ([], ["pyproject.toml"])
-    sources = '[project]\nname = "a"\n[tool.uv.sources]\nb = { git = "https://h.org/b" }\n'
-    assert matter(found(tmp_path, {"pyproject.toml": sources})) == ["pyproject.toml#tool.uv.sources"]
+    sources = '[project]\nname = "a"\n[[tool.uv.index]]\nurl = "https://h.org/b"\n'
+    assert matter(found(tmp_path, {"pyproject.toml": sources})) == ["pyproject.toml#tool.uv.index"]
 
 
 def test_packages_of_setup_py_and_setup_cfg(tmp_path):

@@ -131,6 +131,45 @@ def test_what_nobody_declares_cannot_be_chosen(tmp_path, option):
             chosen(tmp_path / str(number), files, option)
 
 
+UV_SOURCES = """\
+[project]
+name = "demo"
+dependencies = ["far[fast]>=1; python_version > '3'", "lib", "model", "plain"]
+[tool.uv.sources]
+Far = {git = "https://example.org/far.git", tag = "v1", subdirectory = "py"}
+lib = {path = "libs/lib", editable = true}
+model = {url = "https://h.org/model-1.0-py3-none-any.whl"}
+unused = {index = "torch"}
+"""
+
+
+def test_uvs_sources_are_taken(tmp_path):
+    """Packages come from the places that uv takes them from, the others from the index."""
+    spec = found(tmp_path, {"pyproject.toml": UV_SOURCES, "libs/lib/setup.py": ""})
+    refuse_unheard(spec)
+    assert texts(spec.requirements) == ["plain"]
+    assert [(a.name, a.url, a.ref, a.folder, a.extras, a.archive) for a in spec.sources] == [
+        ("far", "https://example.org/far.git", "v1", "py", ("fast",), False),
+        ("lib", "", "", "libs/lib", (), False),
+        ("model", "https://h.org/model-1.0-py3-none-any.whl", "", "", (), True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '{index = "torch"}', "{workspace = true}", '[{git = "https://h.org/a", marker = "x"}, {path = "a"}]', "1",
+        '{path = "../up"}', '{git = "https://u:secret@h.org/a"}', '{git = "https://h.org/a", group = "dev"}',
+    ],
+)  # fmt: skip
+def test_uvs_sources_that_cannot_be_honoured_are_refused(tmp_path, source):
+    """Indexes, workspaces and choices need the lock, folders outside and logins are refused; no login is shown."""
+    text = f'[project]\nname = "demo"\ndependencies = ["lib"]\n[tool.uv.sources]\nlib = {source}\n'
+    with pytest.raises(DetectError) as caught:
+        found(tmp_path, {"pyproject.toml": text})
+    assert "secret" not in caught.value.message
+
+
 # ---------------------------------------------------------------------- Poetry
 def test_a_poetry_project_is_read(tmp_path):
     """Carets, extras, markers, groups and the Python become demands; the package itself is built."""
@@ -297,6 +336,7 @@ _PROJECTS = (
         "pyproject.toml",
         UV_PROJECT + "[tool.uv]\ndev-dependencies = ['a']\n[tool.pdm.dev-dependencies]\nx = ['b']\n",
     ),
+    ("pyproject.toml", UV_SOURCES),
     ("Pipfile", PIPFILE),
 )
 

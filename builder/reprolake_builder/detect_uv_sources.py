@@ -1,0 +1,77 @@
+"""Where uv takes a project's packages from, as `[tool.uv.sources]` says: git repositories, folders, archives at addresses.
+
+Source: uv's documentation, "Managing dependencies", "Dependency sources".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from reprolake_builder.detect_heard import Given
+from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
+from reprolake_builder.documents.environment import AskedSource
+from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.reading import Table, converted, marker_of
+from reprolake_builder.process import printable
+
+
+class _Source(Table, frozen=True):
+    git: str = ""
+    rev: str = ""
+    tag: str = ""
+    branch: str = ""
+    subdirectory: str = ""
+    path: str = ""
+    url: str = ""
+    workspace: bool = False
+    index: str = ""
+    marker: str = ""
+    extra: str = ""
+    group: str = ""
+
+
+def uv_source(
+    requirement: Requirement, settings: Mapping[str, Any], origin: str, given: Given
+) -> AskedSource | None:
+    """Return where uv's `settings` say that a package is, None for one of the index. Raises DetectError.
+
+    `origin` is where the demand stands.
+    """
+    table = converted(
+        settings.get("sources", {}), "[tool.uv.sources]", dict[str, _Source | tuple[_Source, ...]]
+    )
+    named = {canonicalize_name(name): item for name, item in table.items()}
+    found = named.get(canonicalize_name(requirement.name))
+    if found is None:
+        return None
+    source = found if isinstance(found, _Source) else found[0] if len(found) == 1 else None
+    if source is None or source.index or source.workspace or source.marker or source.extra or source.group:
+        raise DetectError(
+            f"{origin}: {printable(requirement.name)} comes from an index of its own, a workspace, or from several places by [tool.uv.sources]",
+            hint="commit a uv.lock: what it pins is obeyed",
+        )
+    extras = tuple(sorted(canonicalize_name(extra) for extra in requirement.extras))
+    marker = str(marker_of(str(requirement.marker or ""), origin) or "")
+    name = canonicalize_name(requirement.name)
+    if source.url:
+        return ask_archive(source.url, (name, extras, marker), (), origin, given)
+    if source.git:
+        ref = source.rev or source.tag or source.branch
+        below = f"#subdirectory={source.subdirectory}" if source.subdirectory else ""
+        asked = ask_git(f"git+{source.git}" + (f"@{ref}" if ref else "") + below, origin, given)
+    else:
+        path = source.path if source.path.startswith((".", "/", "~")) else f"./{source.path}"
+        asked = ask_folder(path, given.base, origin, given)
+    return AskedSource(
+        url=asked.url,
+        ref=asked.ref,
+        folder=asked.folder,
+        name=name,
+        extras=extras,
+        marker=marker,
+        origin=origin,
+    )
