@@ -45,6 +45,16 @@ def _answers(program: str) -> str:
     return "" if done.returncode == 0 else f"{program} does not work here"
 
 
+# Of the hostile and contract tests those that look at nothing but what they made themselves.
+_BESIDE_OTHERS = (
+    "hostile/test_hostile_",
+    "hostile/test_inward",
+    "hostile/test_tree_bombs",
+    "hostile/test_cases",
+    "contract/test_providers",
+    "contract/test_transports",
+    "contract/test_kernels",
+)
 ENGINES: dict[str, Callable[[], str]] = {
     "bubblewrap": _bubblewrap,
     "apptainer": _apptainer,
@@ -56,6 +66,14 @@ ENGINES: dict[str, Callable[[], str]] = {
     "hg": lambda: _installed("hg"),
     "sshd": lambda: _installed("sshd"),
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what looks at the whole host, or at how long something takes there: nothing else is to run beside it."""
+    for item in items:
+        place = "/".join(item.path.parts[-2:])
+        if place.startswith(("hostile/", "contract/")) and not place.startswith(_BESIDE_OTHERS):
+            item.add_marker("alone")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
