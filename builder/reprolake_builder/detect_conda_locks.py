@@ -126,11 +126,13 @@ def _unmet(lock: CondaLockFile, specs: Sequence[Asked], declared: Heard) -> Iter
         found = held.get(spec.name)
         if found is None:
             yield _disagreement(
-                lock, spec.name, f"{item.origin} asks for {item.text}, and the lock does not have it"
+                lock, spec.name, f"{item.origin} asks for {item.text}, and {lock.path} does not have it"
             )
         elif not _matches(item.text, *found):
             yield _disagreement(
-                lock, spec.name, f"{item.origin} asks for {item.text}, and the lock has {found[1]} {found[2]}"
+                lock,
+                spec.name,
+                f"{item.origin} asks for {item.text}, and {lock.path} has {found[1]} {found[2]}",
             )
     pip = {Requirement(item.text).name: Requirement(item.text) for item in lock.pip}
     for item in declared.requirements:
@@ -139,11 +141,11 @@ def _unmet(lock: CondaLockFile, specs: Sequence[Asked], declared: Heard) -> Iter
         if name in pip:
             version = next(iter(pip[name].specifier)).version
             if not wanted.specifier.contains(version, prereleases=True):
-                reason = f"{item.origin} asks for {item.text}, and the lock has {version}"
+                reason = f"{item.origin} asks for {item.text}, and {lock.path} has {version}"
                 yield _disagreement(lock, name, reason)
         elif name not in held:
             yield _disagreement(
-                lock, name, f"{item.origin} asks for {item.text}, and the lock does not have it"
+                lock, name, f"{item.origin} asks for {item.text}, and {lock.path} does not have it"
             )
 
 

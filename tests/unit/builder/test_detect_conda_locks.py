@@ -338,10 +338,10 @@ def test_pixis_tables_in_pyproject_are_heeded_by_way_of_the_lock(tmp_path, own):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("numpy>=1.20", "numpy>=2", "numpy>=2, and the lock has 1.26 py311_0"),
-        ("numpy>=1.20", "scipy", "scipy, and the lock does not have it"),
-        ("corner>=2", "corner>=3", "corner>=3, and the lock has 2.2.2"),
-        ("corner>=2", "emcee", "emcee, and the lock does not have it"),
+        ("numpy>=1.20", "numpy>=2", "numpy>=2, and conda-lock.yml has 1.26 py311_0"),
+        ("numpy>=1.20", "scipy", "scipy, and conda-lock.yml does not have it"),
+        ("corner>=2", "corner>=3", "corner>=3, and conda-lock.yml has 2.2.2"),
+        ("corner>=2", "emcee", "emcee, and conda-lock.yml does not have it"),
     ],
 )
 def test_a_lock_that_disagrees_is_told(tmp_path, before, after, said):
