@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reprolake_builder.archives.formats import folder_name
 from reprolake_builder.documents.citation import Citation
-from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, Rung
+from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, Rung, StandaloneInterpreter
 from reprolake_builder.documents.source import (
     FilesSource,
     GitSource,
@@ -119,6 +119,8 @@ def resolved_lines(source: PinnedSource, notebook: str) -> list[str]:
 
 
 def _python_from(lock: EnvironmentLock) -> str:
+    if isinstance(lock.interpreter, StandaloneInterpreter):
+        return f"the standalone build {lock.interpreter.filename} on Debian {lock.debian.suite}"
     if lock.conda is None:
         return f"Debian {lock.debian.suite}"
     named = ", ".join(channel.name for channel in lock.conda.channels)
@@ -131,6 +133,7 @@ def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
     size = sum(deb.size for deb in (*lock.debian.base, *lock.debian.extra))
     size += sum(wheel.size for wheel in lock.wheels)
     size += sum(package.size for package in lock.conda.packages) if lock.conda else 0
+    size += lock.interpreter.size if isinstance(lock.interpreter, StandaloneInterpreter) else 0
     conda = f" {len(lock.conda.packages)} conda packages," if lock.conda else ""
     lines = [
         *source_lines(lock.source, whose=whose),

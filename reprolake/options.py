@@ -10,10 +10,11 @@ from pathlib import Path
 from reprolake.conda_settings import conda_site
 from reprolake.settings import Flags, Setting, UsageError, read_settings, unread_file
 from reprolake.tokens import tokens_of
-from reprolake_builder.site import Site
+from reprolake_builder.site import PYTHON_SOURCES, PythonSite, PythonSource, Site
 
 __all__ = ["Options", "Setting", "UsageError", "load_options"]
 
+_PYTHON_SOURCES: dict[str, PythonSource] = {name: name for name in PYTHON_SOURCES}
 _UV_PASSED = ("HOME", "PATH", "XDG_CONFIG_HOME", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _GIT_PASSED = (
     *_UV_PASSED,
@@ -112,6 +113,11 @@ def _site(values: Mapping[str, str], environment: Mapping[str, str], network: Ma
             for host, _, url in (pair.partition("=") for pair in values["gateways"].split())
         },
         conda=conda_site(values),
+        pythons=PythonSite(
+            sources=tuple(_PYTHON_SOURCES[name] for name in values["python_sources"].split()),
+            downloads=values["python_downloads"],
+            mirror=values["python_mirror"],
+        ),
         tokens=tokens_of(environment, values["gitlab_hosts"].split()),
         network_inward=tuple(values["network_inward"].split()),
     )

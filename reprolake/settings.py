@@ -28,6 +28,7 @@ from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.cgroups import available_memory
 from reprolake_builder.sandboxes.interface import Limits
 from reprolake_builder.sandboxes.names import AUTO, NAMES
+from reprolake_builder.site import PYTHON_SOURCES
 from reprolake_runner.bounds import Bounds
 
 SITE_FILE = Path("/etc/reprolake/reprolake.toml")
@@ -38,8 +39,16 @@ SYSTEM_CA_BUNDLES = (
 )
 DATED_ARCHIVE = "https://snapshot.debian.org/archive/{archive}/{date}"
 _FILE_NAME = "reprolake.toml"
+_ADDRESS = re.compile(r"(?:https?|file)://\S+")
 _GATEWAY = re.compile(r"[a-z0-9.-]+=https?://[^\s/?#]+(?:/[^\s?#]*)?")
-_LISTS = {"shared_stores": os.pathsep, "extra_index_urls": " ", "gitlab_hosts": " ", "network_inward": " "}
+_LISTS = {
+    "shared_stores": os.pathsep,
+    **dict.fromkeys(("extra_index_urls", "gitlab_hosts", "network_inward", "python_sources"), " "),
+}
+_PYTHONS = {
+    "python_downloads": ("UV_PYTHON_DOWNLOADS_JSON_URL", "default: uv's own list"),
+    "python_mirror": ("UV_PYTHON_INSTALL_MIRROR", "default: where the list has them"),
+}
 
 
 class UsageError(ReprolakeError):
@@ -62,6 +71,9 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gateways: dict[str, str] = {}
     gitlab_hosts: tuple[str, ...] = ()
     ca_bundle: str = ""
+    python_sources: tuple[str, ...] = ()
+    python_downloads: str = ""
+    python_mirror: str = ""
     conda: CondaTable = CondaTable()
     http_proxy: str = ""
     https_proxy: str = ""
@@ -183,6 +195,13 @@ def _defaults(environment: Mapping[str, str]) -> dict[str, Setting]:
         "sandbox": Setting(value=AUTO, origin="default"),
         "network": Setting(value=NONE, origin="default"),
         "conda_channel_priority": Setting(value="strict", origin="default"),
+        "python_sources": Setting(value=" ".join(PYTHON_SOURCES), origin="default"),
+        **{
+            name: Setting(
+                value=environment.get(variable, ""), origin=variable if variable in environment else origin
+            )
+            for name, (variable, origin) in _PYTHONS.items()
+        },
         **_default_limits(),
     }
     del settings["conda"]
@@ -249,12 +268,30 @@ def _check(settings: Mapping[str, Setting]) -> None:
         if wrong := conda_settings.problem(name, settings[name].value):
             told = without_logins(printable(wrong))
             raise UsageError(f"{name} ({settings[name].origin}): {told}")
+    _check_pythons(settings)
     gateways = settings["gateways"]
     for pair in gateways.value.split():
         if not _GATEWAY.fullmatch(pair):
             raise UsageError(
                 f"gateways holds {without_logins(pair)!r} ({gateways.origin}), where HOST=URL is expected",
                 hint="like zenodo.org=https://cache.example.org/zenodo; several stand apart by spaces",
+            )
+
+
+def _check_pythons(settings: Mapping[str, Setting]) -> None:
+    sources = settings["python_sources"]
+    for name in sources.value.split():
+        if name not in PYTHON_SOURCES:
+            raise UsageError(
+                f"python_sources holds {printable(name)!r} ({sources.origin}), and can hold {', '.join(PYTHON_SOURCES)}",
+                hint="they are looked at in this order; conda's Pythons come where an environment.yml asks for them",
+            )
+    for name in _PYTHONS:
+        place = settings[name]
+        if place.value and not _ADDRESS.fullmatch(place.value):
+            raise UsageError(
+                f"{name} is {without_logins(printable(place.value))!r} ({place.origin}), which is no address",
+                hint="an address begins with https:// or file://",
             )
 
 

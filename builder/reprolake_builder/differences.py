@@ -15,7 +15,7 @@ from reprolake_builder.store import Store
 from reprolake_builder.trees import Entry
 
 _KINDS = {"f": "file", "d": "folder", "l": "symbolic link", "h": "hard link"}
-ChangeKind = Literal["source", "setting", "debian", "conda", "python", "build only"]
+ChangeKind = Literal["source", "setting", "debian", "conda", "standalone", "python", "build only"]
 
 
 class Change(Document, frozen=True, kw_only=True):

@@ -19,10 +19,11 @@ from reprolake_builder.documents.lock import (
     RecipeLock,
     RepositoryOrigin,
     SdistOrigin,
+    StandaloneInterpreter,
     WheelLock,
 )
 
-Kind = Literal["debian", "conda", "python"]
+Kind = Literal["debian", "conda", "standalone", "python"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def image_items(lock: EnvironmentLock) -> tuple[Item, ...]:
     return (
         *(_deb(deb, debian.suite, in_image=True) for deb in (*debian.base, *debian.extra)),
         *(_conda(package) for package in (lock.conda.packages if lock.conda else ())),
+        *((_standalone(lock.interpreter),) if isinstance(lock.interpreter, StandaloneInterpreter) else ()),
         *(_wheel(wheel, in_image=True) for wheel in lock.wheels),
         *(_built(wheel, in_image=True) for wheel in own),
         *(item for recipe in lock.recipes for item in _of_recipe(recipe)),
@@ -155,6 +157,20 @@ def _conda(package: CondaPackage) -> Item:
         purl=f"pkg:conda/{package.name}@{quote(package.version, safe='')}?{told}",
         requested=package.requested,
         license=package.license,
+    )
+
+
+def _standalone(python: StandaloneInterpreter) -> Item:
+    told = f"checksum=sha256:{python.sha256}&file_name={quote(python.filename, safe='')}"
+    return Item(
+        kind="standalone",
+        name="cpython",
+        version=python.version,
+        filename=python.filename,
+        sha256=python.sha256,
+        size=python.size,
+        purl=f"pkg:generic/cpython@{python.version}?{told}",
+        license="PSF-2.0",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -28,8 +29,9 @@ from reprolake_builder.solvers.pypi_asking import asking, obeying
 from reprolake_builder.solvers.pypi_failure import NoChoice, Rejected, reason_of
 from reprolake_builder.solvers.pypi_requirements import required_by_package
 from reprolake_builder.solvers.pypi_target import TARGETS, moved_on
-from reprolake_builder.solvers.python_choice import Candidate, candidates
-from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+from reprolake_builder.solvers.python_choice import Candidate, PythonSources, candidates
+from reprolake_builder.solvers.pythons import RELEASED
+from reprolake_builder.solvers.standalone import kept_build, standalone_builds, trusted_note
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.tools import Tools
 
@@ -74,6 +76,7 @@ def lock(
     everything = (*built, *((project.built.lock,) if project is not None else ()))
     ground, linked = workshop.settled(everything, choice.candidate.target)
     notes += (*linked, moved_on(choice.candidate.target, ground.interpreter.version))
+    notes.append(trusted_note(choice.candidate.target.build, ground.interpreter))
     if len(wheels) + len(built) < len(choice.solution.wheels) + len(choice.solution.built):
         notes.append(f"the repository's own {own} takes the place of the index's")
     return EnvironmentLock(
@@ -185,7 +188,9 @@ class _Job:
         if self.spec.conda is not None:
             first = tried[0].python
         else:
-            first = candidates(self.spec.python, self.options.python, as_of)[0].python.version
+            sources = python_sources(self.tools, self.options.kept)
+            found = candidates(self.spec.python, self.options.python, as_of, sources)
+            first = found[0].python.version
         return tuple(
             Rung(
                 rung=name or ("date" if item.python == first else "other Python"),
@@ -215,7 +220,7 @@ class _Stage:
         required: tuple[str, ...] = ()
         known: tuple[Asked, ...] = ()
         pythons: tuple[Asked, ...] = ()
-        for _ in range(3 * len(PYTHONS_ON_OFFER) + 2):
+        for _ in range(3 * len(RELEASED) + 2):
             choice = self._choose(known, pythons, unbuilt)
             if isinstance(choice, NoChoice) or self.spec.project is None:
                 return choice if isinstance(choice, NoChoice) else (choice, None)
@@ -278,7 +283,8 @@ class _Stage:
         """Return the Pythons that the files leave, and further demands; of conda there is one."""
         conda = self.workshop.commission.conda
         if conda is None:
-            found = candidates((*self.spec.python, *pythons), self.options.python, self.as_of)
+            sources = python_sources(self.tools, self.options.kept)
+            found = candidates((*self.spec.python, *pythons), self.options.python, self.as_of, sources)
             before = self.options.kept.python if self.options.kept is not None else ""
             return tuple(sorted(found, key=lambda candidate: candidate.python.version != before))
         for asked in pythons:
@@ -290,6 +296,15 @@ class _Stage:
 
     def _build(self, project: str, choice: Choice) -> Made:
         return self.workshop.project(project, self.spec.build_requirements, choice.candidate.target)
+
+
+def python_sources(tools: Tools, kept: Kept | None) -> PythonSources:
+    """Return where this site's Pythons come from; the one that an earlier lock has stays."""
+    return PythonSources(
+        tools.site.pythons.sources,
+        functools.partial(standalone_builds, tools),
+        kept_build(kept.lock.interpreter) if kept is not None else None,
+    )
 
 
 def _resolvers(conda: CondaBase | None) -> dict[str, str]:

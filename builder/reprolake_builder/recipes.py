@@ -220,8 +220,7 @@ def _order(recipe: Recipe, made: EnvironmentLock) -> Order:
     )
     suite = made.debian.suite
     python = next(python.version for python in PYTHONS_ON_OFFER.values() if python.suite == suite)
-    minor = python if own else ".".join(made.interpreter.version.split(".")[:2])
-    return Order(spec, minor, recipe.content.as_of or "now")
+    return Order(spec, python if own else made.interpreter.version, recipe.content.as_of or "now")
 
 
 def _filled_in(pinned: RecipeLock, recipe: Recipe, made: EnvironmentLock) -> RecipeLock:

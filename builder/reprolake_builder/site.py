@@ -39,6 +39,23 @@ class CondaSite:
     priority: Literal["strict", "flexible", "disabled"] = "strict"
 
 
+PythonSource = Literal["debian", "standalone"]
+PYTHON_SOURCES: tuple[PythonSource, ...] = ("debian", "standalone")
+"""Where Pythons come from that are not conda's, in the order in which they are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class PythonSite:
+    """Where Pythons come from, in order. `downloads` is the address of a list of standalone builds, "" for uv's own.
+
+    `mirror` holds the builds, in a folder for each day; "" for the places on the list.
+    """
+
+    sources: tuple[PythonSource, ...] = PYTHON_SOURCES
+    downloads: str = ""
+    mirror: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """Where a lock's aliases lead at this site.
@@ -69,6 +86,7 @@ class Site:
     tokens: Mapping[str, Token] = field(default_factory=dict)
     network_inward: tuple[str, ...] = ()
     conda: CondaSite = field(default_factory=CondaSite)
+    pythons: PythonSite = field(default_factory=PythonSite)
 
     def token_for(self, url: str, place: str = "") -> Token | None:
         """Return the token for exactly that URL's host; none travels in the clear.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.documents.base import Document, Sha256, Size, pretty
-from reprolake_builder.documents.lock import EnvironmentLock, SdistOrigin
+from reprolake_builder.documents.lock import EnvironmentLock, SdistOrigin, StandaloneInterpreter
 from reprolake_builder.documents.source import FilesSource, GitSource
 from reprolake_builder.engines.direct import portable
 from reprolake_builder.engines.packages import fetch_wheels
@@ -25,6 +25,7 @@ from reprolake_builder.providers.git_lfs import bring_objects
 from reprolake_builder.providers.git_parts import Part, Walk
 from reprolake_builder.providers.links import link_of_pin
 from reprolake_builder.solvers.pypi_sdists import sdist_url
+from reprolake_builder.solvers.standalone import fetch_standalone
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.tools import Tools
 from reprolake_builder.trees import Placed, write_tar
@@ -113,6 +114,8 @@ def _bring(lock: EnvironmentLock, tools: Tools) -> None:
     for debian in (lock.debian, *recipe_bases(lock)):
         debs = wanted_debs((*debian.base, *debian.extra, *debian.toolchain), debian.releases, tools.site)
         tools.downloader.fetch_all(debs, tools.store, tools.progress, "Fetching Debian packages")
+    if isinstance(lock.interpreter, StandaloneInterpreter):
+        fetch_standalone(lock.interpreter, tools)
     fetch_wheels(index_wheels(lock), tools)
     for name, origin in origins(lock):
         if isinstance(origin, SdistOrigin) and not tools.store.has_sound_archive(origin.sha256):

@@ -1,6 +1,6 @@
 """A folder with everything that a lock names, read: what it holds is believed for its bytes alone, whoever it came from.
 
-reprolake.lock   VENDORED.md   SHA256SUMS   debian/  python/  conda/  files/  lfs/  git/COMMIT.pack  source.tar
+reprolake.lock   VENDORED.md   SHA256SUMS   debian/  python/  conda/  standalone/  files/  lfs/  git/COMMIT.pack  source.tar
 """
 
 from __future__ import annotations

@@ -10,18 +10,16 @@ from conda_packages import File, Package, write_channel
 from conda_pythons import python_abi, python_package
 from conda_sets import with_channels
 from pypi_index_server import Index, Upload, serving
+from python_headers import python_headers
 from source_trees import source_tree
 
 from reprolake_builder.detect import detect
 from reprolake_builder.documents.base import decode, pretty
-from reprolake_builder.documents.environment import Asked
 from reprolake_builder.documents.lock import CondaInterpreter, EnvironmentLock
 from reprolake_builder.download import Downloader
-from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.errors import DetectError, FetchError, LockError
 from reprolake_builder.lock import LockOptions, lock
 from reprolake_builder.site import CondaSite
-from reprolake_builder.solvers.debian import solve_debian
 from reprolake_builder.solvers.kept import Kept
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -199,15 +197,7 @@ PyMODINIT_FUNC PyInit_fast(void) { return PyModule_Create(&module); }
 
 def headers(tools):
     """A conda package with the header files that a conda Python comes with, and that of the tests lacks."""
-    debian = solve_debian("3.11", (Asked(text="libpython3.11-dev", origin="the test"),), tools).debian
-    fetch_debian(debian, tools)
-    files = {}
-    for tree in make_debian_trees(debian, tools.store, tools.progress):
-        for start in ("usr/include/python3.11", "usr/include/x86_64-linux-gnu/python3.11"):
-            for path in sorted((tree.root / start).rglob("*.h")):
-                inside = path.relative_to(tree.root / start).as_posix()
-                folder = "x86_64-linux-gnu/python3.11/" if "x86_64" in start else ""
-                files[f"include/python3.11/{folder}{inside}"] = File(path.read_bytes())
+    files = {name: File(data) for name, data in python_headers("3.11", tools)}
     return Package("python-headers", "3.11", files)
 
 

@@ -16,6 +16,7 @@ from reprolake_builder.documents.lock import (
     DebianInterpreter,
     DebPackage,
     InterpreterLock,
+    StandaloneInterpreter,
 )
 from reprolake_builder.store import Store
 
@@ -37,9 +38,10 @@ def interpreter_identity(interpreter: InterpreterLock, base: Sha256, store: Stor
     """Return what names the interpreter in keys: its own hash where it is Debian's or runs in a base of Debian's, else one that
     no other base shares.
 
-    A Python of conda's is in the end what its archive holds: only who names that very archive gets what it made.
+    A Python of conda's, or a standalone one, is in the end what its archive holds: only who names that very archive gets what it made.
     """
     vouched = store.get(_KIND, base, DebianInterpreter)
-    if vouched == interpreter or (vouched is not None and isinstance(interpreter, CondaInterpreter)):
+    elsewhere = isinstance(interpreter, CondaInterpreter | StandaloneInterpreter)
+    if vouched == interpreter or (vouched is not None and elsewhere):
         return interpreter.sha256
     return content_hash({"base": base, "interpreter": interpreter})

@@ -17,6 +17,9 @@ PLATFORM: Final = "linux/amd64"
 LAYOUT = 4
 """Version of the layer layout: raised whenever one lock would give other bytes than before."""
 
+STANDALONE_PREFIX: Final = "/opt/python"
+"""Where a standalone Python lies in the image."""
+
 # These end up in file names, URLs, command lines and the resolver's input.
 DebName = Annotated[
     str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]*$(?!\n)", description="name of a Debian package")
@@ -46,6 +49,13 @@ SdistName = Annotated[
     Meta(
         pattern=r"^[0-9A-Za-z][0-9A-Za-z.!+_-]*\.(?:tar\.gz|tgz|tar\.bz2|tar\.xz|zip)$(?!\n)",
         description="file name of a source distribution",
+    ),
+]
+StandaloneName = Annotated[
+    str,
+    Meta(
+        pattern=r"^cpython-3\.[0-9]{1,2}\.[0-9]{1,2}\+[0-9]{8}-x86_64-unknown-linux-gnu-install_only(?:_stripped)?\.tar\.gz$(?!\n)",
+        description="file name of a standalone Python",
     ),
 ]
 ArchiveAddress = Annotated[
@@ -117,7 +127,17 @@ class CondaInterpreter(Document, frozen=True, kw_only=True, tag="conda", tag_fie
     sha256: Sha256
 
 
-InterpreterLock = DebianInterpreter | CondaInterpreter
+class StandaloneInterpreter(Document, frozen=True, kw_only=True, tag="standalone", tag_field="kind"):
+    """A Python that was built to run anywhere, from an archive of the project python-build-standalone: `size` in bytes."""
+
+    version: Annotated[str, Meta(pattern=r"^3\.[0-9]{1,2}\.[0-9]{1,2}$(?!\n)")]
+    executable: Annotated[str, Meta(pattern=r"^/opt/python/bin/python3\.[0-9]{1,2}$(?!\n)")]
+    filename: StandaloneName
+    size: Size
+    sha256: Sha256
+
+
+InterpreterLock = DebianInterpreter | CondaInterpreter | StandaloneInterpreter
 """The Python of the image, by where it comes from."""
 
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import msgspec
 
-from reprolake_builder.documents.lock import InterpreterLock
+from reprolake_builder.documents.lock import InterpreterLock, StandaloneInterpreter
 from reprolake_builder.engines.apt_hints import apt_hint
 from reprolake_builder.engines.interpreters import layout_of
 from reprolake_builder.errors import SourceBuildError
@@ -123,12 +123,16 @@ class BackendCall:
 
 def environment(epoch: int, interpreter: InterpreterLock, more: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of every build, for a SOURCE_DATE_EPOCH in seconds, and what this one needs beside it."""
+    # Standalone builds name the compiler that they were made with themselves.
+    own = isinstance(interpreter, StandaloneInterpreter)
+    compilers = {"CC": "gcc", "CXX": "g++", "AR": "ar"} if own else {}
     return {
         "PATH": f"/{layout_of(interpreter).prefix}/bin:/usr/bin:/bin",
         "HOME": HOME,
         "LANG": "C.UTF-8",
         "PYTHONHASHSEED": "0",
         "SOURCE_DATE_EPOCH": str(epoch),
+        **compilers,
         **more,
     }
 

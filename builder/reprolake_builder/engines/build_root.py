@@ -14,6 +14,7 @@ from reprolake_builder.engines.conda import make_conda
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.engines.environment import make_environment
 from reprolake_builder.engines.interpreters import Home
+from reprolake_builder.engines.standalone import make_standalone
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
 
@@ -54,7 +55,9 @@ def build_stack(ground: Ground, tools: Tools, *, toolchain: bool) -> tuple[tuple
     fetch_debian(here, tools)
     trees = make_debian_trees(here, tools.store, tools.progress)
     home = Home(ground.interpreter, trees[0])
-    stack = (*trees, make_environment(ground.interpreter, tools.store))
+    standalone, home = make_standalone(home, tools)
+    environment = make_environment(ground.interpreter, tools.store)
+    stack = (*trees, environment, *(part.tree for part in standalone))
     if ground.conda is None:
         return stack, home
     parts, home = make_conda(ground.conda, home, tools)

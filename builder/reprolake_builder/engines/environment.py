@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from reprolake_builder.documents.base import content_hash
-from reprolake_builder.documents.lock import LAYOUT, DebianInterpreter, InterpreterLock
+from reprolake_builder.documents.lock import LAYOUT, CondaInterpreter, InterpreterLock
 from reprolake_builder.engines.interpreters import layout_of
 from reprolake_builder.image import ENTRY_POINT, REPOSITORY
 from reprolake_builder.store import Store, Tree
@@ -17,14 +17,14 @@ _START = '#!/bin/sh\n# Runs the given command as the repository wants it started
 
 
 def make_environment(interpreter: InterpreterLock, store: Store, start: tuple[str, ...] = ()) -> Tree:
-    """Return the tree with the entry point and, for a Python of Debian's, an empty virtual environment at image.PREFIX.
+    """Return the tree with the entry point and, unless Python is conda's, an empty virtual environment at image.PREFIX.
 
     The entry point hands every command to the words of `start` if there are any, see `starter`.
     """
     key = content_hash({"layer": "environment", "layout": LAYOUT, "python": interpreter, "start": start})
 
     def fill(root: Path) -> None:
-        if isinstance(interpreter, DebianInterpreter):
+        if not isinstance(interpreter, CondaInterpreter):
             make_venv(root, interpreter)
         entry = root / ENTRY_POINT.lstrip("/")
         entry.parent.mkdir(parents=True)
@@ -48,7 +48,7 @@ def starter(path: str, repository: Tree) -> tuple[str, ...]:
     return (*(named if named and first.strip().isprintable() else ["/bin/bash"]), place)
 
 
-def make_venv(root: Path, interpreter: DebianInterpreter, prefix: str = "") -> None:
+def make_venv(root: Path, interpreter: InterpreterLock, prefix: str = "") -> None:
     """Make an empty virtual environment below `root` (host folder), at `prefix` (path in the image) or where it usually is."""
     layout = layout_of(interpreter, prefix)
     bin_folder = root / layout.prefix / "bin"

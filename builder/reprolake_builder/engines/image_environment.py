@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from reprolake_builder.documents.conda import CONDA_PREFIX
-from reprolake_builder.documents.lock import CondaInterpreter, EnvironmentLock
+from reprolake_builder.documents.lock import CondaInterpreter, EnvironmentLock, StandaloneInterpreter
 from reprolake_builder.engines.conda_activate import activated
 from reprolake_builder.errors import BuildError
 from reprolake_builder.image import HOME, PREFIX
@@ -30,6 +30,8 @@ def image_variables(lock: EnvironmentLock, trees: Sequence[Tree], store: Store) 
     variables = {"PATH": ":".join((*bins, _SYSTEM, *last)), "LANG": "C.UTF-8", "HOME": HOME}
     if not in_conda:
         variables["VIRTUAL_ENV"] = PREFIX
+    if isinstance(lock.interpreter, StandaloneInterpreter):
+        variables["SSL_CERT_FILE"] = _CERTIFICATES  # its own OpenSSL looks elsewhere
     if lock.conda is not None:
         variables |= {"CONDA_PREFIX": CONDA_PREFIX, "CONDA_DEFAULT_ENV": "base", "CONDA_SHLVL": "1"}
         if not any(entry.path == _OWN_CERTIFICATES for tree in trees for entry in tree.entries):

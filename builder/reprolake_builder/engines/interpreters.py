@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import assert_never
 
 from reprolake_builder.documents.conda import CONDA_PREFIX
-from reprolake_builder.documents.lock import CondaInterpreter, DebianInterpreter, InterpreterLock
+from reprolake_builder.documents.lock import (
+    CondaInterpreter,
+    DebianInterpreter,
+    InterpreterLock,
+    StandaloneInterpreter,
+)
 from reprolake_builder.engines.wheel import Layout
 from reprolake_builder.store import Tree
 
@@ -23,7 +28,8 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A locked Python and the trees that it runs in: Debian's `base`, and that of conda's package `python` if it is one of those.
+    """A locked Python and the trees that it runs in: Debian's `base`, and above it that of conda's package `python`
+    or of a standalone one if it is one of those.
 
     `prefix` is the folder (path in the image) of an environment other than the interpreter's usual one.
     """
@@ -51,7 +57,7 @@ def layout_of(interpreter: InterpreterLock, prefix: str = "") -> Layout:
         return Layout(minor_of(interpreter), prefix.lstrip("/"))
     if isinstance(interpreter, CondaInterpreter):
         return Layout(minor_of(interpreter), CONDA_PREFIX.lstrip("/"))
-    if isinstance(interpreter, DebianInterpreter):
+    if isinstance(interpreter, DebianInterpreter | StandaloneInterpreter):
         return Layout(minor_of(interpreter))
     assert_never(interpreter)
 

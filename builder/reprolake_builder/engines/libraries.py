@@ -13,13 +13,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reprolake_builder.documents.conda import CONDA_PREFIX
+from reprolake_builder.documents.lock import STANDALONE_PREFIX
 from reprolake_builder.store import Tree
 
 _MAGIC = b"\x7fELF\x02\x01"  # 64 bits, little-endian
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_NULL, _DT_NEEDED, _DT_STRTAB = 0, 1, 5
 _MOST_HEADERS, _MOST_ENTRIES, _LONGEST = 1000, 10_000, 4096
-_PLACES = (b"usr/lib/", b"lib/", f"{CONDA_PREFIX}/lib/".encode().lstrip(b"/"))
+_PLACES = (
+    b"usr/lib/",
+    b"lib/",
+    *(f"{prefix}/lib/".encode().lstrip(b"/") for prefix in (CONDA_PREFIX, STANDALONE_PREFIX)),
+)
 _LISTS = b"var/lib/dpkg/info/"
 
 

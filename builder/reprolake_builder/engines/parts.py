@@ -17,6 +17,7 @@ from reprolake_builder.engines.interpreters import Home, layout_of
 from reprolake_builder.engines.layers import MAX_LAYERS, Part, order_packages
 from reprolake_builder.engines.packages import Wheel, make_packages
 from reprolake_builder.engines.recipes import make_recipe
+from reprolake_builder.engines.standalone import make_standalone
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
 
@@ -93,7 +94,7 @@ def _post_build(
 def _below(lock: EnvironmentLock, repository: Tree, tools: Tools) -> _Below:
     fetch_debian(lock.debian, tools)
     base, system = make_debian_trees(lock.debian, tools.store, tools.progress)
-    home = Home(lock.interpreter, base)
+    standalone, home = make_standalone(Home(lock.interpreter, base), tools)
     conda: tuple[Part, ...] = ()
     history: tuple[Part, ...] = ()
     if lock.conda is not None:
@@ -116,6 +117,7 @@ def _below(lock: EnvironmentLock, repository: Tree, tools: Tools) -> _Below:
         (Part(f"Debian {lock.debian.suite}", base),),
         (Part("Debian packages of apt.txt and system files", system),),
         *_set_up(lock, (base, system), tools),
+        *((part,) for part in standalone),
         (Part(_ENTRY if conda else f"Python {lock.interpreter.version} environment", environment),),
         *order_packages(apart, (), _MOST_OF_RECIPES),
         *order_packages(conda, _requested(lock.conda), most - _MOST_BESIDE_CONDA),

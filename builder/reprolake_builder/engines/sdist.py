@@ -6,7 +6,7 @@ Source: PyPA specifications, "Source distribution format" (one folder at the top
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from reprolake_builder.archives.formats import reading
@@ -43,15 +43,18 @@ def sdist_tree(origin: SdistOrigin, store: Store) -> Tree:
         (root / BUILD).mkdir()
         try:
             with reading(store.archive(origin.sha256), _LARGEST, hard_links=True) as members:
-                _unpack(members, root / BUILD)
+                unpack_folder(members, root / BUILD)
         except TreeError as error:
             raise SourceBuildError(f"{origin.filename} cannot be unpacked: {error}") from error
 
     return store.make_tree(key, fill, owner=USER)
 
 
-def _unpack(members: Iterator[Member], root: Path) -> None:
-    """Write what lies in the archive's one folder below `root` (empty host folder)."""
+def unpack_folder(members: Iterable[Member], root: Path) -> dict[bytes, tuple[int, str]]:
+    """Write what lies in the archive's one folder below `root` (empty host folder); return git's mode and id by path.
+
+    Raises TreeError for what does not lie in one folder, and for what no tree may hold.
+    """
     writer = TreeWriter(root)
     hard_links: list[tuple[bytes, bytes]] = []
     size = 0
@@ -75,6 +78,7 @@ def _unpack(members: Iterator[Member], root: Path) -> None:
     if len(tops) != 1:
         raise TreeError("its files do not lie in one folder")
     _copy(hard_links, writer, root)
+    return writer.blobs
 
 
 def _parted(path: bytes) -> tuple[bytes, bytes]:

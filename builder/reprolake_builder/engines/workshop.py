@@ -50,6 +50,7 @@ from reprolake_builder.solvers.pypi_sdists import Sdist, find_sdist, keep_url
 from reprolake_builder.solvers.pypi_supply import BuildNeed, Lack
 from reprolake_builder.solvers.pypi_target import Target
 from reprolake_builder.solvers.pypi_uv import Direct
+from reprolake_builder.solvers.standalone import pin_standalone
 from reprolake_builder.tools import Tools
 from reprolake_builder.trees import MTIME
 
@@ -126,24 +127,27 @@ class Workshop:
     _versions: dict[PinnedSource, str] = field(default_factory=dict)
     _bases: dict[tuple[str, tuple[str, ...], bool], Ground] = field(default_factory=dict)
 
-    def base(self, python: str, libraries: tuple[str, ...] = (), *, toolchain: bool = False) -> Ground:
-        """Return what environments with a Python ("3.11") stand on, the same at every call.
+    def base(self, target: Target, libraries: tuple[str, ...] = (), *, toolchain: bool = False) -> Ground:
+        """Return what environments with the target's Python stand on, the same at every call.
 
         Packages of shared `libraries` join those of apt.txt; the toolchain stands apart from both.
         """
+        python, build = target.minor, target.build
         key = (python, libraries, toolchain)
         if key not in self._bases:
             conda, kept = self.commission.conda, self.commission.kept
-            if kept is not None and conda is None and not libraries:
+            if kept is not None and conda is None and build is None and not libraries:
                 known = kept.debian(python, self.commission.apt, toolchain=toolchain)
                 if known is not None:
                     return self._bases.setdefault(key, Ground(*known))
-            from_debian = python if conda is None else ""
+            from_debian = python if conda is None and build is None else ""
             extra = (*self.commission.apt, *(Asked(text=name, origin=_LINKED) for name in libraries))
             apart = (*toolchain_of(from_debian), *self.commission.toolchain) if toolchain else ()
             solved = solve_debian(from_debian, extra, self.tools, apart)
             if conda is not None:
                 ground = Ground(solved.debian, conda.interpreter, conda.lock)
+            elif build is not None:
+                ground = Ground(solved.debian, pin_standalone(build, self.tools))
             elif solved.interpreter is not None:
                 ground = Ground(solved.debian, solved.interpreter)
             else:
@@ -160,8 +164,8 @@ class Workshop:
         if not compiled:
             names = " ".join(asked.text for asked in self.commission.toolchain)
             note = (f"--apt {names}: of no use, for nothing is built from source",) if names else ()
-            return self.base(target.minor), note
-        solved = self.base(target.minor, toolchain=True)
+            return self.base(target), note
+        solved = self.base(target, toolchain=True)
         plain, _ = build_stack(solved, self.tools, toolchain=False)
         system = build_stack(solved, self.tools, toolchain=True)[0][1]
         notes: list[str] = []
@@ -176,7 +180,7 @@ class Workshop:
                 else f"{wheel.name} is linked with {printable(library)}, which nothing in the image has"
                 for library in lacking
             ]
-        return self.base(target.minor, tuple(sorted(packages)), toolchain=True), tuple(notes)
+        return self.base(target, tuple(sorted(packages)), toolchain=True), tuple(notes)
 
     def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
         """Return the wheels that were built for the target so far."""
@@ -288,7 +292,7 @@ class Workshop:
     def _attempt(self, job: _Job, target: Target) -> Made:
         """Return the wheel, built with more and more requirements as long as its build asks for them."""
         toolchain = job.source.is_compiled or bool(self.commission.toolchain)
-        solved = self.base(target.minor, toolchain=toolchain)
+        solved = self.base(target, toolchain=toolchain)
         asked = list(job.requirements)
         met: tuple[str, ...] = ()
         added: list[str] = []

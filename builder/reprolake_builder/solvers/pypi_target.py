@@ -12,7 +12,7 @@ from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import BuildTag, InvalidWheelFilename, parse_wheel_filename
 
-from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER, PythonOnOffer
+from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER, PythonOnOffer, StandaloneBuild
 
 # A released suite stays with its upstream version. Reading it from the suite would mean to resolve each suite's Debian packages
 # before any Python is chosen; the lock compares it with what Debian's package says in the end (`moved_on`).
@@ -22,10 +22,11 @@ _LEGACY = {17: "manylinux2014_x86_64", 12: "manylinux2010_x86_64", 5: "manylinux
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """CPython `version` ("3.11.2") on linux/amd64 with glibc 2.`glibc`."""
+    """CPython `version` ("3.11.2") on linux/amd64 with glibc 2.`glibc`; `build` where it is a standalone one."""
 
     version: str
     glibc: int
+    build: StandaloneBuild | None = None
 
     @property
     def minor(self) -> str:

@@ -168,6 +168,14 @@ class Uv:
             return ""
         return next((url.rstrip("/") for _, url in _FROM.findall(found[0])), "")
 
+    def list_pythons(self) -> bytes:
+        """Return uv's list of standalone Pythons, as JSON; it needs no network for that. Raises LockError."""
+        argv = [_program(), "python", "list", "--only-downloads", "--all-versions", "--output-format", "json"]
+        done = run([*argv, "--no-config"], env=self._environment(), cwd=Path("/"), timeout=_TIMEOUT)
+        if done.returncode != 0:
+            raise LockError(f"uv does not list the Pythons that there are: {done.tail}")
+        return done.stdout
+
     def _compile_again(self, question: Question, target: Target, form: Form) -> tuple[str, str]:
         """Compile from uv's cache, whose pages the index may have declared stale at once; else from the index."""
         with contextlib.suppress(LockError):  # whatever is wrong, the index gives the answer or the reason
@@ -255,14 +263,7 @@ def _known(pins: Sequence[tuple[str, str]], path: Path) -> Path:
 
 
 def _arguments(question: Question, target: Target, form: str) -> list[str]:
-    from uv import find_uv_bin
-
-    try:
-        argv = [find_uv_bin(), "pip", "compile", "-", "--format", form]
-    except FileNotFoundError as error:
-        raise LockError(
-            "the `uv` executable is missing", hint="install Reprolake's dependencies again: `pip install uv`"
-        ) from error
+    argv = [_program(), "pip", "compile", "-", "--format", form]
     argv += ["--no-header", "--no-progress", "--color", "never"]
     argv += ["--no-build", "--no-python-downloads", "--python", sys.executable]
     argv += ["--python-version", target.version]
@@ -277,6 +278,17 @@ def _arguments(question: Question, target: Target, form: str) -> list[str]:
     for name, date in question.later:
         argv += ["--exclude-newer-package", f"{name}={_moment(date)}"]
     return argv
+
+
+def _program() -> str:
+    from uv import find_uv_bin
+
+    try:
+        return str(find_uv_bin())
+    except FileNotFoundError as error:
+        raise LockError(
+            "the `uv` executable is missing", hint="install Reprolake's dependencies again: `pip install uv`"
+        ) from error
 
 
 def _moment(date: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Which Pythons there are: each comes from the one Debian suite that has it as its own."""
+"""Which Pythons there are: of Debian, each from the one suite that has it as its own, and standalone builds."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ class PythonOnOffer:
     suite: str
     released: date
     glibc: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandaloneBuild:
+    """An archive with a Python that runs anywhere: its `version` in full, the day it was built, its file's name and address.
+
+    `sha256` is "" where nothing tells it.
+    """
+
+    version: str
+    built: date
+    filename: str
+    url: str
+    sha256: str = ""
+
+    @property
+    def minor(self) -> str:
+        """Major and minor version ("3.12")."""
+        return self.version.rpartition(".")[0]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The version as numbers."""
+        return tuple(map(int, self.version.split(".")))
 
 
 PYTHONS_ON_OFFER: dict[str, PythonOnOffer] = {

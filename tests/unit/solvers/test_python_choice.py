@@ -95,7 +95,7 @@ def test_the_override_may_name_a_patch_release():
 @pytest.mark.parametrize("text", ["3.8", "3", "python3.11", "3.11; import os", "3.011"])
 def test_an_override_that_nobody_offers_is_an_error(text):
     """What is not on offer cannot be chosen; the error lists what can."""
-    with pytest.raises(LockError, match=r"on offer are 3\.9, 3\.11, 3\.13"):
+    with pytest.raises(LockError, match=r"3\.9, 3\.11, 3\.13"):
         order(override=text)
 
 
