@@ -84,7 +84,8 @@ def _build_items(lock: EnvironmentLock) -> Iterator[Item]:
     debian = lock.debian
     yield from (_deb(deb, debian.suite, in_image=False) for deb in debian.toolchain)
     for inner in recipe_bases(lock):
-        yield from (_deb(deb, inner.suite, in_image=False) for deb in (*inner.base, *inner.toolchain))
+        debs = (*inner.base, *inner.extra, *inner.toolchain)
+        yield from (_deb(deb, inner.suite, in_image=False) for deb in debs)
     yield from (_wheel(needed, in_image=False) for needed in build_requirements(lock))
     yield from (_built(wheel, in_image=False) for wheel in _all_built(own_wheels(lock)))
 
@@ -101,19 +102,39 @@ def own_wheels(lock: EnvironmentLock) -> tuple[BuiltWheelLock, ...]:
     return (*of_recipes, *lock.built, *((lock.project,) if lock.project is not None else ()))
 
 
+def environment_wheels(lock: EnvironmentLock) -> tuple[tuple[WheelLock, ...], tuple[BuiltWheelLock, ...]]:
+    """Return the wheels of the repository's environment, fetched and built ones: those of recipes that lie in it among them."""
+    beside = [recipe for recipe in lock.recipes if recipe.interpreter is None]
+    project = (lock.project,) if lock.project is not None else ()
+    return (
+        (*lock.wheels, *(wheel for recipe in beside for wheel in recipe.wheels)),
+        (*lock.built, *(wheel for recipe in beside for wheel in recipe.built), *project),
+    )
+
+
 def recipe_bases(lock: EnvironmentLock) -> tuple[DebianLock, ...]:
     """Return the Debian packages that recipes with an environment of their own were locked with, where they are not the lock's."""
     return tuple(recipe.debian for recipe in lock.recipes if recipe.debian is not None)
 
 
-def fetched(lock: EnvironmentLock) -> dict[Sha256, str]:
-    """Return the file name of every archive that an image of this lock is made from, by SHA-256, those for builds among them.
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive that is fetched: its file name, and its size in bytes."""
+
+    filename: str
+    size: int
+
+
+def fetched(lock: EnvironmentLock) -> dict[Sha256, Archive]:
+    """Return every archive that an image of this lock is made from, by SHA-256, those for builds among them.
 
     What was built from source is not among them, the source distributions are; git repositories are no archives.
     """
-    items = {item.sha256: item.filename for item in items_of(lock) if not item.built_from}
+    items = {item.sha256: Archive(item.filename, item.size) for item in items_of(lock) if not item.built_from}
     return items | {
-        origin.sha256: origin.filename for _, origin in origins(lock) if isinstance(origin, SdistOrigin)
+        origin.sha256: Archive(origin.filename, origin.size)
+        for _, origin in origins(lock)
+        if isinstance(origin, SdistOrigin)
     }
 
 

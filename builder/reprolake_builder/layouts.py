@@ -27,6 +27,8 @@ from reprolake_builder.image import LOCK_IN_IMAGE
 from reprolake_builder.process import printable
 
 _LARGEST_DOCUMENT = 64 << 20  # bytes
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _REF = "org.opencontainers.image.ref.name"
 
 
@@ -113,7 +115,7 @@ def _written(entry: Descriptor, blob: OpenBlob) -> WrittenImage:
 
 def _of_folder(path: Path) -> OpenBlob:
     # A digest has a form that is no path which leads elsewhere.
-    return lambda digest: open_plain(path / "blobs" / "sha256" / digest.removeprefix("sha256:"))
+    return lambda digest: open_below(path, f"blobs/sha256/{digest.removeprefix('sha256:')}")
 
 
 def _of_archive(path: Path) -> OpenBlob:
@@ -122,7 +124,24 @@ def _of_archive(path: Path) -> OpenBlob:
 
 def open_plain(path: Path) -> IO[bytes]:
     """Open a plain file (host path), no link and nothing that could wait. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return _plain(os.open(path, _FILE), path)
+
+
+def open_below(folder: Path, path: str) -> IO[bytes]:
+    """Open a plain file at a relative path below a folder (host path), with no link on the way. Raises OSError."""
+    *above, name = path.split("/")
+    at = os.open(folder, _FOLDER)
+    try:
+        for part in above:
+            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = inner
+        return _plain(os.open(name, _FILE, dir_fd=at), folder / path)
+    finally:
+        os.close(at)
+
+
+def _plain(descriptor: int, path: Path) -> IO[bytes]:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no plain file", str(path))

@@ -119,6 +119,11 @@ class SourceTree:
                 f"{printable(path)} is no UTF-8 text (byte {error.start})", hint="save it as UTF-8"
             ) from error
 
+    def on_disk(self, path: str) -> Path | None:
+        """Host path of a file, None when there is none. Raises DetectError for a link that leads out of the source."""
+        entry = self._find(path)
+        return self.tree.root / os.fsdecode(entry.path) if entry is not None and entry.kind == "f" else None
+
     def _find(self, path: str) -> Entry | None:
         """Return the entry to which the path leads through the links of the tree, or None."""
         pending = path.encode("utf-8", "surrogatepass").split(b"/")[::-1]

@@ -124,8 +124,13 @@ def scan(root: Path, filled: Filled | None = None, owner: tuple[int, int] = (0, 
     return entries
 
 
-def walk(base: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Yield paths below `base` (host path) in the order of their bytes, so that "a-b" stands before "a/b"."""
+def walk(
+    base: bytes, most: int | None = None, *, unlock: bool = False
+) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Yield paths below `base` (host path) in the order of their bytes, so that "a-b" stands before "a/b".
+
+    With `unlock` files and folders are given back what their owner needs to read them. Raises ValueError for more than `most` paths.
+    """
     found: list[tuple[bytes, os.stat_result]] = []
     pending = [b""]
     while pending:
@@ -135,7 +140,13 @@ def walk(base: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
                 path = folder + b"/" + item.name if folder else item.name
                 info = item.stat(follow_symlinks=False)
                 found.append((path, info))
-                if stat.S_ISDIR(info.st_mode):
+                if most is not None and len(found) > most:
+                    raise ValueError(f"there are more than {most} files and folders")
+                is_folder = stat.S_ISDIR(info.st_mode)
+                needed = 0o700 if is_folder else 0o400
+                if unlock and info.st_mode & needed != needed and (is_folder or stat.S_ISREG(info.st_mode)):
+                    os.chmod(base + b"/" + path, stat.S_IMODE(info.st_mode) | needed)
+                if is_folder:
                     pending.append(path)
     found.sort(key=lambda pair: pair[0])
     yield from found

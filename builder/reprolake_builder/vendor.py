@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -14,11 +15,13 @@ from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.documents.base import Document, Sha256, Size, pretty
 from reprolake_builder.documents.lock import EnvironmentLock, SdistOrigin, StandaloneInterpreter
 from reprolake_builder.documents.source import FilesSource, GitSource
+from reprolake_builder.engines.conda import fetch_conda
 from reprolake_builder.engines.direct import portable
 from reprolake_builder.engines.packages import fetch_wheels
 from reprolake_builder.engines.sdist import fetch_sdist
 from reprolake_builder.errors import FetchError
 from reprolake_builder.inventory import index_wheels, items_of, origins, recipe_bases
+from reprolake_builder.layouts import open_below
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import fetch_files
 from reprolake_builder.providers.git_lfs import bring_objects
@@ -37,12 +40,12 @@ from reprolake_builder.vendored import (
     SUMS,
     Vendored,
     commits,
-    is_vendored,
     write_source,
 )
 
 _PACKING = 3600  # seconds
 _PIECE = 1 << 20  # bytes
+_SHA1 = 20  # bytes
 _TEXT = """\
 # Everything that {lock} names
 
@@ -70,23 +73,24 @@ class _Placed:
 def vendor(lock: EnvironmentLock, tree: SourceTree, folder: Path, tools: Tools) -> Brought:
     """Bring all that the lock names, and the source, into a folder (host path) that is new, empty or was vendored before.
 
-    What is there already stays. The lock and the list of hashes come last: without them the folder is no vendored one.
+    What is there already stays if it is sound. The lock and the list of hashes come last: without them the folder is no vendored one,
+    and the call can be made again.
     Raises FetchError for what cannot be had any more.
     """
     _check(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / MARK, _TEXT.format(lock=LOCK, sums=SUMS).encode())
         _bring(lock, tools)
         packs = [pack for source in commits(lock) for pack in _write_packs(source, folder, tools)]
         files = [*_archives(lock), *_large_files(lock, tools)]
         with tools.progress.step(f"Copying archives to {folder}", len(files)) as step:
             for file in files:
-                _copy(tools.store.archive(file.sha256), folder / file.path, file.sha256)
+                _copy(tools.store.archive(file.sha256), folder, file)
                 step.advance()
         _write_source(lock, tree, folder)
         sums = sorted(f"{file.sha256}  {file.path}\n" for file in files)
         _replace(folder / SUMS, "".join(sums).encode())
-        _replace(folder / MARK, _TEXT.format(lock=LOCK, sums=SUMS).encode())
         _replace(folder / LOCK, pretty(portable(lock)))
     except OSError as error:
         raise FetchError(f"{folder} cannot be written: {error.strerror or error}") from error
@@ -97,12 +101,7 @@ def vendor(lock: EnvironmentLock, tree: SourceTree, folder: Path, tools: Tools) 
 def _check(folder: Path) -> None:
     if os.path.lexists(folder) and not folder.is_dir():
         raise FetchError(f"{folder} is no folder", hint="name a new folder")
-    if (
-        folder.is_dir()
-        and any(folder.iterdir())
-        and not is_vendored(folder)
-        and not (folder / "git").is_dir()
-    ):
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).is_file():
         raise FetchError(
             f"{folder} holds other things than a vendored lock",
             hint="name a new folder, or remove what is in it",
@@ -116,6 +115,8 @@ def _bring(lock: EnvironmentLock, tools: Tools) -> None:
         tools.downloader.fetch_all(debs, tools.store, tools.progress, "Fetching Debian packages")
     if isinstance(lock.interpreter, StandaloneInterpreter):
         fetch_standalone(lock.interpreter, tools)
+    if lock.conda is not None:
+        fetch_conda(lock.conda, lock.conda.packages, tools)
     fetch_wheels(index_wheels(lock), tools)
     for name, origin in origins(lock):
         if isinstance(origin, SdistOrigin) and not tools.store.has_sound_archive(origin.sha256):
@@ -171,11 +172,11 @@ def _parts(source: GitSource, tools: Tools) -> Iterator[Part]:
 def _write_packs(source: GitSource, folder: Path, tools: Tools) -> Iterator[Path]:
     """Write the objects of a commit and of its submodules' as one pack each, without what came before; yield their places."""
     packs = folder / "git"
-    packs.mkdir(exist_ok=True)
+    _make_folders(folder, packs)
     for part in _parts(source, tools):
         commit, git = part.facts.commit, part.cache.git
         place = packs / f"{commit}.pack"
-        if not place.exists():
+        if not _is_sound(place):
             objects = git.run("rev-list", "--objects", "--no-walk", commit, timeout=_PACKING)
             start = packs / f".{secrets.token_hex(4)}"
             done = git.run("pack-objects", "--quiet", str(start), stdin=objects.stdout, timeout=_PACKING)
@@ -187,6 +188,20 @@ def _write_packs(source: GitSource, folder: Path, tools: Tools) -> Iterator[Path
             for left in packs.glob(f"{start.name}-*"):
                 left.unlink()
         yield place
+
+
+def _is_sound(pack: Path) -> bool:
+    """Whether a pack is there whole: its last bytes are the SHA-1 of all before. Source: git, pack format."""
+    try:
+        with open_below(pack.parent, pack.name) as stream:
+            left = os.fstat(stream.fileno()).st_size - _SHA1
+            digest = hashlib.sha1(usedforsecurity=False)
+            while left > 0 and (piece := stream.read(min(left, _PIECE))):
+                digest.update(piece)
+                left -= len(piece)
+            return stream.read(_SHA1) == digest.digest()
+    except OSError:
+        return False
 
 
 def _write_source(lock: EnvironmentLock, tree: SourceTree, folder: Path) -> None:
@@ -211,11 +226,13 @@ def _write_source(lock: EnvironmentLock, tree: SourceTree, folder: Path) -> None
         )
 
 
-def _copy(source: Path, target: Path, sha256: Sha256) -> None:
-    """Copy a file of the store, hashed on the way; one that is there with that size already stays."""
-    if target.is_file() and target.stat().st_size == source.stat().st_size:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
+def _copy(source: Path, folder: Path, file: _Placed) -> None:
+    """Copy a file of the store, hashed on the way; one that is there with these bytes already stays."""
+    target = folder / file.path
+    _make_folders(folder, target.parent)
+    with contextlib.suppress(OSError), open_below(folder, file.path) as there:
+        if hashlib.file_digest(there, "sha256").hexdigest() == file.sha256:  # type: ignore[arg-type]
+            return
     partial = target.with_name(f".{secrets.token_hex(4)}")
     digest = hashlib.sha256()
     try:
@@ -223,13 +240,22 @@ def _copy(source: Path, target: Path, sha256: Sha256) -> None:
             while piece := stream.read(_PIECE):
                 digest.update(piece)
                 copy.write(piece)
-        if digest.hexdigest() != sha256:
+        if digest.hexdigest() != file.sha256:
             raise FetchError(
                 f"{source} is damaged", hint="run the command again: it is fetched anew", transient=True
             )
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _make_folders(top: Path, folder: Path) -> None:
+    """Make a folder below `top` (host paths). Raises FetchError for a link on the way: who left it there decides where it leads."""
+    for part in (*reversed(folder.relative_to(top).parents), folder.relative_to(top)):
+        place = top / part
+        if place != top and place.is_symlink():
+            raise FetchError(f"{place} is a symbolic link", hint="name a new folder, or remove it")
+        place.mkdir(exist_ok=True)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from reprolake_builder.documents.source import FilesSource, GitSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.git_tree import MOST_BYTES, MOST_ENTRIES, TreeError, TreeWriter, shown
 from reprolake_builder.inventory import fetched, origins
-from reprolake_builder.layouts import open_plain
+from reprolake_builder.layouts import open_below
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git_cache import opened
+from reprolake_builder.providers.git_command import git_on
 from reprolake_builder.providers.links import link_of_pin
 from reprolake_builder.source_tree import INSIDE
 from reprolake_builder.tools import Tools
@@ -34,6 +34,8 @@ LFS = "lfs/"
 _LINE = re.compile(r"([0-9a-f]{64})  ((?!/)(?:(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f]+/)*[^/\x00-\x1f\x7f]+)")
 _LARGEST_LIST = 64 << 20  # bytes
 _PIECE = 1 << 20  # bytes
+_UNPACKING = 3600  # seconds
+_FETCH = ("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def open_vendored(folder: Path) -> Vendored:
     """Return what a vendored folder says that it holds. Raises FetchError when that cannot be read."""
     path = folder / SUMS
     try:
-        with open_plain(path) as stream:
+        with open_below(folder, SUMS) as stream:
             text = stream.read(_LARGEST_LIST + 1)
     except OSError as error:
         raise FetchError(f"{path} cannot be read: {error.strerror}") from error
@@ -80,16 +82,19 @@ def take_vendored(vendored: Vendored, lock: EnvironmentLock, tools: Tools) -> No
     Raises FetchError for a file that is another one than its hash says.
     """
     source = lock.source
-    wanted = dict(fetched(lock))
+    wanted = {sha256: archive.size for sha256, archive in fetched(lock).items()}
     if isinstance(source, FilesSource):
-        wanted |= {file.sha256: file.name for file in source.files}
-    wanted |= {sha256: path for sha256, path in vendored.files.items() if path.startswith(LFS)}
+        wanted |= {file.sha256: file.size for file in source.files}
+    large = sum(git.lfs.size for git in commits(lock) if git.lfs is not None)
+    if large:  # which ones only the commits tell, and those may have to be taken first
+        wanted |= {sha256: large for sha256, path in vendored.files.items() if path.startswith(LFS)}
     here = [sha256 for sha256 in wanted if sha256 in vendored.files]
     missing = [sha256 for sha256 in here if not tools.store.has_sound_archive(sha256)]
     with tools.progress.step(f"Taking archives from {vendored.folder}", len(missing)) as step:
         for sha256 in missing:
-            path = vendored.folder / vendored.files[sha256]
-            tools.store.add_archive(_pieces(path), sha256, str(path))
+            path = vendored.files[sha256]
+            told = shown(os.fsencode(vendored.folder / path))
+            tools.store.add_archive(_pieces(vendored.folder, path, wanted[sha256]), sha256, told)
             step.advance()
     for git in commits(lock):
         _take_commit(vendored, git.url, git.commit, tools)
@@ -128,34 +133,47 @@ def write_source(vendored: Vendored, root: Path) -> str:
 
 def _take_commit(vendored: Vendored, url: str, commit: str, tools: Tools) -> None:
     """Put a commit into the store's cache of its repository; git computes the id of every object anew."""
-    pack = vendored.folder / "git" / f"{commit}.pack"
-    if not os.path.isfile(pack):
+    name = f"git/{commit}.pack"
+    if not os.path.isfile(vendored.folder / name):
         return
-    with opened(tools, link_of_pin(url), FetchError) as cache:
+    with opened(tools, link_of_pin(url), FetchError) as cache, tools.store.scratch() as scratch:
         ref = f"refs/reprolake/commits/{commit}"
         if cache.facts(ref) is not None:
             return
-        repository = Path(cache.git.place[1])
-        place = repository / "objects" / "pack" / f"pack-{commit}.pack"
-        with open_plain(pack) as stream, place.open("wb") as copy:
-            shutil.copyfileobj(stream, copy, _PIECE)
-        done = cache.git.run("index-pack", "--strict", str(place), timeout=3600)
-        if done.returncode:
-            place.unlink()
-            raise FetchError(f"{pack} is damaged: {printable(done.tail)}", hint="vendor the lock again")
-        # The commits before it did not come along.
-        shallow = repository / "shallow"
-        known = set(shallow.read_text().split()) if shallow.exists() else set()
-        shallow.write_text("".join(f"{name}\n" for name in sorted(known | {commit})))
-        cache.git.run("update-ref", ref, commit)
-        if cache.facts(ref) is None:
-            raise FetchError(f"{pack} does not hold the commit {commit}", hint="vendor the lock again")
+        # A repository of its own first: what is not whole must not lie where it would pass for fetched.
+        repository = scratch / "git"
+        git = git_on(repository, tools.git_environment)
+        done = git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=none")
+        if not done.returncode:
+            (repository / "shallow").write_text(f"{commit}\n")  # the commits before it did not come along
+            place = repository / "objects" / "pack" / f"pack-{commit}.pack"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("wb") as copy:
+                copy.writelines(_pieces(vendored.folder, name, MOST_BYTES))
+            done = git.run("index-pack", "--strict", str(place), timeout=_UNPACKING)
+        for arguments in (
+            ("update-ref", ref, commit),
+            (*_FETCH, "--update-shallow", "--depth=1", "--", f"file://{repository}", f"+{ref}:{ref}"),
+        ):
+            if not done.returncode:
+                done = (git if arguments[0] == "update-ref" else cache.git).run(
+                    *arguments, timeout=_UNPACKING
+                )
+        if done.returncode or cache.facts(ref) is None:
+            raise FetchError(
+                f"{shown(os.fsencode(vendored.folder / name))} is damaged, or does not hold the whole commit: {done.tail}",
+                hint="vendor the lock again",
+            )
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _pieces(folder: Path, path: str, most: int) -> Iterator[bytes]:
+    """Yield what a file of the folder holds. Raises FetchError for a link on the way, and for more than `most` bytes."""
+    told = shown(os.fsencode(folder / path))
     try:
-        with open_plain(path) as stream:
+        with open_below(folder, path) as stream:
+            if os.fstat(stream.fileno()).st_size > most:
+                raise FetchError(f"{told} is larger than the lock says", hint="vendor the lock again")
             while piece := stream.read(_PIECE):
                 yield piece
     except OSError as error:
-        raise FetchError(f"{shown(os.fsencode(path))} cannot be read: {error.strerror}") from error
+        raise FetchError(f"{told} cannot be read: {error.strerror}") from error

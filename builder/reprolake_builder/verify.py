@@ -38,9 +38,9 @@ def rebuild(lock: EnvironmentLock, repository: Tree, folder: Path, tools: Tools)
     store = Store(folder / "store")
     archives = fetched(lock)
     with tools.progress.step("Taking archives", len(archives)) as step:
-        for sha256, name in archives.items():
+        for sha256, archive in archives.items():
             if tools.store.has_sound_archive(sha256):
-                store.add_archive(_pieces(tools.store.archive(sha256)), sha256, name)
+                store.add_archive(_pieces(tools.store.archive(sha256)), sha256, archive.filename)
             step.advance()
 
     def copy(root: Path) -> None:

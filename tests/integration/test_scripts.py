@@ -17,7 +17,9 @@ from source_builds import folder, locked, run_python
 
 from reprolake.pipeline import Request, obtain_image, obtain_lock
 from reprolake_builder.documents.base import pretty
-from reprolake_builder.errors import BuildError
+from reprolake_builder.documents.environment import EnvironmentSpec
+from reprolake_builder.documents.lock import ScriptLock
+from reprolake_builder.errors import BuildError, DetectError
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample-repos" / "no-parameters"
 pytestmark = pytest.mark.engine("bubblewrap")
@@ -187,10 +189,14 @@ def test_taking_files_away_is_refused(tmp_path, here):
 
 
 def test_hostile_leavings_are_no_way_out(tmp_path, here):
-    """Links to the host's files stay links, pipes and sockets are left out, set-user bits are dropped; nothing hangs."""
+    """Links to the host's files stay links, pipes and sockets are left out, set-user bits are dropped, locked folders opened; nothing hangs."""
     script = """#!/bin/sh
 ln -s /etc/shadow shadow; ln -s / root; mkfifo pipe; cp /bin/sh suid; chmod 4755 suid
 python -c "import socket; s = socket.socket(socket.AF_UNIX); s.bind('sock')"
+mkdir locked && echo x > locked/file && chmod 000 locked/file locked
+head -c 1000000 /dev/zero > one; for n in 1 2 3 4 5 6 7 8 9; do ln one more$n; done
+printf x > "$(printf 'new\nline\\377')"
+echo x > ~/kept; mkdir ~/empty
 (setsid sleep 600 &) ; exit 0
 """
     given = obtained(repository(tmp_path / "r", postBuild=script), here)
@@ -201,6 +207,56 @@ python -c "import socket; s = socket.socket(socket.AF_UNIX); s.bind('sock')"
     assert entries[b"repo/suid"].mode == 0o755
     assert b"repo/pipe" not in entries
     assert b"repo/sock" not in entries
+    assert entries[b"repo/locked/file"].size == 2
+    assert (entries[b"repo/more1"].kind, entries[b"repo/more9"].kind, entries[b"repo/one"].kind) == (
+        "f",
+        "h",
+        "h",
+    )
+    assert entries[b"repo/new\nline\xff"].kind == "f"
+    (note,) = (note for note in given.lock.notes if "home folder" in note)
+    assert note.startswith("postBuild left 1 files in the home folder (first /home/jovyan/kept)")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("for n in 1 2 3 4 5 6 7 8 9; do truncate -s 16G $n; done; truncate -s 900G x || :", "MiB are free"),
+        (
+            'python -c \'import os\nfor _ in range(30): os.mkdir("d" * 200); os.chdir("d" * 200)\'',
+            "File name too long",
+        ),
+    ],
+)
+def test_leavings_that_no_image_holds_are_refused(tmp_path, here, script, words):
+    """Files with terabytes of holes are not read, and paths without end are told of."""
+    with pytest.raises(BuildError, match=words):
+        obtained(repository(tmp_path / "r", postBuild=f"#!/bin/sh\n{script}\n"), here)
+
+
+@pytest.mark.parametrize("field", ["post_build", "start"])
+@pytest.mark.parametrize("path", ["../../../../etc/passwd", "/etc/passwd", "a\nb", "./x"])
+def test_a_lock_names_scripts_of_the_source_only(field, path):
+    """The path of a script in a lock leads nowhere but into the source."""
+    spec = {"files": [], field: path}
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(spec, EnvironmentSpec)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"files": {}, "sha256": "0" * 64, "script": path}, ScriptLock)
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../../../../etc/passwd"])
+def test_a_script_that_is_a_link_leads_not_out(tmp_path, here, target):
+    """Neither script is read from this host, whatever the lock and the source's links say."""
+    link = repository(tmp_path / "r")
+    (Path(link) / "start").symlink_to(target)
+    given = locked(link, here, ignore=("start",))
+    changed = msgspec.structs.replace(
+        given, environment=msgspec.structs.replace(given.environment, start="start")
+    )
+    (tmp_path / "a.lock").write_bytes(pretty(changed))
+    with pytest.raises(DetectError, match=r"start .*leads out of the repository"):
+        obtain_image(obtain_lock(Request(link=str(tmp_path / "a.lock")), here), here)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ def repository(tmp_path_factory) -> Repository:
         a_library__py="ONE = 1\n",
     )
     made = Repository(top / "repo")
+    made.commit(first__txt="the commit before, which does not come along\n")
     made.git("-c", "protocol.file.allow=always", "submodule", "add", "-q", inner.url, "inner")
     kept = made.folder / ".git" / "lfs" / "objects"
     pointer = LfsStore().add(b"large\n" * 1000)
@@ -168,3 +169,50 @@ def test_a_folder_with_other_things_is_left_alone(reprolake, small_lock, tmp_pat
     done = reprolake("vendor", small_lock, tmp_path / "mine")
     assert done.returncode == 11
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_what_was_damaged_is_brought_anew(reprolake, small_lock, tmp_path):
+    """Vendoring again, as the error says, mends a file that was changed; so does it a folder that was left half done."""
+    folder = tmp_path / "v"
+    assert reprolake("vendor", small_lock, folder).returncode == 0
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    _spoil(folder, "debian/libc6_*")
+    (folder / "SHA256SUMS").unlink()
+    (folder / "reprolake.lock").unlink()
+    assert reprolake("vendor", small_lock, folder).returncode == 0
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_vendoring_does_not_write_through_links(reprolake, small_lock, tmp_path):
+    """A folder from a stranger in which `python` leads elsewhere is refused, and nothing is written there."""
+    (tmp_path / "v").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "v" / "VENDORED.md").write_text("x")
+    (tmp_path / "v" / "python").symlink_to(tmp_path / "outside")
+    done = reprolake("vendor", small_lock, tmp_path / "v")
+    assert done.returncode == 11
+    assert "v/python is a symbolic link" in done.stderr
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_a_build_does_not_read_through_links(bundle, tmp_path):
+    """Neither a folder nor a file of a vendored folder may be a link, whatever its content is."""
+    folder = shutil.copytree(bundle[0], tmp_path / "v", copy_function=os.link)
+    (folder / "python").rename(tmp_path / "outside")
+    (folder / "python").symlink_to(tmp_path / "outside")
+    done = _without_network("build", folder, store=tmp_path / "store")
+    assert done.returncode == 11
+    assert "cannot be read: Not a directory" in done.stderr
+
+
+@pytest.mark.parametrize("pattern", ["python/docopt-*", "lfs/*"])
+def test_a_file_larger_than_the_lock_says_is_not_read(bundle, tmp_path, pattern):
+    """A file without end fills no disk: the lock knows its size."""
+    folder = shutil.copytree(bundle[0], tmp_path / "v", copy_function=os.link)
+    victim = next(iter(folder.glob(pattern)))
+    victim.unlink()
+    with victim.open("wb") as stream:
+        stream.truncate(1 << 40)
+    done = _without_network("build", folder, store=tmp_path / "store")
+    assert done.returncode == 11
+    assert f"{victim.name} is larger than the lock says" in done.stderr

@@ -127,5 +127,5 @@ class EnvironmentSpec(Document, frozen=True, kw_only=True):
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     default_groups: bool = True
-    post_build: str = ""
-    start: str = ""
+    post_build: FolderInside = ""
+    start: FolderInside = ""

@@ -268,7 +268,7 @@ class ScriptLock(Document, frozen=True, kw_only=True):
     `reached` what it fetched there: an image with any is not closed, what it is made of may not be there tomorrow.
     """
 
-    script: str = ""
+    script: FolderInside = ""
     files: dict[str, str]
     sha256: Sha256
     policy: str = "none"

@@ -5,11 +5,8 @@ Source: PEP 517 (build_wheel and get_requires_for_build_wheel), PEP 518 (build-s
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 import subprocess
-import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,21 +17,16 @@ import msgspec
 
 from reprolake_builder.documents.lock import InterpreterLock, StandaloneInterpreter
 from reprolake_builder.engines.apt_hints import apt_hint
+from reprolake_builder.engines.attending import Work, attend, last_words
 from reprolake_builder.engines.interpreters import layout_of
 from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.image import HOME
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-from reprolake_builder.sandboxes.cgroups import available_memory
-from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, Limits, Running, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, CopyOnWrite, ImageRoot, SandboxSpec
 from reprolake_builder.store import Tree
 
-_MINUTES = 60
-_LOOK = 1.0  # seconds between two looks at the disk
-_LEFT_FREE = 512 << 20  # bytes
-_PROCESSES, _FILE_BYTES = 1024, 16 << 30
 _LOG_SHOWN = 3000
-_LOG_READ = 1 << 20
 _SMALL = 4 << 20  # bytes of a file that is read whole
 _ASKED = "asked.json"
 _DEFAULT: dict[str, Any] = {
@@ -168,7 +160,7 @@ def run_backend(call: BackendCall, scratch: Path) -> Path:
     upper.mkdir()
     with (scratch / "log").open("w+b") as log:
         status = _run(call, out, upper, log)
-        said = _end(log)
+        said = last_words(log)
     if status != 0:
         raise SourceBuildError(
             f"{call.table['build-backend']} could not build {call.what} (exit status {status}):\n{said[-_LOG_SHOWN:]}",
@@ -182,8 +174,7 @@ def run_backend(call: BackendCall, scratch: Path) -> Path:
 
 
 def _run(call: BackendCall, out: Path, upper: Path, log: IO[bytes]) -> int:
-    memory = available_memory() // 10 * 9
-    limits = Limits(processes=_PROCESSES, file_bytes=_FILE_BYTES, memory_bytes=memory)
+    work = Work(f"the build of {call.what}", out)
     running = Bubblewrap().start(
         SandboxSpec(
             root=ImageRoot(tuple(tree.root for tree in call.trees)),
@@ -200,37 +191,13 @@ def _run(call: BackendCall, out: Path, upper: Path, log: IO[bytes]) -> int:
             binds=(Bind(out, "/out", writable=True),),
             copy_on_write=CopyOnWrite(call.workplace.lower, upper, call.workplace.place),
             home=HOME,
-            limits=limits,
+            limits=work.limits,
         ),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
     )
-    try:
-        status = _wait(running, call.what, out)
-    finally:
-        running.kill()
-    usage = running.usage()
-    if status != 0 and usage is not None and usage.kills:
-        raise SourceBuildError(
-            f"the build of {call.what} ran out of memory: more than {memory >> 20} MiB were needed",
-            hint="build on a host with more memory; the lock stays the same",
-        )
-    return status
-
-
-def _wait(running: Running, what: str, out: Path) -> int:
-    """Return the exit status; a build that takes too long, or all of the disk that this host works on, is ended."""
-    deadline = time.monotonic() + _MINUTES * 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return running.wait(_LOOK)
-        if shutil.disk_usage(out).free < _LEFT_FREE:
-            raise SourceBuildError(
-                f"the build of {what} filled the disk: less than {_LEFT_FREE >> 20} MiB are free",
-                hint="free some space, or choose another --store",
-            )
-    raise SourceBuildError(f"the build of {what} took more than {_MINUTES} minutes")
+    return attend(running, work, SourceBuildError)
 
 
 def _more_asked(call: BackendCall, path: Path) -> SourceBuildError:
@@ -254,10 +221,3 @@ class _BuildSystem(msgspec.Struct, rename="kebab"):
 
 def _has_safe_path(interpreter: InterpreterLock) -> bool:
     return tuple(int(part) for part in interpreter.version.split(".")[:2]) >= (3, 11)
-
-
-def _end(log: IO[bytes]) -> str:
-    """Return the end of what was said, as printable text."""
-    log.seek(0, 2)
-    log.seek(max(0, log.tell() - _LOG_READ))
-    return printable(log.read().decode("utf-8", "replace").strip())

@@ -8,7 +8,10 @@ from pathlib import Path
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.lock import LAYOUT, CondaInterpreter, InterpreterLock
 from reprolake_builder.engines.interpreters import layout_of
+from reprolake_builder.errors import BuildError
 from reprolake_builder.image import ENTRY_POINT, REPOSITORY
+from reprolake_builder.process import printable
+from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store, Tree
 
 _ENTRY = '#!/bin/sh\n# Runs the given command.\nexec "$@"\n'
@@ -28,13 +31,13 @@ def make_environment(interpreter: InterpreterLock, store: Store, start: tuple[st
             make_venv(root, interpreter)
         entry = root / ENTRY_POINT.lstrip("/")
         entry.parent.mkdir(parents=True)
-        entry.write_text(_START.format(start=shlex.join(start)) if start else _ENTRY)
+        entry.write_bytes((_START.format(start=shlex.join(start)) if start else _ENTRY).encode())
         entry.chmod(0o755)
 
     return store.make_tree(key, fill)
 
 
-def starter(path: str, repository: Tree) -> tuple[str, ...]:
+def starter(path: str, repository: SourceTree) -> tuple[str, ...]:
     """Return the command that runs the repository's `start` (path in the source), whether it may be executed or not; () for none.
 
     Source: execve(2), "Interpreter scripts": the first line names a program and at most one argument.
@@ -42,10 +45,20 @@ def starter(path: str, repository: Tree) -> tuple[str, ...]:
     if not path:
         return ()
     place = f"{REPOSITORY}/{path}"
-    with (repository.root / place.lstrip("/")).open("rb") as stream:
+    with script_at(path, repository).open("rb") as stream:
         first = stream.readline(_LONGEST_LINE).decode("utf-8", "replace")
     named = first[2:].strip().split(None, 1) if first.startswith("#!") else []
     return (*(named if named and first.strip().isprintable() else ["/bin/bash"]), place)
+
+
+def script_at(path: str, repository: SourceTree) -> Path:
+    """Return the host path of a script of the repository. Raises BuildError, and DetectError for a link that leads out of it."""
+    found = repository.on_disk(path)
+    if found is None:
+        raise BuildError(
+            f"the source has no script {printable(path)}", hint="the lock was changed by hand; make a new one"
+        )
+    return found
 
 
 def make_venv(root: Path, interpreter: InterpreterLock, prefix: str = "") -> None:

@@ -12,12 +12,15 @@ from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.engines.built import ensure_built
 from reprolake_builder.engines.conda import make_conda, make_history, part_name
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
-from reprolake_builder.engines.environment import make_environment, starter
+from reprolake_builder.engines.environment import make_environment, script_at, starter
 from reprolake_builder.engines.interpreters import Home, layout_of
 from reprolake_builder.engines.layers import MAX_LAYERS, Part, order_packages
 from reprolake_builder.engines.packages import Wheel, make_packages
 from reprolake_builder.engines.recipes import make_recipe
 from reprolake_builder.engines.standalone import make_standalone
+from reprolake_builder.errors import BuildError
+from reprolake_builder.process import printable
+from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
 
@@ -65,7 +68,7 @@ def pin_scripts(lock: EnvironmentLock, repository: Tree, policy: str, tools: Too
 
     `policy` is the network of the repository's own, as `--build-network` takes it. Raises BuildError when one fails.
     """
-    from reprolake_builder.engines.script_trees import post_build, set_up
+    from reprolake_builder.engines.script_trees import home_note, post_build, set_up
 
     if lock.debian.unconfigured:
         fetch_debian(lock.debian, tools)
@@ -76,19 +79,30 @@ def pin_scripts(lock: EnvironmentLock, repository: Tree, policy: str, tools: Too
         script = _post_build(lock, lock.environment.post_build, trees, policy, tools)
         _, pin = post_build(script, repository, tools)
         lock = msgspec.structs.replace(lock, post_build=pin)
+        if note := home_note(pin):
+            tools.progress.warn(note)
+            lock = msgspec.structs.replace(lock, notes=(*lock.notes, note))
     return lock
 
 
 def _post_build(
     lock: EnvironmentLock, path: str, trees: tuple[Tree, ...], policy: str, tools: Tools
 ) -> PostBuild:
+    """Return the script at a path of the source, whose tree is the uppermost."""
     from reprolake_builder.engines.image_environment import image_variables
     from reprolake_builder.engines.script_trees import PostBuild
     from reprolake_builder.network.policy import parse
 
+    file = script_at(path, SourceTree(lock.source, trees[-1]))
     prefix = f"/{layout_of(lock.interpreter).prefix}"
-    network = parse(policy, tools.site.network_inward) if policy != "none" else None
-    return PostBuild(path, trees, image_variables(lock, trees, tools.store), prefix, network)
+    try:
+        network = parse(policy, tools.site.network_inward) if policy != "none" else None
+    except ValueError as error:
+        raise BuildError(
+            f"{printable(path)} cannot have the network that was chosen for it: {error}",
+            hint="choose one with --build-network when you lock",
+        ) from error
+    return PostBuild(path, file, trees, image_variables(lock, trees, tools.store), prefix, network)
 
 
 def _below(lock: EnvironmentLock, repository: Tree, tools: Tools) -> _Below:
@@ -100,7 +114,7 @@ def _below(lock: EnvironmentLock, repository: Tree, tools: Tools) -> _Below:
     if lock.conda is not None:
         conda, home = make_conda(lock.conda, home, tools, byte_code=lock.byte_code)
         history = (Part("conda's history", make_history(lock, lock.conda, tools.store)),)
-    start = starter(lock.environment.start, repository)
+    start = starter(lock.environment.start, SourceTree(lock.source, repository))
     environment = make_environment(lock.interpreter, tools.store, start)
     project = (lock.project,) if lock.project is not None else ()
     for wheel in (*lock.built, *project):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from reprolake_builder.documents.lock import LAYOUT, DebianLock, ScriptLock
 from reprolake_builder.engines.scripts import Ran, ScriptCall, run_script, take
 from reprolake_builder.errors import BuildError
 from reprolake_builder.image import HOME, REPOSITORY, USER
+from reprolake_builder.layouts import open_below
 from reprolake_builder.network.policy import Policy
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.interface import Bind
@@ -22,8 +24,10 @@ from reprolake_builder.tools import Tools
 
 _KIND = "script-runs"
 _DPKG = "dpkg --configure -a --abort-after=9999; dpkg --configure -a --abort-after=9999"
-_TRUE = "#!/bin/sh\nexit 0\n"
+_TRUE = b"#!/bin/sh\nexit 0\n"
 _DPKG_INFO = "var/lib/dpkg/info"
+_STATUS = "var/lib/dpkg/status"
+_LARGEST_STATUS = 64 << 20  # bytes
 # What differs from one run to the next, or is the image's own and written by ourselves: logs, caches, the package database.
 _LEFT_OUT = re.compile(
     rb"var/(?:log|cache/(?:ldconfig|debconf|fontconfig|man)|lib/dpkg(?!/alternatives)|lib/systemd|lib/ucf)(?:/|$)"
@@ -42,9 +46,12 @@ class _Kept(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class PostBuild:
-    """The repository's script: its path in the source, the trees that it runs over (lowest first), its environment and network."""
+    """The repository's script: its path in the source, the file (host path), the trees that it runs over (lowest first), its environment
+    and network.
+    """
 
     path: str
+    file: Path
     trees: tuple[Tree, ...]
     env: Mapping[str, str]
     prefix: str
@@ -61,7 +68,7 @@ def set_up(debian: DebianLock, trees: tuple[Tree, Tree], tools: Tools) -> tuple[
 
     def run(scratch: Path) -> Ran:
         stub = scratch / "true"
-        stub.write_text(_TRUE)
+        stub.write_bytes(_TRUE)
         stub.chmod(0o755)
         call = ScriptCall(
             what=f"Setting up {len(debian.extra)} Debian packages",
@@ -94,8 +101,10 @@ def set_up(debian: DebianLock, trees: tuple[Tree, Tree], tools: Tools) -> tuple[
 def _unpacked(debian: DebianLock, root: Path, store: Store) -> None:
     """Write dpkg's database as it is before packages are configured: those of the base are, those beside it are not."""
     waiting = {deb.name for deb in debian.extra}
-    status = root / "var/lib/dpkg/status"
-    stanzas = status.read_text("utf-8", "replace").split("\n\n")
+    for folder in (_DPKG_INFO, *(f"usr/share/man/man{number}" for number in range(1, 10)), "var/log"):
+        _refuse_links(root, folder)
+    status = root / _STATUS
+    stanzas = _read(root, _STATUS).split("\n\n")
     named = [(stanza, re.match(r"\s*Package: (\S+)", stanza)) for stanza in stanzas]
     texts = [
         stanza.replace("Status: install ok installed", "Status: install ok unpacked", 1)
@@ -103,8 +112,9 @@ def _unpacked(debian: DebianLock, root: Path, store: Store) -> None:
         else stanza
         for stanza, name in named
     ]
-    status.write_text("\n\n".join(texts))
+    status.write_bytes("\n\n".join(texts).encode("utf-8", "surrogateescape"))
     for folder in ("updates", "triggers", "alternatives", "parts"):
+        _refuse_links(root, f"var/lib/dpkg/{folder}")
         (root / "var/lib/dpkg" / folder).mkdir(exist_ok=True)
     for number in range(1, 10):
         (root / f"usr/share/man/man{number}").mkdir(parents=True, exist_ok=True)
@@ -116,13 +126,39 @@ def _unpacked(debian: DebianLock, root: Path, store: Store) -> None:
         for kind, data in files.items():
             if kind not in {"control", "md5sums"}:
                 path = root / _DPKG_INFO / f"{name}.{kind}"
+                path.unlink(missing_ok=True)
                 path.write_bytes(data)
                 path.chmod(0o755 if kind in {"preinst", "postinst", "prerm", "postrm", "config"} else 0o644)
 
 
+def _refuse_links(root: Path, folder: str) -> None:
+    """Return when no part of a path below `root` (host folder) is a link: packages made them, and they lead anywhere on this host."""
+    place = root
+    for part in folder.split("/"):
+        place /= part
+        if place.is_symlink():
+            raise BuildError(
+                f"a Debian package has a link at /{place.relative_to(root)}, where dpkg needs a folder",
+                hint="leave that package away",
+            )
+
+
+def _read(root: Path, path: str) -> str:
+    """Return the text of a small file below `root` (host folder), which a script may have made anything of. Raises BuildError."""
+    try:
+        with open_below(root, path) as stream:
+            data = stream.read(_LARGEST_STATUS)
+    except OSError as error:
+        raise BuildError(
+            f"the set-up scripts of the Debian packages left no /{path} that can be read: {error.strerror}",
+            hint="leave the package away that does this",
+        ) from error
+    return data.decode("utf-8", "surrogateescape")
+
+
 def _refuse_unconfigured(ran: Ran) -> None:
     """Return when all packages are configured. Raises BuildError naming those that are not, with dpkg's words."""
-    stanzas = (ran.root / "var/lib/dpkg/status").read_text("utf-8", "replace").split("\n\n")
+    stanzas = _read(ran.root, _STATUS).split("\n\n")
     left = [
         name[1]
         for stanza in stanzas
@@ -152,7 +188,7 @@ def post_build(script: PostBuild, repository: Tree, tools: Tools) -> tuple[Tree,
 
     def run(scratch: Path) -> Ran:
         copy = scratch / "script"
-        copy.write_bytes((repository.root / place.lstrip("/")).read_bytes())
+        shutil.copyfile(script.file, copy)
         copy.chmod(0o755)
         call = ScriptCall(
             what=f"Running {printable(script.path)}",
@@ -178,6 +214,18 @@ def post_build(script: PostBuild, repository: Tree, tools: Tools) -> tuple[Tree,
         return changed
 
     return _made(key, run, chosen, USER, tools, str(script.policy or "none"), script.path)
+
+
+def home_note(pinned: ScriptLock) -> str:
+    """Return a sentence on what the script left in the home folder, "" for nothing there: a run's home is a new one, in memory."""
+    inside = HOME.strip("/") + "/"
+    left = sorted(path for path, told in pinned.files.items() if path.startswith(inside) and told)
+    if not left:
+        return ""
+    return (
+        f"{printable(pinned.script)} left {len(left)} files in the home folder (first /{printable(left[0])}): `docker run` of the image "
+        "has them, `reprolake run` gives each run an empty home; a script can put them into the repository's folder or into sys.prefix"
+    )
 
 
 def _refuse_gone(path: str, ran: Ran) -> None:

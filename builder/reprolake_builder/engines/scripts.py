@@ -6,37 +6,33 @@ one. What it left there is compared with the index of what was there before, fil
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import shutil
 import stat
 import subprocess
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from reprolake_builder.documents.lock import Reached
+from reprolake_builder.engines.attending import LEFT_FREE, Work, attend, last_words
 from reprolake_builder.errors import BuildError
+from reprolake_builder.git_tree import MOST_ENTRIES
 from reprolake_builder.image import HOME
 from reprolake_builder.network.policy import Policy
 from reprolake_builder.network.serving import Server, Serving
 from reprolake_builder.network.traffic import Event, Passage
 from reprolake_builder.process import printable
+from reprolake_builder.rootfs import shown
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-from reprolake_builder.sandboxes.cgroups import available_memory
-from reprolake_builder.sandboxes.interface import Bind, ImageRoot, Limits, Running, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, ImageRoot, SandboxSpec
 from reprolake_builder.sandboxes.networked import networked
 from reprolake_builder.sandboxes.requirements import free_user
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
-from reprolake_builder.trees import Entry, Placed, merge, walk
+from reprolake_builder.trees import Entry, Placed, content_digest, merge, walk
 
-_MINUTES = 60
-_LOOK = 1.0  # seconds between two looks at the disk
-_LEFT_FREE = 256 << 20  # bytes
 _LOG_SHOWN = 3000  # characters
 
 
@@ -75,6 +71,7 @@ def run_script(call: ScriptCall, scratch: Path, tools: Tools) -> Ran:
     """Run a script below `scratch` (empty host folder). Raises BuildError with its last words when it fails, SandboxError."""
     root = scratch / "root"
     before = {placed.entry.path: placed for placed in _within(call)}
+    _refuse_links(call, before)
     with tools.progress.step(call.what):
         _copy(before.values(), root)
         for folder in call.writable:
@@ -82,7 +79,7 @@ def run_script(call: ScriptCall, scratch: Path, tools: Tools) -> Ran:
         call.prepare(root)
         with (scratch / "log").open("w+b") as log:
             status, reached = _run(call, root, log, tools)
-            said = _end(log)
+            said = last_words(log)
     if status:
         closed = call.policy is None
         raise BuildError(
@@ -92,7 +89,7 @@ def run_script(call: ScriptCall, scratch: Path, tools: Tools) -> Ran:
             if closed
             else "it ran in the sandbox, with the network that --build-network names",
         )
-    changed, gone = _compared(root, {path: placed.entry for path, placed in before.items()})
+    changed, gone = _compared(root, call.what, {path: placed.entry for path, placed in before.items()})
     return Ran(root, changed, gone, reached, said)
 
 
@@ -105,6 +102,18 @@ def _within(call: ScriptCall) -> Iterator[Placed]:
         path = placed.entry.path
         if path in whole or path in above or path.startswith(starts):
             yield placed
+
+
+def _refuse_links(call: ScriptCall, before: Mapping[bytes, Placed]) -> None:
+    """Return when no writable folder is, or lies below, a link: on this host that would lead somewhere else. Raises BuildError."""
+    for folder in call.writable:
+        path = folder.strip("/").encode()
+        for place in (path, *_parents(path)):
+            if place in before and before[place].entry.kind != "d":
+                raise BuildError(
+                    f"{call.what} needs the folder {folder}, and a package of the image has something else at {shown(place)}",
+                    hint="leave that package away",
+                )
 
 
 def _parents(path: bytes) -> Iterator[bytes]:
@@ -131,6 +140,7 @@ def _copy(entries: Iterable[Placed], root: Path) -> None:
 
 def _run(call: ScriptCall, root: Path, log: IO[bytes], tools: Tools) -> tuple[int, tuple[Reached, ...]]:
     folders = tuple(Bind(root / folder.lstrip("/"), folder, writable=True) for folder in call.writable)
+    work = Work(call.what, root)
     spec = SandboxSpec(
         root=ImageRoot(tuple(tree.root for tree in call.trees)),
         argv=call.argv,
@@ -140,7 +150,7 @@ def _run(call: ScriptCall, root: Path, log: IO[bytes], tools: Tools) -> tuple[in
         uid=call.user[0],
         gid=call.user[1],
         home="" if HOME in call.writable else HOME,
-        limits=Limits(memory_bytes=available_memory() // 10 * 9),
+        limits=work.limits,
     )
     if call.policy is not None:
         bundle = tools.site.ca_bundle
@@ -153,7 +163,8 @@ def _run(call: ScriptCall, root: Path, log: IO[bytes], tools: Tools) -> tuple[in
             user = free_user() if os.geteuid() == 0 else -1
             serving = Serving(call.policy, tools.site.proxies, tools.site.no_proxy, digests=True, user=user)
             server = Server.start(serving, listener=running.doors[0])
-        status = _wait(running, call.what, root, lambda: told.extend(server.read() if server else ()))
+        look = (lambda: told.extend(server.read())) if server is not None else (lambda: None)
+        status = attend(running, work, look=look)
     finally:
         running.kill()
         untold = server.stop(told.append).untold if server is not None else 0
@@ -175,30 +186,39 @@ def _reached(told: Iterable[Event]) -> tuple[Reached, ...]:
     return tuple(sorted(found, key=lambda one: (one.host, one.port, one.url, one.sha256 or "")))
 
 
-def _wait(running: Running, what: str, root: Path, look: Callable[[], object]) -> int:
-    deadline = time.monotonic() + _MINUTES * 60
-    while time.monotonic() < deadline:
-        look()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return running.wait(_LOOK)
-        if shutil.disk_usage(root).free < _LEFT_FREE:
-            raise BuildError(
-                f"{what} filled the disk: less than {_LEFT_FREE >> 20} MiB are free",
-                hint="free some space, or choose another --store",
-            )
-    raise BuildError(f"{what} took more than {_MINUTES} minutes")
+def _compared(
+    root: Path, what: str, before: Mapping[bytes, Entry]
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Return what is new or another than before, and what is gone; the script has ended, so nothing changes meanwhile.
 
-
-def _compared(root: Path, before: Mapping[bytes, Entry]) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """Return what is new or another than before, and what is gone; the script has ended, so nothing changes meanwhile."""
+    Raises BuildError for more than an image may hold, before any of it is read.
+    """
     base = os.fsencode(root)
-    changed, found = [], set()
-    for path, info in walk(base):
-        if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode) or stat.S_ISLNK(info.st_mode):
-            found.add(path)
-            if path not in before or _differs(base + b"/" + path, info, before[path], before):
-                changed.append(path)
-    return tuple(changed), tuple(path for path in before if path not in found)
+    free = shutil.disk_usage(root).free - LEFT_FREE
+    found: dict[bytes, os.stat_result] = {}
+    size = 0
+    try:
+        for path, info in walk(base, most=MOST_ENTRIES, unlock=True):
+            if stat.S_ISREG(info.st_mode) or stat.S_ISDIR(info.st_mode) or stat.S_ISLNK(info.st_mode):
+                found[path] = info
+                was = before.get(path)
+                size += info.st_size if was is None or was.size != info.st_size else 0
+    except (OSError, ValueError) as error:
+        raise BuildError(
+            f"what {what} left cannot be taken: {printable(str(error))}",
+            hint="an image holds no paths of more than 4096 bytes, and what is not needed later can be removed at the script's end",
+        ) from error
+    if size > free:  # of a file with holes the disk has less than a copy of it takes
+        raise BuildError(
+            f"{what} left files of {size >> 20} MiB, and {max(free, 0) >> 20} MiB are free",
+            hint="free some space, or choose another --store",
+        )
+    changed = tuple(
+        path
+        for path, info in found.items()
+        if path not in before or _differs(base + b"/" + path, info, before[path], before)
+    )
+    return changed, tuple(path for path in before if path not in found)
 
 
 def _differs(path: bytes, info: os.stat_result, was: Entry, before: Mapping[bytes, Entry]) -> bool:
@@ -210,13 +230,13 @@ def _differs(path: bytes, info: os.stat_result, was: Entry, before: Mapping[byte
         was = before.get(was.target, was)
     if was.kind != "f" or info.st_size != was.size or bool(info.st_mode & 0o100) != bool(was.mode & 0o100):
         return True
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest() != was.sha256
+    return content_digest(path) != was.sha256
 
 
 def take(ran: Ran, paths: Iterable[bytes], into: Path) -> None:
     """Put some of what a script left below `into` (empty host folder): files, folders and links, nothing of another kind."""
     base, target = os.fsencode(ran.root), os.fsencode(into)
+    first: dict[tuple[int, int], bytes] = {}
     for path in paths:
         source, place = base + b"/" + path, target + b"/" + path
         info = os.lstat(source)
@@ -225,12 +245,8 @@ def take(ran: Ran, paths: Iterable[bytes], into: Path) -> None:
             os.symlink(os.readlink(source), place)
         elif stat.S_ISDIR(info.st_mode):
             os.makedirs(place, exist_ok=True)
+        elif (known := first.setdefault((info.st_dev, info.st_ino), place)) != place:
+            os.link(known, place)
         else:
             shutil.copyfile(source, place, follow_symlinks=False)
             os.chmod(place, 0o755 if info.st_mode & 0o100 else 0o644)
-
-
-def _end(log: IO[bytes]) -> str:
-    log.seek(0, 2)
-    log.seek(max(0, log.tell() - 4 * _LOG_SHOWN))
-    return printable(log.read().decode("utf-8", "replace").strip())

@@ -14,7 +14,7 @@ from reprolake_builder.documents.lock import (
     RepositoryOrigin,
     SdistOrigin,
 )
-from reprolake_builder.inventory import own_wheels
+from reprolake_builder.inventory import environment_wheels
 from reprolake_builder.solvers.pypi_sdists import sdist_url
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.tools import Tools
@@ -34,15 +34,16 @@ def _lines(lock: EnvironmentLock, tools: Tools) -> Iterator[str]:
     yield 'lock-version = "1.0"'
     yield f'requires-python = "=={minor}.*"'
     yield 'created-by = "reprolake"'
-    urls = wheel_urls(lock.wheels, tools.site, tools.store)
+    wheels, built = environment_wheels(lock)
+    urls = wheel_urls(wheels, tools.site, tools.store)
     tables: dict[str, tuple[str, dict[str, Value]]] = {
         wheel.name: (
             wheel.version,
             {"wheels": _file(wheel.filename, urls[wheel.sha256], wheel.size, wheel.sha256)},
         )
-        for wheel in lock.wheels
+        for wheel in wheels
     }
-    tables |= {wheel.name: _built(wheel, tools) for wheel in own_wheels(lock)}
+    tables |= {wheel.name: _built(wheel, tools) for wheel in built}
     for name in sorted(tables):
         version, table = tables[name]
         yield f'\n[[packages]]\nname = "{name}"'

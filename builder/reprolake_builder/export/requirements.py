@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, GitOrigin, SdistOrigin
-from reprolake_builder.inventory import origin_in_words, own_wheels
+from reprolake_builder.inventory import environment_wheels, origin_in_words
 from reprolake_builder.tools import Tools
 
 
@@ -20,9 +20,10 @@ def _lines(lock: EnvironmentLock) -> Iterator[str]:
     yield "# pip install --no-deps --require-hashes -r THIS-FILE"
     if lock.conda is not None:
         yield f"# The other {len(lock.conda.packages)} packages are conda's: export conda-lock or explicit has them."
-    hashed = [(_demand(wheel.name, wheel.version, wheel.url), wheel.sha256) for wheel in lock.wheels]
+    wheels, built = environment_wheels(lock)
+    hashed = [(_demand(wheel.name, wheel.version, wheel.url), wheel.sha256) for wheel in wheels]
     loose = []
-    for wheel in own_wheels(lock):
+    for wheel in built:
         if isinstance(wheel.origin, SdistOrigin):
             demand = _demand(wheel.name, wheel.version, wheel.origin.url)
             hashed.append((demand, wheel.origin.sha256))
