@@ -19,7 +19,7 @@ from reprolake_builder.documents.conda import CondaChannel, CondaLock
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, SdistOrigin
 from reprolake_builder.engines.conda import fetch_conda
 from reprolake_builder.errors import LockError
-from reprolake_builder.inventory import own_wheels
+from reprolake_builder.inventory import environment_wheels
 from reprolake_builder.solvers.pypi_sdists import sdist_url
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.tools import Tools
@@ -116,7 +116,7 @@ def _conda(lock: EnvironmentLock) -> CondaLock:
 
 def _heading(lock: EnvironmentLock) -> Iterator[str]:
     yield f"# Written by reprolake: packages as of {lock.as_of:%Y-%m-%d} ({lock.as_of_is})."
-    for wheel in own_wheels(lock):
+    for wheel in environment_wheels(lock)[1]:
         if not isinstance(wheel.origin, SdistOrigin):
             yield f"# {wheel.name} {wheel.version} was built from a repository and stands in no index: it is not in this file."
 
@@ -149,12 +149,12 @@ def _md5(conda: CondaLock, tools: Tools) -> Mapping[str, str]:
 
 def _index(lock: EnvironmentLock, tools: Tools) -> tuple[_FromIndex, ...]:
     """Return what pip installs: wheels, and source distributions of the index."""
-    urls = wheel_urls(lock.wheels, tools.site, tools.store)
+    wheels, built = environment_wheels(lock)
+    urls = wheel_urls(wheels, tools.site, tools.store)
     found = [
-        _FromIndex(wheel.name, wheel.version, _plain(urls[wheel.sha256]), wheel.sha256)
-        for wheel in lock.wheels
+        _FromIndex(wheel.name, wheel.version, _plain(urls[wheel.sha256]), wheel.sha256) for wheel in wheels
     ]
-    found += [item for wheel in own_wheels(lock) if (item := _sdist(wheel, tools)) is not None]
+    found += [item for wheel in built if (item := _sdist(wheel, tools)) is not None]
     return tuple(sorted(found, key=lambda item: item.name))
 
 
