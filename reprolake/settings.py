@@ -280,7 +280,10 @@ def _check(settings: Mapping[str, Setting]) -> None:
 
 def _check_pythons(settings: Mapping[str, Setting]) -> None:
     sources = settings["python_sources"]
-    for name in sources.value.split():
+    names = sources.value.split()
+    if len(set(names)) < len(names):
+        raise UsageError(f"python_sources names a source twice ({sources.origin})")
+    for name in names:
         if name not in PYTHON_SOURCES:
             raise UsageError(
                 f"python_sources holds {printable(name)!r} ({sources.origin}), and can hold {', '.join(PYTHON_SOURCES)}",

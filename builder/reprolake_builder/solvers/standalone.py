@@ -19,9 +19,10 @@ import msgspec
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.lock import STANDALONE_PREFIX, StandaloneInterpreter
 from reprolake_builder.download import Arrival, Offer, Wanted
-from reprolake_builder.errors import FetchError
+from reprolake_builder.errors import FetchError, without_logins
 from reprolake_builder.process import printable
 from reprolake_builder.solvers.as_of import AsOf
+from reprolake_builder.solvers.pypi_uv import Uv
 from reprolake_builder.solvers.pythons import StandaloneBuild
 from reprolake_builder.tools import Tools
 
@@ -130,27 +131,30 @@ def _addresses(build: StandaloneBuild, tools: Tools) -> Iterator[str]:
 def _listed(tools: Tools) -> _Listed:
     place = tools.site.pythons.downloads
     if place:
-        data = tools.downloader.get(place, limit=_LARGEST_LIST)
+        builds = read_builds(tools.downloader.get(place, limit=_LARGEST_LIST), place)
     else:
-        from reprolake_builder.solvers.pypi_uv import Uv
-
-        data = Uv(tools.site, tools.store).list_pythons()
-    try:
-        found = msgspec.convert(json.loads(data), list[Any] | dict[str, Any])
-        rows = list(found.values()) if isinstance(found, dict) else found
-        builds = [build for build in map(_build_in, rows) if build is not None]
-    except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise FetchError(
-            f"the list of standalone Pythons {place or 'of uv'} cannot be understood: {printable(str(error))[:200]}",
-            hint="it has to be in the form of uv's file of downloads",
-        ) from error
-    builds.sort(key=lambda one: (one.numbers, one.built, "_stripped" in one.filename), reverse=True)
+        builds = read_builds(Uv(tools.site, tools.store).list_pythons(), "of uv")
     folders = {
         one.url.rpartition("/")[0].rpartition("/")[0]
         for one in builds
         if one.url.split("/")[-2:-1] == [f"{one.built:%Y%m%d}"]
     }
-    return _Listed(tuple(builds), tuple(sorted(folders)))
+    return _Listed(builds, tuple(sorted(folders)))
+
+
+def read_builds(data: bytes, place: str) -> tuple[StandaloneBuild, ...]:
+    """Return the builds for this machine on a list, the newest first. Raises FetchError for what is no list at `place`."""
+    try:
+        found = msgspec.convert(json.loads(data), list[Any] | dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise FetchError(
+            f"the list of standalone Pythons {without_logins(place)} cannot be understood: {printable(str(error))[:200]}",
+            hint="it has to be in the form of uv's file of downloads",
+        ) from error
+    rows = found.values() if isinstance(found, dict) else found
+    builds = [build for build in map(_build_in, rows) if build is not None]
+    builds.sort(key=lambda one: (one.numbers, one.built, "_stripped" in one.filename), reverse=True)
+    return tuple(builds)
 
 
 def _build_in(row: object) -> StandaloneBuild | None:
