@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace as replace_in
 
+from reprolake_runner.bounds import Bounds
 from reprolake_runner.documents.run import CommandSpec, LimitRecord
 from reprolake_runner.plan import Ending, RunPlan, record_of
 from reprolake_runner.record import Verdict
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from reprolake_builder.sandboxes.interface import CopyOnWrite, Running, Sandbox
     from reprolake_runner.staged import StagedResult
 
+_BESIDE = Bounds(disk_bytes=16 << 20, free_bytes=0, stall_seconds=None)
+"""What lies beside a kernel's sockets, on a disk that is not the run's and may be small: a file of the connection, no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelRun:
     """A kernel of an image on its way: host paths of what it may write to, and what its record will hold.
 
-    `kernel` is its name; `annotations` are the image's.
+    `sockets` is the folder that it makes its sockets in; `kernel` is its name; `annotations` are the image's.
     """
 
     plan: RunPlan[CommandSpec]
@@ -36,6 +40,7 @@ class KernelRun:
     repository: Path
     view: CopyOnWrite
     output: Path
+    sockets: Path
     sandbox: Sandbox
     held: tuple[LimitRecord, ...]
     annotations: Mapping[str, str]
@@ -66,6 +71,7 @@ class KernelWatch:
         bounds = replace(plan.bounds, stall_seconds=None)
         folders = (run.output, run.view.written)
         self._watchdog = Watchdog(running, guarded(folders, plan.limits, bounds, run.sandbox))
+        self._sockets = Watchdog(running, guarded((run.sockets,), plan.limits, _BESIDE, run.sandbox))
         self._running = running
         self._timeout = plan.spec.timeout
         self._begun = time.monotonic()
@@ -74,7 +80,7 @@ class KernelWatch:
         """Return why the kernel has to end now, None when it may go on."""
         if self._timeout is not None and time.monotonic() > self._begun + self._timeout:
             return Verdict("timed-out", f"the run took longer than {self._timeout:g} s")
-        return self._watchdog.look(self._running.usage())
+        return self._watchdog.look(self._running.usage()) or self._sockets.look(None)
 
 
 @dataclass(slots=True)

@@ -239,7 +239,7 @@ class SandboxProvisioner(KernelProvisionerBase):
             network=self._network,
         )
         self._run = KernelRun(
-            plan, kernel.name, view.lower, view, scratch / "output", sandbox, held, image.annotations
+            plan, kernel.name, view.lower, view, scratch / "output", sockets, sandbox, held, image.annotations
         )
         self._verdict = None
         spec = inside(

@@ -125,9 +125,13 @@ def test_a_fork_bomb_stops_at_its_limit(run):
 WRITE = "import os\nfor n in range(40):\n    with open(f'{FOLDER}/{n}', 'wb') as f: f.write(b'x' * (5 << 20))\nimport time; time.sleep(2.5)"
 
 
-@pytest.mark.parametrize("folder", ["os.environ['REPROLAKE_OUTPUT']", "/repo"], ids=["output", "repository"])
+@pytest.mark.parametrize(
+    "folder",
+    ["os.environ['REPROLAKE_OUTPUT']", "/repo", "/run/kernel"],
+    ids=["output", "repository", "sockets"],
+)
 def test_the_disk_has_a_limit(run, folder):
-    """H12: what is written to the output folder or the repository has a limit, whatever files it is in."""
+    """H12: what is written to a folder of the host's disk has a limit, be it that of its sockets, whatever files it is in."""
     source = (
         WRITE.replace("{FOLDER}", f"{{{folder}}}" if "[" in folder else folder)
         .replace("f'{os", 'f"{os')

@@ -104,10 +104,14 @@ def test_what_the_notebook_writes_is_staged_beside_it(papermill, tmp_path):
             "for n in range(60): open(f'/out/{n}', 'wb').write(b'x' * (1 << 20))\nimport time; time.sleep(30)",
             {"REPROLAKE_MAX_DISK_BYTES": "20M"}, "limit-exceeded", "the run wrote more than 20 MiB to the disk",
         ),
+        (
+            "for n in range(40): open(f'/run/kernel/{n}', 'wb').write(b'x' * (1 << 20))\nimport time; time.sleep(30)",
+            {}, "limit-exceeded", "the run wrote more than 16 MiB to the disk",
+        ),
         ("import os; os._exit(3)", {}, "kernel-died", "the kernel ended before the notebook did"),
         ("open('/out/kept', 'w').close(); 1/0", {}, "failed", "ZeroDivisionError"),
     ],
-    ids=["time", "disk", "dead", "raised"],
+    ids=["time", "disk", "sockets", "dead", "raised"],
 )  # fmt: skip
 def test_limits_of_a_whole_run_hold(papermill, tmp_path, source, setting, status, words):
     """The limits on the run's time and on what it writes end papermill's kernel, and the record of what is left is true."""
