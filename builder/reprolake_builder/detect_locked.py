@@ -37,7 +37,7 @@ from reprolake_builder.lock_files.reading import edge_of
 from reprolake_builder.lock_files.select import holds, select
 from reprolake_builder.lock_files.uv import read_uv
 from reprolake_builder.process import printable
-from reprolake_builder.solvers.pypi_target import TARGETS, Target, rank_of
+from reprolake_builder.solvers.pypi_target import ELSEWHERE, TARGETS, Target, rank_of
 
 ORDER = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
 """The lock files that are understood, the one that stands over the others first."""
@@ -240,9 +240,14 @@ def _pdm_project(pyproject: Pyproject, extras: frozenset[str]) -> PdmProject:
 
 
 def _targets(lock: LockFile) -> tuple[Target, ...]:
-    """Return the Pythons on offer that the lock was made for. Raises DetectError when it is for another machine."""
+    """Return the Pythons of Debian that the lock was made for, others where there is none of these.
+
+    Raises DetectError when it is for another machine.
+    """
     sets = [SpecifierSet(asked.text) for asked in lock.python]
     found = [t for t in TARGETS.values() if all(one.contains(t.version, prereleases=True) for one in sets)]
+    if not found and not any(_accepts_any(sets, minor) for minor in TARGETS):
+        found = [target for minor, target in ELSEWHERE.items() if _accepts_any(sets, minor)]
     fitting = [t for t in found if not lock.environments or any(holds(m, t) for m in lock.environments)]
     if found and not fitting:
         raise DetectError(
@@ -250,6 +255,10 @@ def _targets(lock: LockFile) -> tuple[Target, ...]:
             hint=f"go on without it: --ignore {lock.path}",
         )
     return tuple(fitting)
+
+
+def _accepts_any(sets: list[SpecifierSet], minor: str) -> bool:
+    return any(all(one.contains(f"{minor}.{patch}") for one in sets) for patch in range(100))
 
 
 def _serving(
@@ -280,21 +289,22 @@ def _asked(pin: Pin, lock: LockFile, minors: list[str], targets: tuple[Target, .
             f"{lock.path} names {pin.name}, and no version of it",
             hint="its tool could not lock it where it ran; have it write the lock anew on Linux",
         )
-    fitting = [file.sha256 for file in pin.files if _may_serve(file.name) and file.sha256]
+    fitting = [file.sha256 for file in pin.files if _may_serve(file.name, targets) and file.sha256]
     hashes = fitting or [file.sha256 for file in pin.files if file.sha256]
     marker = _marker(minors, targets)
     text = f"{pin.name}=={pin.version}" + (f"; {marker}" if marker else "")
     return Asked(text=text, origin=pin.origin, sha256=tuple(sorted(set(hashes))))
 
 
-def _may_serve(filename: str) -> bool:
-    """Whether a file can serve on any Python on offer: one without a name may."""
-    return not filename.endswith(".whl") or any(rank_of(filename, ranks) is not None for ranks in _ranks())
+def _may_serve(filename: str, targets: tuple[Target, ...]) -> bool:
+    """Whether a file can serve on any Python on offer, or one of the targets: one without a name may."""
+    ranks = _ranks(tuple(dict.fromkeys((*TARGETS.values(), *targets))))
+    return not filename.endswith(".whl") or any(rank_of(filename, one) is not None for one in ranks)
 
 
 @functools.cache
-def _ranks() -> tuple[dict[Tag, int], ...]:
-    return tuple(target.ranks() for target in TARGETS.values())
+def _ranks(targets: tuple[Target, ...]) -> tuple[dict[Tag, int], ...]:
+    return tuple(target.ranks() for target in targets)
 
 
 def _marker(minors: list[str], targets: tuple[Target, ...]) -> str:

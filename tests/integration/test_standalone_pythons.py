@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
 from conda_channel import served
 from notebook_runs import notebook
-from standalone_pythons import downloads, standalone_python
+from standalone_pythons import downloads, name_of, standalone_python, tar_gz
+from uv import find_uv_bin
 
+from reprolake.options import load_options
 from reprolake_builder.documents.base import decode
 from reprolake_builder.documents.lock import EnvironmentLock, StandaloneInterpreter
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import FetchError
 from reprolake_builder.site import PythonSite
+from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.solvers.standalone import (
     fetch_standalone,
     pin_standalone,
@@ -246,3 +252,34 @@ def test_debians_pythons_come_first_and_a_kept_one_stays(reprolake, lock, reposi
     done = reprolake("lock", repository, "--upgrade", "six", "-o", kept, **site)
     assert done.returncode == 0, done.stderr
     assert interpreter(kept) == interpreter(lock)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "pylock.toml"])
+def test_wheels_are_those_of_a_python_that_debian_lacks(reprolake, tmp_path, name):
+    """For Python 3.12 its wheels are locked, resolved or obeyed, and found again when the index is asked for them by name."""
+    day = tmp_path / "builds" / "20240415"
+    day.mkdir(parents=True)
+    archive = day / name_of("3.12.3", day.name)
+    archive.write_bytes(tar_gz([("python/bin/python3.12", b"0", 0o755, b"none")]))
+    site = {"REPROLAKE_PYTHON_DOWNLOADS": downloads(tmp_path / "list", archive).as_uri()}
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    (repository / "runtime.txt").write_text("python-3.12\n")
+    if name == "requirements.txt":
+        (repository / name).write_text("markupsafe==2.1.5\n")
+    else:
+        argv = [find_uv_bin(), "pip", "compile", "-", "--format", name, "--python-version", "3.12", "--quiet"]
+        compiled = subprocess.run(
+            argv, input=b"markupsafe==2.1.5\n", capture_output=True, check=True, cwd="/"
+        )
+        said = re.sub(rb"(?m)^requires-python = .*$", b'requires-python = "==3.12.*"', compiled.stdout)
+        (repository / name).write_bytes(said)
+    done = reprolake("lock", repository, "--as-of", "2024-04-01", "-o", tmp_path / "a.lock", **site)
+    assert done.returncode == 0, done.stderr
+    pinned = decode((tmp_path / "a.lock").read_bytes(), EnvironmentLock)
+    assert pinned.interpreter.version == "3.12.3"
+    (markupsafe,) = (wheel for wheel in pinned.wheels if wheel.name == "markupsafe")
+    assert "-cp312-cp312-manylinux" in markupsafe.filename
+    with contextlib.closing(Store(tmp_path / "store")) as store:
+        site = load_options(os.environ, str(tmp_path / "store")).site
+        assert wheel_urls([markupsafe], site, store)[markupsafe.sha256].endswith(".whl")

@@ -12,7 +12,13 @@ from packaging.markers import Marker
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import BuildTag, InvalidWheelFilename, parse_wheel_filename
 
-from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER, PythonOnOffer, StandaloneBuild
+from reprolake_builder.solvers.pythons import (
+    PYTHONS_ON_OFFER,
+    RELEASED,
+    WITHOUT_PYTHON,
+    PythonOnOffer,
+    StandaloneBuild,
+)
 
 # A released suite stays with its upstream version. Reading it from the suite would mean to resolve each suite's Debian packages
 # before any Python is chosen; the lock compares it with what Debian's package says in the end (`moved_on`).
@@ -78,6 +84,12 @@ def target_of(python: PythonOnOffer) -> Target:
 
 
 TARGETS: dict[str, Target] = {minor: target_of(python) for minor, python in PYTHONS_ON_OFFER.items()}
+ELSEWHERE: dict[str, Target] = {
+    minor: Target(f"{minor}.99", int(WITHOUT_PYTHON.glibc.split(".")[1]))
+    for minor in RELEASED
+    if minor not in TARGETS and minor.startswith("3.")
+}
+"""Pythons that Debian does not have for us, in the last release that there may be, which most packages accept."""
 
 
 def moved_on(target: Target, version: str) -> str:

@@ -9,9 +9,8 @@ from reprolake_builder.documents.base import Sha256, content_hash
 from reprolake_builder.documents.lock import WheelLock
 from reprolake_builder.errors import FetchError, LockError
 from reprolake_builder.site import Site
-from reprolake_builder.solvers.pypi_target import TARGETS, Target, rank_of
+from reprolake_builder.solvers.pypi_target import ELSEWHERE, TARGETS, Target, rank_of
 from reprolake_builder.solvers.pypi_uv import Question, Uv, Wheel, index_identity
-from reprolake_builder.solvers.pythons import RELEASED, WITHOUT_PYTHON
 from reprolake_builder.store import Store
 
 _KIND = "wheel-urls"
@@ -79,11 +78,8 @@ def _asked(wheels: Sequence[WheelLock], uv: Uv) -> dict[Sha256, Wheel]:
 def _fitting(wheels: Sequence[WheelLock]) -> list[Target]:
     """Return the targets that all the wheels fit, by their names' tags, newest Python first."""
     newest_first = sorted(TARGETS.values(), key=lambda target: target.pair, reverse=True)
-    glibc = int(WITHOUT_PYTHON.glibc.split(".")[1])
-    # Pythons of conda's and standalone ones: the last release that there may be, which most wheels accept.
-    others = [Target(f"{minor}.99", glibc) for minor in RELEASED if minor not in TARGETS and minor[0] == "3"]
     return [
         target
-        for target in (*newest_first, *others)
+        for target in (*newest_first, *ELSEWHERE.values())
         if (ranks := target.ranks()) and all(rank_of(wheel.filename, ranks) for wheel in wheels)
     ]

@@ -33,6 +33,22 @@ def test_a_lock_stands_in_for_resolving(tmp_path):
     assert [asked.text for asked in spec.python] == [">=3.9"]
 
 
+@pytest.mark.parametrize(
+    ("python", "serves"),
+    [
+        ("==3.12.*", ("3.12",)),
+        (">=3.12.4,<3.12.9", ("3.12",)),
+        (">=3.10", ("3.11", "3.13")),
+        ("<3.9", ("3.5", "3.6", "3.7", "3.8")),
+    ],
+)
+def test_a_lock_for_pythons_that_debian_lacks_serves_those(tmp_path, python, serves):
+    """Only where no Python of Debian's fits are others thought of, which conda or a standalone build may have."""
+    spec = found(tmp_path, {**PYPROJECT, "uv.lock": UV.replace('">=3.9"', f'"{python}"', 1)})
+    assert spec.obeyed.pythons == serves
+    assert pins(spec)
+
+
 def test_no_credential_of_a_lock_is_recorded(tmp_path):
     """Addresses of indexes are no part of what is recorded, logins least of all."""
     spec = found(tmp_path, {**PYPROJECT, "uv.lock": UV})
