@@ -28,8 +28,11 @@ _TOP = STANDALONE_PREFIX.lstrip("/")
 _HINT = "the lock was changed by hand; make a new one with `reprolake lock`"
 _LARGEST_ABOUT = 4 << 20  # bytes
 # What tells builds of extensions where Python lies, which these builds name as it was where they were made.
-_ABOUT_FOLDERS = re.compile(rb"lib/(?:python3\.\d+/_sysconfigdata[^/]*\.py|pkgconfig/[^/]*\.pc)")
-_WHERE_MADE = re.compile(rb"(?:(?<=[ '\"=:])|(?<=-[LI]))/install(?=[/ '\":\n])")
+_ABOUT_FOLDERS = re.compile(
+    rb"lib/(?:pkgconfig/[^/]*\.pc|python3\.\d+/"
+    rb"(?:_sysconfigdata[^/]*\.py|_sysconfig_vars[^/]*\.json|build-details\.json|config-[^/]*/Makefile))"
+)
+_WHERE_MADE = re.compile(rb"(?:(?<=[\s'\"=:])|(?<=-[LI]))/install(?=[/\s'\":])")
 
 
 def make_standalone(home: Home, tools: Tools) -> tuple[tuple[Part, ...], Home]:
@@ -88,4 +91,9 @@ def _name_place(paths: Iterable[Path]) -> None:
     """Change files that name the folder in which the build was made: they name the one in the image."""
     for path in paths:
         if path.stat().st_size <= _LARGEST_ABOUT:
-            path.write_bytes(_WHERE_MADE.sub(STANDALONE_PREFIX.encode(), path.read_bytes()))
+            path.write_bytes(placed(path.read_bytes()))
+
+
+def placed(text: bytes) -> bytes:
+    """Return a text that names the folder in which a build was made, with the image's in its place."""
+    return _WHERE_MADE.sub(STANDALONE_PREFIX.encode(), text)

@@ -23,7 +23,7 @@ from reprolake_builder.errors import FetchError, without_logins
 from reprolake_builder.process import printable
 from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi_uv import Uv
-from reprolake_builder.solvers.pythons import StandaloneBuild
+from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER, StandaloneBuild
 from reprolake_builder.tools import Tools
 
 GRACE = timedelta(days=30)
@@ -88,7 +88,7 @@ def pin_standalone(build: StandaloneBuild, tools: Tools) -> StandaloneInterprete
     raise FetchError(
         f"the standalone Python {build.version} could not be fetched: "
         + "; ".join(error.message for error in failures),
-        hint=f"{_SETTINGS}, or choose a Python of Debian's with `--python 3.11`",
+        hint=f"{_SETTINGS}, or choose one of Debian's ({', '.join(PYTHONS_ON_OFFER)}) with `--python 3.11`",
         transient=any(error.transient for error in failures),
     ) from (failures[-1] if failures else None)
 
