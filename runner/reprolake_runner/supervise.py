@@ -248,7 +248,8 @@ class Supervisor(Watching):
             return running.wait()
         except SandboxError as error:
             printed.read()
-            raise SandboxError(f"{error.message}: {printed.last_words}", hint=error.hint) from error
+            said = f": {printed.last_words}" if printed.last_words else ""
+            raise SandboxError(f"{error.message}{said}", hint=error.hint) from error
 
     # ------------------------------------------------------------------ what the driver tells
     def _read_events(self) -> None:

@@ -156,7 +156,8 @@ class CommandSupervisor(Watching):
                 self.exit_status = _NOT_THERE
                 self._ended = Verdict("failed", f"the image cannot run {program}: {why}")
             else:
-                raise SandboxError(f"{error.message}: {words}", hint=error.hint) from error
+                said = f": {words}" if words else ""
+                raise SandboxError(f"{error.message}{said}", hint=error.hint) from error
         self._read_the_rest()
         self._log.write("command-ended", status=self.exit_status)
 

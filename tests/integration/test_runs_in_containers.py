@@ -194,6 +194,16 @@ def runs_there(marker):
     return found
 
 
+@pytest.mark.parametrize(("word", "why"), [("nosuch", "No such file"), ("/etc/passwd", "Permission denied")])
+def test_a_program_that_cannot_be_run_is_no_fault_of_the_engine(
+    engine, reprolake, built_image, tmp_path, word, why
+):
+    """The command failed then, as in the other sandboxes, and the result says which program it was."""
+    done = reprolake("exec", built_image.id, "--sandbox", engine, "--stage", tmp_path, "--", word)
+    assert done.returncode == 1, done.stderr
+    assert f"the image cannot run {word}: {why}" in done.stdout
+
+
 def test_a_signal_ends_a_run_and_its_container(engine, tmp_path, session):
     """SIGTERM stops the command, the result says so, and the container is gone."""
     child, marker = started(engine, tmp_path, session.tools.store.root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reprolake_builder.errors import SandboxError
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes import init_program
 from reprolake_builder.sandboxes.cgroups import Counts, Place, counted, group_of
@@ -18,20 +20,25 @@ from reprolake_builder.sandboxes.gauge import Gauge
 from reprolake_builder.sandboxes.interface import Usage
 from reprolake_builder.sandboxes.measure import Processes
 from reprolake_builder.sandboxes.pending_doors import PendingDoors
-from reprolake_builder.sandboxes.reports import unavailable
+from reprolake_builder.sandboxes.reports import not_started, unavailable
 
 _KILL_SECONDS = 60
 _PIECE = 1 << 16
+_NO_PROGRAM = {
+    errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.E2BIG, errno.ELIBBAD,
+}  # fmt: skip
+"""What execve(2) says of a program that is none; the filter of system calls fails with others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A container that was made: its id, the folder in memory that is its `home` (sandbox path), its limit on memory in bytes.
+    """A container that was made: its id and `program`, the folder in memory that is its `home` (sandbox path), its limit on memory in bytes.
 
     `doors` are those that it will hand out. `remove` has the engine remove it, whatever it does.
     """
 
     id: str
+    program: str
     home: str
     memory_bytes: int | None
     remove: Callable[[], object]
@@ -47,7 +54,7 @@ class Contained:
         self._alive: int | None = alive
         self._made = made
         self._told = b""
-        self._failure = ""
+        self._failure: SandboxError | None = None
         self._end: int | None = None
         self._killed = False
         self._first: int | None = None
@@ -127,7 +134,7 @@ class Contained:
         if self._killed:
             return 128 + signal.SIGKILL
         if self._failure:
-            raise unavailable(self._failure)
+            raise self._failure
         if self._end is None:
             self._made.remove()
             raise unavailable("the process that kept its container was ended")
@@ -145,7 +152,14 @@ class Contained:
                 case "pid":
                     self._measure(int(rest))
                 case "failed":
-                    self._failure = self._failure or printable(rest) or "it was never started"
+                    self._failure = self._failure or unavailable(printable(rest) or "it was never started")
+                case "refused":
+                    number = int(rest)
+                    self._failure = (
+                        not_started(self._made.program, number)
+                        if number in _NO_PROGRAM
+                        else unavailable(os.strerror(number))
+                    )
                 case "":
                     pass
                 case _:

@@ -200,6 +200,7 @@ class Containers:
             raise unavailable(told(done))
         return Made(
             id=done.stdout.decode().strip().splitlines()[-1],
+            program=spec.argv[0],
             home=spec.home,
             memory_bytes=spec.limits.memory_bytes,
             remove=functools.partial(self._client.ask, "rm", "--force", container.name),

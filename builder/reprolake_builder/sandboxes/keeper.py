@@ -1,8 +1,8 @@
 """The small program that stays with a container: it starts the engine's client on the program's streams, and clears up.
 
 It is a process of its own because it has to outlive ours: when that is killed, the container is. It runs in an interpreter that
-imports little (`python -I -S`). What it tells, a line each: "pid N" (on this host), "failed REASON",
-"ended STATUS KILLS REFUSED SECONDS".
+imports little (`python -I -S`). What it tells, a line each: "pid N" (on this host), "failed REASON", "refused NUMBER" (of the error with which the
+program could not be started), "ended STATUS KILLS REFUSED SECONDS".
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class _Keeper:
             return
         told = os.read(self._pipe, 2)
         if told[:1] == b"!":
-            self._tell(f"failed {os.strerror(256 - told[1])}")
+            self._tell(f"refused {256 - told[1]}")
             return
         counts = self._counts()
         if self._first >= 0:

@@ -134,14 +134,19 @@ class SocketReport:
         word, _ = self._next(lambda: None)
         if len(word) != 1:
             return None
-        return NotStartedError(
-            f"the image cannot run {process.printable(self._program)}: {os.strerror(word[0])}",
-            hint="give a program of the image, by its name or its path there",
-        )
+        return not_started(self._program, word[0])
 
     def close(self) -> None:
         """Give up our end."""
         self._ours.close()
+
+
+def not_started(program: str, error: int) -> NotStartedError:
+    """Return the error that says why (by its number) a program did not start in a sandbox that was there."""
+    return NotStartedError(
+        f"the image cannot run {process.printable(program)}: {os.strerror(error)}",
+        hint="give a program of the image, by its name or its path there",
+    )
 
 
 def unavailable(reason: str) -> SandboxError:
