@@ -15,6 +15,8 @@ PREFIX = "/opt/env"
 """Where the Python environment lies in the image."""
 REPOSITORY = "/repo"
 """Where the repository lies in the image."""
+RECIPES = "/opt/recipes"
+"""Where recipes with an environment of their own have it."""
 HOME = "/home/jovyan"
 USER = (1000, 100)
 """User and group that notebooks run as."""
@@ -25,6 +27,11 @@ ENTRY_POINT = "/usr/local/bin/reprolake-exec"
 """The program that every command of the image is given to; where the repository has a script `start`, that one starts it."""
 START = "reprolake.start"
 """The annotation that holds the path of that script in the source, absent where there is none."""
+
+
+def working_folder(subdir: str) -> str:
+    """Return where the image's programs start: the repository's folder in the image, or its sub-folder `subdir` (relative path)."""
+    return f"{REPOSITORY}/{subdir}" if subdir else REPOSITORY
 
 
 class ImageLayer(Document, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from reprolake_builder.citations.annotations import citation_annotations
 from reprolake_builder.documents.base import Sha256, content_hash, pretty
 from reprolake_builder.documents.lock import LAYOUT, EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, LocalSource, RecordPin, record_of
-from reprolake_builder.image import ENTRY_POINT, LOCK_IN_IMAGE, REPOSITORY, START, USER, Image, ImageLayer
+from reprolake_builder.image import ENTRY_POINT, LOCK_IN_IMAGE, START, USER, Image, ImageLayer, working_folder
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
 
@@ -112,7 +112,6 @@ def _config(
     lock: EnvironmentLock, layers: Sequence[ImageLayer], variables: Mapping[str, str], lock_sha256: Sha256
 ) -> str:
     """Return the configuration's JSON text. Source: OCI image specification 1.1, config.md."""
-    subdir = lock.source.subdir
     config: dict[str, Any] = {
         "architecture": lock.platform.split("/")[1],
         "os": lock.platform.split("/")[0],
@@ -124,7 +123,7 @@ def _config(
             "Cmd": next(
                 (list(recipe.command) for recipe in reversed(lock.recipes) if recipe.command), ["bash"]
             ),
-            "WorkingDir": f"{REPOSITORY}/{subdir}" if subdir else REPOSITORY,
+            "WorkingDir": working_folder(lock.source.subdir),
             "Labels": image_annotations(lock, lock_sha256),
         },
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},

@@ -16,15 +16,30 @@ from reprolake_builder.store import Store, Tree
 
 _ENTRY = '#!/bin/sh\n# Runs the given command.\nexec "$@"\n'
 _LONGEST_LINE = 256  # bytes
+_PROFILE = "etc/profile.d/reprolake.sh"
+_KEPT_PATH = """\
+# Debian's login shells have a PATH of their own: they keep the one that they were started with, the image's.
+_path=$(sed -zn 's/^PATH=//p' "/proc/$$/environ" 2>/dev/null | tr -d '\\0')
+[ -z "$_path" ] || export PATH="$_path"
+unset _path
+"""
 _START = '#!/bin/sh\n# Runs the given command as the repository wants it started.\nexec {start} "$@"\n'
 
 
 def make_environment(interpreter: InterpreterLock, store: Store, start: tuple[str, ...] = ()) -> Tree:
-    """Return the tree with the entry point and, unless Python is conda's, an empty virtual environment at image.PREFIX.
+    """Return the tree with the entry point, what login shells read and, unless Python is conda's, an empty environment at image.PREFIX.
 
     The entry point hands every command to the words of `start` if there are any, see `starter`.
     """
-    key = content_hash({"layer": "environment", "layout": LAYOUT, "python": interpreter, "start": start})
+    key = content_hash(
+        {
+            "layer": "environment",
+            "layout": LAYOUT,
+            "python": interpreter,
+            "start": start,
+            "profile": _KEPT_PATH,
+        }
+    )
 
     def fill(root: Path) -> None:
         if not isinstance(interpreter, CondaInterpreter):
@@ -33,6 +48,9 @@ def make_environment(interpreter: InterpreterLock, store: Store, start: tuple[st
         entry.parent.mkdir(parents=True)
         entry.write_bytes((_START.format(start=shlex.join(start)) if start else _ENTRY).encode())
         entry.chmod(0o755)
+        profile = root / _PROFILE
+        profile.parent.mkdir(parents=True)
+        profile.write_text(_KEPT_PATH)
 
     return store.make_tree(key, fill)
 

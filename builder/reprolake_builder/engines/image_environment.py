@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from reprolake_builder.documents.conda import CONDA_PREFIX
 from reprolake_builder.documents.lock import CondaInterpreter, EnvironmentLock, StandaloneInterpreter
 from reprolake_builder.engines.conda_activate import activated
+from reprolake_builder.engines.debian_setup import USER_NAME
 from reprolake_builder.errors import BuildError
-from reprolake_builder.image import HOME, PREFIX
+from reprolake_builder.image import HOME, PREFIX, USER, working_folder
 from reprolake_builder.process import printable
 from reprolake_builder.store import Store, Tree
 
@@ -21,6 +22,18 @@ _OWN_CERTIFICATES = (
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
+def _names_of_repo2docker(lock: EnvironmentLock, prefix: str) -> dict[str, str]:
+    """Return what scripts written for repo2docker's images look places and the user up by, and the shell of Jupyter's terminals."""
+    return {
+        "SHELL": "/bin/bash",
+        "USER": USER_NAME,
+        "NB_USER": USER_NAME,
+        "NB_UID": str(USER[0]),
+        "NB_PYTHON_PREFIX": prefix,
+        "REPO_DIR": working_folder(lock.source.subdir),
+    }
+
+
 def image_variables(lock: EnvironmentLock, trees: Sequence[Tree], store: Store) -> dict[str, str]:
     """Return the variables of the image that `trees` (lowest first) make, in order. Raises BuildError and SandboxError."""
     in_conda = isinstance(lock.interpreter, CondaInterpreter)
@@ -28,6 +41,7 @@ def image_variables(lock: EnvironmentLock, trees: Sequence[Tree], store: Store) 
     bins += [f"{CONDA_PREFIX}/bin"] if lock.conda is not None else []
     last = [folder for recipe in lock.recipes for folder in recipe.path]
     variables = {"PATH": ":".join((*bins, _SYSTEM, *last)), "LANG": "C.UTF-8", "HOME": HOME}
+    variables |= _names_of_repo2docker(lock, CONDA_PREFIX if in_conda else PREFIX)
     if not in_conda:
         variables["VIRTUAL_ENV"] = PREFIX
     if isinstance(lock.interpreter, StandaloneInterpreter):

@@ -19,6 +19,7 @@ from reprolake_builder.engines.packages import Wheel, make_packages
 from reprolake_builder.engines.recipes import make_recipe
 from reprolake_builder.engines.standalone import make_standalone
 from reprolake_builder.errors import BuildError
+from reprolake_builder.image import working_folder
 from reprolake_builder.process import printable
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Tree
@@ -102,7 +103,8 @@ def _post_build(
             f"{printable(path)} cannot have the network that was chosen for it: {error}",
             hint="choose one with --build-network when you lock",
         ) from error
-    return PostBuild(path, file, trees, image_variables(lock, trees, tools.store), prefix, network)
+    variables = image_variables(lock, trees, tools.store)
+    return PostBuild(path, file, trees, variables, prefix, working_folder(lock.source.subdir), network)
 
 
 def _below(lock: EnvironmentLock, repository: Tree, tools: Tools) -> _Below:

@@ -46,8 +46,8 @@ class _Kept(Document, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class PostBuild:
-    """The repository's script: its path in the source, the file (host path), the trees that it runs over (lowest first), its environment
-    and network.
+    """The repository's script: its path in the source, the file (host path), the trees that it runs over (lowest first), its environment,
+    the prefix of the Python environment, the folder that it starts in (both in the image) and network.
     """
 
     path: str
@@ -55,6 +55,7 @@ class PostBuild:
     trees: tuple[Tree, ...]
     env: Mapping[str, str]
     prefix: str
+    cwd: str
     policy: Policy | None
 
 
@@ -179,6 +180,7 @@ def post_build(script: PostBuild, repository: Tree, tools: Tools) -> tuple[Tree,
             "layer": "postBuild",
             "layout": LAYOUT,
             "script": script.path,
+            "cwd": script.cwd,
             "trees": [tree.key for tree in script.trees],
             "env": dict(script.env),
             "policy": str(script.policy) if script.policy is not None else "none",
@@ -197,7 +199,7 @@ def post_build(script: PostBuild, repository: Tree, tools: Tools) -> tuple[Tree,
             env={**script.env, "PYTHONDONTWRITEBYTECODE": "1", "SOURCE_DATE_EPOCH": "315532800"},
             writable=(script.prefix, REPOSITORY, HOME),
             user=USER,
-            cwd=REPOSITORY,
+            cwd=script.cwd,
             binds=(Bind(copy, place),),
             policy=script.policy,
         )

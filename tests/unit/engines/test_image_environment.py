@@ -27,6 +27,12 @@ def test_debians_python_lies_in_an_environment_of_its_own(tmp_path):
         "PATH": "/opt/env/bin:/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/home/jovyan",
+        "SHELL": "/bin/bash",
+        "USER": "jovyan",
+        "NB_USER": "jovyan",
+        "NB_UID": "1000",
+        "NB_PYTHON_PREFIX": "/opt/env",
+        "REPO_DIR": "/repo",
         "VIRTUAL_ENV": "/opt/env",
     }
 
