@@ -6,27 +6,34 @@ Source: OCI image specification 1.1, image-layout.md.
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import io
 import os
 import stat
-import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Annotated, cast
 
 import msgspec
+from msgspec import Meta
 
+from reprolake_builder.archives.tars import tar_members
 from reprolake_builder.compare import LayerReader, OpenBlob
 from reprolake_builder.documents.base import Digest, Size, decode
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.errors import PublishError
+from reprolake_builder.git_tree import MOST_BYTES, TreeError
 from reprolake_builder.image import LOCK_IN_IMAGE
 from reprolake_builder.process import printable
 
-_LARGEST_DOCUMENT = 64 << 20  # bytes
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_LARGEST_DOCUMENT = 1 << 20  # bytes of an index or a manifest: ours have 50 KiB
+_LARGEST_LOCK = 64 << 20  # bytes
+_MOST_BLOBS = 100_000
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _REF = "org.opencontainers.image.ref.name"
@@ -43,14 +50,14 @@ class Descriptor(msgspec.Struct):
 class Index(msgspec.Struct):
     """The images of a layout."""
 
-    manifests: list[Descriptor]
+    manifests: Annotated[list[Descriptor], Meta(max_length=100)]
 
 
 class Manifest(msgspec.Struct):
     """What one image consists of."""
 
     config: Descriptor
-    layers: list[Descriptor]
+    layers: Annotated[list[Descriptor], Meta(max_length=1000)]
     annotations: dict[str, str] = {}
 
 
@@ -75,31 +82,37 @@ def images_in(path: Path) -> tuple[WrittenImage, ...]:
         if os.path.isdir(path):
             text, blob = _read(open_plain(path / "index.json")), _of_folder(path)
         else:
-            with _member(path, "index.json") as stream:
-                text = _limited(stream)
-            blob = _of_archive(path)
+            parts = _parts(path)
+            text, blob = _read(_part(path, parts, "index.json")), _of_archive(path, parts)
         return tuple(_written(entry, blob) for entry in msgspec.json.decode(text, type=Index).manifests)
-    except (OSError, tarfile.TarError, msgspec.DecodeError, RecursionError) as error:
-        raise PublishError(f"{path} is no sound OCI layout: {printable(str(error))}") from error
+    except (OSError, TreeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PublishError(
+            f"{printable(str(path))} is no sound OCI layout: {printable(str(error))}",
+            hint="take what `reprolake build -o oci:DIR` or `docker save` of a new version wrote",
+        ) from error
 
 
 def lock_in(image: WrittenImage) -> EnvironmentLock:
     """Return the lock that an image carries. Raises PublishError when it has none that this version reads."""
-    wanted = LOCK_IN_IMAGE.lstrip("/")
+    wanted = LOCK_IN_IMAGE.lstrip("/").encode()
     for layer in reversed(image.manifest.layers):
         try:
-            with (
-                image.blob(layer.digest) as stream,
-                tarfile.open(fileobj=LayerReader(stream), mode="r|") as archive,
-            ):
-                for member in archive:
-                    if member.name == wanted and (content := archive.extractfile(member)) is not None:
-                        return decode(_limited(content), EnvironmentLock)
-        except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-            raise PublishError(f"a layer of image {image.digest[:19]} cannot be read: {error}") from error
+            with image.blob(layer.digest) as stream:
+                plain = io.BufferedReader(LayerReader(stream))
+                for member in tar_members(plain, MOST_BYTES, hard_links=True):
+                    if member.path == wanted and member.kind == "file":
+                        if member.size > _LARGEST_LOCK:
+                            raise TreeError(f"its lock has {member.size} bytes")
+                        return decode(b"".join(member.pieces()), EnvironmentLock)
+        except (OSError, EOFError, zlib.error, TreeError) as error:
+            raise PublishError(
+                f"a layer of image {image.digest[:19]} cannot be read: {printable(str(error))}",
+                hint="write the image again: it was changed or cut short",
+            ) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PublishError(
-                f"the lock in image {image.digest[:19]} is none that this version reads: {error}"
+                f"the lock in image {image.digest[:19]} is none that this version reads: {printable(str(error))}",
+                hint="build the image again with this version",
             ) from error
     raise PublishError(
         f"image {image.digest[:19]} carries no lock at {LOCK_IN_IMAGE}",
@@ -118,8 +131,52 @@ def _of_folder(path: Path) -> OpenBlob:
     return lambda digest: open_below(path, f"blobs/sha256/{digest.removeprefix('sha256:')}")
 
 
-def _of_archive(path: Path) -> OpenBlob:
-    return lambda digest: _member(path, f"blobs/sha256/{digest.removeprefix('sha256:')}")
+def _of_archive(path: Path, parts: Mapping[bytes, tuple[int, int]]) -> OpenBlob:
+    return lambda digest: _part(path, parts, f"blobs/sha256/{digest.removeprefix('sha256:')}")
+
+
+def _parts(path: Path) -> dict[bytes, tuple[int, int]]:
+    """Return where each file of a tar archive (host path) begins in it, and its bytes. Raises OSError and TreeError."""
+    found: dict[bytes, tuple[int, int]] = {}
+    with open_plain(path) as file, io.BufferedReader(cast("io.RawIOBase", file)) as stream:
+        for member in tar_members(stream, os.fstat(file.fileno()).st_size, hard_links=True):
+            if member.kind == "file":
+                found[member.path.removeprefix(b"./")] = (stream.tell(), member.size)
+            if len(found) > _MOST_BLOBS:
+                raise TreeError(f"it holds more than {_MOST_BLOBS} files")
+    return found
+
+
+def _part(path: Path, parts: Mapping[bytes, tuple[int, int]], name: str) -> IO[bytes]:
+    if name.encode() not in parts:
+        raise FileNotFoundError(errno.ENOENT, "it is not in the archive", name)
+    return cast("IO[bytes]", _Part(open_plain(path), *parts[name.encode()]))
+
+
+class _Part(io.RawIOBase):
+    """`size` bytes of a file from `start` on."""
+
+    def __init__(self, file: IO[bytes], start: int, size: int) -> None:
+        self._file = file
+        self._left = size
+        file.seek(start)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill `buffer`, or a part of it, and return how many bytes that were."""
+        view = memoryview(buffer).cast("B")
+        data = self._file.read(min(len(view), self._left))
+        view[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
 
 
 def open_plain(path: Path) -> IO[bytes]:
@@ -130,6 +187,8 @@ def open_plain(path: Path) -> IO[bytes]:
 def open_below(folder: Path, path: str) -> IO[bytes]:
     """Open a plain file at a relative path below a folder (host path), with no link on the way. Raises OSError."""
     *above, name = path.split("/")
+    if ".." in path.split("/"):
+        raise OSError(errno.EINVAL, "it leads out of the folder", str(folder / path))
     at = os.open(folder, _FOLDER)
     try:
         for part in above:
@@ -146,18 +205,6 @@ def _plain(descriptor: int, path: Path) -> IO[bytes]:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no plain file", str(path))
     return open(descriptor, "rb", buffering=0)
-
-
-@contextlib.contextmanager
-def _member(path: Path, name: str) -> Iterator[IO[bytes]]:
-    with open_plain(path) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-        try:
-            stream = archive.extractfile(name)
-        except KeyError:
-            stream = None
-        if stream is None:
-            raise FileNotFoundError(errno.ENOENT, "it is not in the archive", name)
-        yield stream
 
 
 def _read(stream: IO[bytes]) -> bytes:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from reprolake_builder.documents.base import Sha256, content_hash
+from reprolake_builder.documents.base import FolderInside, Sha256, content_hash
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
 from reprolake_builder.documents.lock import (
     DebianInterpreter,
@@ -30,11 +30,11 @@ from reprolake_builder.documents.lock import (
 )
 from reprolake_builder.engines.interpreters import layout_of
 from reprolake_builder.errors import LockError
+from reprolake_builder.image import RECIPES
+from reprolake_builder.layouts import open_below, open_plain
 from reprolake_builder.process import printable
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
-PREFIXES = "/opt/recipes"
-"""Where recipes with an environment of their own have it."""
 _LARGEST = 1 << 20  # bytes
 
 
@@ -116,8 +116,11 @@ def find_recipe(word: str, shipped: Path, settings: dict[str, str]) -> Recipe:
         name = msgspec.convert(path.stem, RecipeName)
         content = msgspec.toml.decode(_text(path), type=_Recipe)
         texts = tuple(_text_of(file, path, settings) for file in content.file)
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError) as error:
-        raise LockError(f"{path} is no recipe: {error}") from error
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise LockError(
+            f"{printable(str(path))} is no recipe: {printable(str(error))}",
+            hint="docs/how-to/recipes.md says what one holds",
+        ) from error
     told = content_hash([msgspec.to_builtins(content), texts])
     return Recipe(name, f"recipe {name}" if not is_path else str(path), content, texts, told)
 
@@ -131,18 +134,29 @@ def _text_of(file: _File, recipe: Path, settings: dict[str, str]) -> str:
                 hint=f"set {file.setting} in reprolake.toml",
             )
         return _text(Path(place))
-    return _text(recipe.parent / file.source) if file.source else file.text
-
-
-def _text(path: Path) -> str:
+    if not file.source:
+        return file.text
     try:
-        with path.open("rb") as stream:
+        inside = msgspec.convert(file.source, FolderInside)
+    except msgspec.ValidationError as error:
+        raise LockError(
+            f"{printable(str(recipe))} takes {printable(file.path)} from {printable(file.source)}, which does not lie beside it",
+            hint="a recipe holds its own files: copy it there, and name it by a relative path",
+        ) from error
+    return _text(recipe.parent / inside, lambda: open_below(recipe.parent, inside))
+
+
+def _text(path: Path, opened: Callable[[], IO[bytes]] | None = None) -> str:
+    """Return the text of a plain file (host path), which is not waited for. Raises LockError."""
+    told = printable(str(path))
+    try:
+        with opened() if opened is not None else open_plain(path.resolve()) as stream:
             data = stream.read(_LARGEST + 1)
         if len(data) > _LARGEST:
-            raise LockError(f"{path} is larger than {_LARGEST >> 20} MiB, which no file of a recipe is")
+            raise LockError(f"{told} is larger than {_LARGEST >> 20} MiB, which no file of a recipe is")
         return data.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LockError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise LockError(f"{told} cannot be read: {error}") from error
 
 
 def stacked(
@@ -162,7 +176,7 @@ def stacked(
 
 def _lock_recipe(recipe: Recipe, made: EnvironmentLock, now: datetime, lock: LockRecipe) -> RecipeLock:
     content, own = recipe.content, recipe.has_own
-    prefix = f"{PREFIXES}/{recipe.name}" if own else f"/{layout_of(made.interpreter).prefix}"
+    prefix = f"{RECIPES}/{recipe.name}" if own else f"/{layout_of(made.interpreter).prefix}"
     pinned = RecipeLock(name=recipe.name, title=content.title, sha256=recipe.sha256, as_of=now, prefix=prefix)
     if content.requirements:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
+import os
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,6 +17,7 @@ from source_builds import folder, locked, run_python
 
 from reprolake.pipeline import SHIPPED_RECIPES, Request, obtain_image, obtain_lock
 from reprolake_builder.documents.base import pretty
+from reprolake_builder.documents.lock import RecipeFile, RecipeLock
 from reprolake_builder.errors import BuildError, LockError
 from reprolake_builder.recipes import find_recipe, stacked
 
@@ -274,3 +276,66 @@ def test_a_missing_login_is_a_sentence(helper, monkeypatch):
     monkeypatch.setenv("ESAP_API_URL", "https://gateway.invalid")
     with pytest.raises(RuntimeError, match="are you logged in"):
         helper.items()
+
+
+# ---------------------------------------------------------------------- places
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"files": [("/bin/x", "")]}, r"/bin is a link to usr/bin"),
+        ({"writable": ("/lib64",)}, r"/lib64 is a link to usr/lib64"),
+        ({"files": [("/opt/a", ""), ("/opt/a/b", "")]}, r"cannot have /opt/a"),
+        ({"files": [("/opt/" + "ß" * 200, "")]}, "File name too long"),
+        ({"files": [("/home/jovyan/x", "")]}, "not a recipe's"),
+    ],
+)
+def test_what_would_break_the_image_is_refused(tmp_path, here, changes, words):
+    """A lock that has a recipe's things where links of the image or other things lie ends with a sentence, and no image."""
+    files = [RecipeFile(path=path, text=text) for path, text in changes.get("files", ())]
+    lock = locked(str(SAMPLE), here)
+    pinned = RecipeLock(
+        name="x",
+        title="x",
+        sha256="0" * 64,
+        as_of=lock.as_of,
+        prefix="/opt/env",
+        **{**changes, "files": tuple(files)},
+    )
+    (tmp_path / "a.lock").write_bytes(pretty(msgspec.structs.replace(lock, recipes=(pinned,))))
+    with pytest.raises(BuildError, match=words):
+        obtain_image(obtain_lock(Request(link=str(tmp_path / "a.lock")), here), here)
+
+
+def test_an_environment_of_its_own_lies_where_recipes_lie(tmp_path, here):
+    """A lock cannot lay a recipe's Python over the image's own."""
+    lock = locked(str(SAMPLE), here)
+    pinned = RecipeLock(
+        name="x", title="x", sha256="0" * 64, as_of=lock.as_of, prefix="/usr", interpreter=lock.interpreter
+    )
+    (tmp_path / "a.lock").write_bytes(pretty(msgspec.structs.replace(lock, recipes=(pinned,))))
+    with pytest.raises(BuildError, match="has its environment at /usr, and not at /opt/recipes/x"):
+        obtain_image(obtain_lock(Request(link=str(tmp_path / "a.lock")), here), here)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = " + "[" * 100_000, "is no recipe"),
+        ('"a\x1bb" = 1', "is no recipe"),
+        ('[[file]]\npath = "/etc/x"\nsource = "../secret"\n', "does not lie beside it"),
+        ('[[file]]\npath = "/etc/x"\nsource = "/etc/passwd"\n', "does not lie beside it"),
+        ('[[file]]\npath = "/etc/x"\nsource = "link"\n', "cannot be read"),
+        ('[[file]]\npath = "/etc/x"\nsource = "folder/secret"\n', "cannot be read"),
+        ('[[file]]\npath = "/etc/x"\nsource = "pipe"\n', "cannot be read"),
+    ],
+)
+def test_a_recipe_takes_nothing_but_its_own_files(tmp_path, text, words):
+    """Neither a path, a link nor a pipe makes a stranger's recipe take other files of this host, or wait for one."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "link").symlink_to(tmp_path / "secret")
+    (tmp_path / "mine" / "folder").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "mine" / "pipe")
+    with pytest.raises(LockError, match=words) as raised:
+        find_recipe(recipe(tmp_path / "mine" / "mine.toml", text), SHIPPED_RECIPES, {})
+    assert "\x1b" not in str(raised.value)

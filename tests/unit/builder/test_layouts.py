@@ -1,0 +1,121 @@
+"""Images that anybody may have written: nothing of them costs more than it is worth, or leads elsewhere."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import resource
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reprolake_builder.errors import PublishError
+from reprolake_builder.layouts import images_in, lock_in, open_below
+
+
+def _layout(folder: Path, layer: bytes = b"", manifests: int = 1, layers: int = 1) -> Path:
+    """Write a layout with one image of these bytes as its layer."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+
+    def add(data: bytes) -> dict[str, object]:
+        name = hashlib.sha256(data).hexdigest()
+        (blobs / name).write_bytes(data)
+        return {"digest": f"sha256:{name}", "size": len(data)}
+
+    manifest = add(json.dumps({"config": add(b"{}"), "layers": [add(layer)] * layers}).encode())
+    (folder / "oci-layout").write_text("{}")
+    (folder / "index.json").write_text(json.dumps({"manifests": [manifest] * manifests}))
+    return folder
+
+
+def _header(kind: bytes, size: int, name: str = "x") -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _archive_of(layout: Path, path: Path) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name in ("oci-layout", "index.json", "blobs"):
+            archive.add(layout / name, name)
+    return path
+
+
+@pytest.fixture
+def little_memory():
+    """No more than 600 MB more of addresses than now: what takes more, fails."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (600 << 20), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_layer_with_an_endless_header_is_refused(tmp_path, little_memory, kind):
+    """A header of gigabytes, packed to a megabyte, is not unpacked into memory."""
+    bomb = gzip.compress(_header(kind, 1 << 30), 1) + gzip.compress(bytes(1 << 28), 1) * 4
+    (image,) = images_in(_layout(tmp_path / "image", bomb))
+    with pytest.raises(PublishError, match="a header of"):
+        lock_in(image)
+
+
+def test_an_archive_with_an_endless_header_is_refused(tmp_path, little_memory):
+    """The archive's own headers are read with a limit, too, though it is a file with holes."""
+    path = tmp_path / "image.tar"
+    with path.open("wb") as stream:
+        stream.write(_header(tarfile.XHDTYPE, 1 << 40))
+        stream.truncate(1 << 41)
+    with pytest.raises(PublishError, match="a header of"):
+        images_in(path)
+
+
+@pytest.mark.parametrize(("manifests", "layers"), [(101, 1), (1, 1001)])
+def test_lists_without_end_are_refused(tmp_path, manifests, layers):
+    """A small file that names one blob again and again makes nobody read that again and again."""
+    with pytest.raises(PublishError, match="length <="):
+        images_in(_layout(tmp_path / "image", manifests=manifests, layers=layers))
+
+
+def test_an_archive_of_links_alone_is_refused(tmp_path):
+    """An index that is a link to a link to itself is none."""
+    path = tmp_path / "image.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, target in (("index.json", "a"), ("a", "index.json")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            archive.addfile(info)
+    with pytest.raises(PublishError, match="not in the archive"):
+        images_in(path)
+
+
+@pytest.mark.parametrize("place", ["blobs", "blobs/sha256"])
+def test_blobs_behind_links_are_refused(tmp_path, place):
+    """A layout's folders lie in it: nothing outside is opened."""
+    layout = _layout(tmp_path / "image")
+    (layout / place).rename(tmp_path / "outside")
+    (layout / place).symlink_to(tmp_path / "outside")
+    with pytest.raises(PublishError, match="Not a directory"):
+        images_in(layout)
+
+
+@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "a/.."])
+def test_no_path_leads_out(tmp_path, path):
+    """A path with two dots is refused, wherever it would lead."""
+    (tmp_path / "folder" / "a").mkdir(parents=True)
+    (tmp_path / "secret").write_text("secret")
+    with pytest.raises(OSError, match="leads out"):
+        open_below(tmp_path / "folder", path)
+
+
+@pytest.mark.parametrize("written", [lambda layout, _: layout, _archive_of])
+def test_a_folder_and_an_archive_are_the_same_image(tmp_path, written: Callable[[Path, Path], Path]):
+    """A blob has the same bytes from either, whole and in pieces."""
+    layer = bytes(range(256)) * 1000
+    (image,) = images_in(written(_layout(tmp_path / "image", layer), tmp_path / "image.tar"))
+    with image.blob(image.manifest.layers[0].digest) as stream:
+        assert stream.read(100) + stream.read() == layer
