@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[\w.]+")  # more is known once the notebook's language is
 _FILE = click.Path(path_type=Path)
+
+
+class _Range(click.FloatRange):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; one that is none compares to nothing, so it is in no range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"nan is not in the range {self._describe_range()}.", param, ctx)
+        return number
 
 
 def _check_maps(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,7 +156,7 @@ run_options = stacked(
         "--start-timeout",
         "--start_timeout",
         metavar="SECONDS",
-        type=click.FloatRange(min=0, min_open=True),
+        type=_Range(min=0, min_open=True),
         default=60,
         show_default=True,
         help="How long the kernel may take to answer.",
@@ -168,7 +178,7 @@ run_options = stacked(
     click.option(
         "--tolerance",
         metavar="SHARE",
-        type=click.FloatRange(0, 1),
+        type=_Range(0, 1),
         default=1e-6,
         show_default=True,
         help="By how much numbers may differ in that, relative to their size.",
@@ -176,7 +186,7 @@ run_options = stacked(
     click.option(
         "--image-tolerance",
         metavar="SHARE",
-        type=click.FloatRange(0, 1),
+        type=_Range(0, 1),
         default=1e-3,
         show_default=True,
         help="How many of an image's pixels may differ in that.",

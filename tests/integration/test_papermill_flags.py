@@ -133,6 +133,9 @@ def test_a_notebook_can_be_prepared_without_being_run(reprolake, repository, tmp
         (("--cwd", "../x"), 21, "no folder of the repository"),
         (("--cwd", "/tmp"), 21, "no folder of the repository"),
         (("--start-timeout", "0"), 2, "0.0 is not in the range"),
+        (("--start-timeout", "nan"), 2, "nan is not in the range"),
+        (("--check-outputs", "--tolerance", "nan"), 2, "nan is not in the range"),
+        (("--check-outputs", "--image-tolerance", "nan"), 2, "nan is not in the range"),
         (("--stdout-file", "/nowhere/x"), 2, "cannot be written"),
     ],
 )
