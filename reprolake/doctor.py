@@ -22,6 +22,7 @@ from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.choice import every
 from reprolake_builder.solvers.conda_index import find_channel
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
+from reprolake_builder.solvers.standalone import standalone_builds
 
 _MACHINE = "x86_64"
 _ENOUGH = 5 << 30  # bytes: a base and a scientific stack, unpacked
@@ -187,6 +188,24 @@ def _conda(session: Session) -> Iterator[Check]:
             yield Check(name=f"conda channel {name}", ok=True, found=f"reachable: {without_logins(found)}")
 
 
+def _standalone(session: Session) -> Iterator[Check]:
+    """Only the list is read: whoever needs no Python that Debian lacks need not reach the builds."""
+    if "standalone" not in session.options.site.pythons.sources:
+        return
+    try:
+        minors = dict.fromkeys(build.minor for build in standalone_builds(session.tools))
+    except ReprolakeError as error:
+        yield Check(
+            name="standalone Pythons",
+            ok=False,
+            found=error.message,
+            remedy=error.hint or "set python_downloads in reprolake.toml to a list in the form of uv's",
+            needed_for="lock of Pythons that Debian does not have",
+        )
+    else:
+        yield Check(name="standalone Pythons", ok=True, found=f"on the list: {', '.join(reversed(minors))}")
+
+
 def _limits(session: Session) -> Iterator[Check]:
     del session
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -212,4 +231,4 @@ def _held(session: Session) -> Iterator[Check]:
     yield Check(name="limits", ok=True, found=found)
 
 
-_EXAMINERS = (_limits, _sandboxes, _held, _git, _hg, _store, _shared, _resolver, _conda, _debian)
+_EXAMINERS = (_limits, _sandboxes, _held, _git, _hg, _store, _shared, _resolver, _conda, _standalone, _debian)

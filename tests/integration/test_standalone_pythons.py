@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -213,7 +214,7 @@ def test_what_arrived_first_counts_on_a_host(archive, session, tmp_path):
     tools = _tools(session, tmp_path / "store", downloads(tmp_path / "list", copy, hashes=False))
     (build,) = standalone_builds(tools)
     first = pin_standalone(build, tools)
-    assert "is that of what was fetched for the first lock" in trusted_note(build, first)
+    assert "that of what arrived here first" in trusted_note(build, first)
     tools.store.discard(tools.store.archive(first.sha256))
     copy.write_bytes(b"other bytes")
     with pytest.raises(FetchError, match="arrived with SHA-256"):
@@ -283,3 +284,14 @@ def test_wheels_are_those_of_a_python_that_debian_lacks(reprolake, tmp_path, nam
     with contextlib.closing(Store(tmp_path / "store")) as store:
         site = load_options(os.environ, str(tmp_path / "store")).site
         assert wheel_urls([markupsafe], site, store)[markupsafe.sha256].endswith(".whl")
+
+
+def test_doctor_reads_the_list(reprolake, site):
+    """It tells which Pythons are listed, or why none are and what helps."""
+    done = reprolake("doctor", "--json", **site)
+    (check,) = (one for one in json.loads(done.stdout)["checks"] if one["name"] == "standalone Pythons")
+    assert (check["ok"], check["found"]) == (True, "on the list: 3.11")
+    done = reprolake("doctor", "--json", REPROLAKE_PYTHON_DOWNLOADS="file:///nowhere")
+    (check,) = (one for one in json.loads(done.stdout)["checks"] if one["name"] == "standalone Pythons")
+    assert not check["ok"]
+    assert "python_downloads" in check["remedy"]

@@ -109,7 +109,10 @@ def trusted_note(target_build: StandaloneBuild | None, lock: object) -> str:
     """Return what is to be told of a hash that no list had, "" for others."""
     if target_build is None or target_build.sha256 or not isinstance(lock, StandaloneInterpreter):
         return ""
-    return f"the SHA-256 of {lock.filename} is that of what was fetched for the first lock: the list of builds tells none"
+    return (
+        f"nobody vouches for the SHA-256 of {lock.filename}: the list of builds has none, so it is that of what "
+        "arrived here first"
+    )
 
 
 def kept_build(lock: object) -> StandaloneBuild | None:
