@@ -12,7 +12,17 @@ from reprolake.cli.common import output_options, say, with_session
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
 
-_FORMATS = ("requirements", "pylock", "conda-lock", "explicit", "pixi", "sbom", "cyclonedx", "spdx")
+_FORMATS = (
+    "requirements",
+    "pylock",
+    "conda-lock",
+    "explicit",
+    "pixi",
+    "dockerfile",
+    "sbom",
+    "cyclonedx",
+    "spdx",
+)
 
 
 @click.command(name="export")
@@ -22,8 +32,8 @@ _FORMATS = ("requirements", "pylock", "conda-lock", "explicit", "pixi", "sbom", 
     "form",
     type=click.Choice(_FORMATS),
     required=True,
-    help="requirements and pylock for pip and uv; conda-lock, explicit and pixi for conda's tools; cyclonedx (or sbom) and spdx are "
-    "bills of materials.",
+    help="requirements and pylock for pip and uv; conda-lock, explicit and pixi for conda's tools; dockerfile for `docker build`; "
+    "cyclonedx (or sbom) and spdx are bills of materials.",
 )
 @click.option(
     "-o",

@@ -21,6 +21,15 @@ def archive_bases(archive: str, moment: datetime, site: Site) -> tuple[str, ...]
     return tuple(base.rstrip("/").replace("{date}", stamp) for base in site.archives.get(archive, ()))
 
 
+def pictures_of(releases: Iterable[SignedRelease]) -> dict[str, datetime]:
+    """Return the times at which dated archives have what was released, by alias."""
+    dates: dict[str, datetime] = {}
+    for release in releases:
+        if release.date.year in _YEARS:
+            dates[release.archive] = max(release.date, dates.get(release.archive, release.date))
+    return {archive: date + _PICTURE_TAKEN for archive, date in dates.items()}
+
+
 def wanted_debs(
     packages: Iterable[DebPackage], releases: Iterable[SignedRelease], site: Site
 ) -> tuple[Wanted, ...]:
@@ -28,12 +37,10 @@ def wanted_debs(
 
     Raises FetchError for packages of an archive that no release is named of, as in a lock that was changed by hand.
     """
-    dates: dict[str, datetime] = {}
-    for release in releases:
-        dates[release.archive] = max(release.date, dates.get(release.archive, release.date))
+    pictures = pictures_of(releases)
     packages = tuple(packages)
     for package in packages:
-        if package.archive not in dates or dates[package.archive].year not in _YEARS:
+        if package.archive not in pictures:
             raise FetchError(
                 f"the lock names no release of the archive {package.archive}, which {package.name} is from",
                 hint="the lock was changed by hand; make a new one with `reprolake lock`",
@@ -43,7 +50,7 @@ def wanted_debs(
             f"the Debian package {package.name} {package.version}",
             tuple(
                 f"{base}/{package.path}"
-                for base in archive_bases(package.archive, dates[package.archive] + _PICTURE_TAKEN, site)
+                for base in archive_bases(package.archive, pictures[package.archive], site)
             ),
             package.sha256,
             package.size,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.export.bills import cyclonedx, spdx
 from reprolake_builder.export.conda import conda_lock, explicit, pixi
+from reprolake_builder.export.dockerfile import dockerfile
 from reprolake_builder.export.pylock import pylock
 from reprolake_builder.export.requirements import requirements
 from reprolake_builder.tools import Tools
@@ -17,6 +18,7 @@ FORMATS: dict[str, Callable[[EnvironmentLock, Tools], str]] = {
     "conda-lock": conda_lock,
     "explicit": explicit,
     "pixi": pixi,
+    "dockerfile": dockerfile,
     "cyclonedx": cyclonedx,
     "spdx": spdx,
 }
