@@ -113,7 +113,7 @@ def refuse_unheard(spec: EnvironmentSpec) -> None:
     listed = "".join(f"\n  {printable(item.path)}: {printable(item.reason)}" for item in matter)
     options = " ".join(f"--ignore {printable(path)}" for path in dict.fromkeys(item.path for item in matter))
     raise DetectError(
-        f"these would change the result, and this version cannot honour them:{listed}",
+        f"these would change the result, and are not honoured:{listed}",
         hint=f"to go on without them: {options}",
     )
 

@@ -134,7 +134,8 @@ def ask_folder(text: str, base: str, origin: str, given: Given) -> AskedSource:
     if given.tree.is_file(folder):
         raise _refused(text, origin, "asks for a package file", FILES)
     if not any(given.tree.is_file(join(folder, name)) for name in _DECLARES):
-        raise _refused(text, origin, "asks for a folder without pyproject.toml, setup.py or setup.cfg")
+        hint = f"paths in this file are meant from {printable(base)}/" if base else ""
+        raise _refused(text, origin, "asks for a folder without pyproject.toml, setup.py or setup.cfg", hint)
     name = f"x[{found['extras']}]" if found["extras"] else "x"
     plain = _parsed(name, found["marker"] or "", origin)
     return AskedSource(folder=folder, extras=_extras(plain), marker=str(plain.marker or ""), origin=origin)

@@ -131,6 +131,10 @@ def test_conda_starts_in_the_binder_folder(tmp_path):
     files = {"binder/environment.yml": CONDA.format("pip:\n    - -e .."), "setup.py": ""}
     spec = found(tmp_path, files)
     assert (spec.project, matter(spec)) == ("", [])
+    files["binder/environment.yml"] = CONDA.format("pip:\n    - -e .")
+    with pytest.raises(DetectError, match=r"environment\.yml:4: '\.' asks for a folder without") as stopped:
+        found(tmp_path, files)
+    assert "from binder/" in stopped.value.hint
 
 
 def test_a_sub_folder_is_a_repository_of_its_own(tmp_path):
