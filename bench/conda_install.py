@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def main() -> None:
     listed = json.loads(Path(sys.argv[1]).read_text())
     records = [record_of(item) for item in listed]
     asyncio.run(rattler.install(records, sys.argv[2], cache_dir=Path("/tmp/cache"), show_progress=False))  # noqa: S108
+    os._exit(0)  # now and then rattler's threads crash the interpreter at its end
 
 
 if __name__ == "__main__":

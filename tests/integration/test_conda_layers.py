@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import hashlib
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -35,6 +35,21 @@ SPECS = (
     *("python 3.11.*", "numpy", "pip", "timely", "legacy", "prefixed", "linked", "activated", "link-scripts"),
     *("graphviz", "tinydata"),
 )
+
+# In a process of its own: now and then rattler's threads crash the interpreter at its end.
+INSTALL = """\
+import asyncio, os, sys
+import rattler
+
+async def install(channel, cache, prefix, *specs):
+    virtual = [package.into_generic() for package in rattler.VirtualPackage.detect()]
+    platforms = ["linux-64", "noarch"]
+    records = await rattler.solve([rattler.Channel(channel)], specs, platforms=platforms, virtual_packages=virtual)
+    await rattler.install(records, prefix, cache_dir=cache, show_progress=False, alternative_target_prefix="/opt/conda")
+
+asyncio.run(install(*sys.argv[1:]))
+os._exit(0)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -77,26 +92,11 @@ def run_inside(trees, *argv: str, **env: str) -> str:
 
 def test_the_result_is_that_of_condas_own_installer(made, tools, tmp_path):
     """File for file what rattler installs for the same prefix, but for records, programs of entry points and byte code."""
-    import rattler
-
     lock, parts, _ = made
-    channel = rattler.Channel((channels(tools) / MAIN).as_uri())
     exact = [f"{package.name} =={package.version} {package.build}" for package in lock.packages]
-
-    async def install() -> None:
-        virtual = [package.into_generic() for package in rattler.VirtualPackage.detect()]
-        records = await rattler.solve(
-            [channel], exact, platforms=["linux-64", "noarch"], virtual_packages=virtual
-        )
-        await rattler.install(
-            records,
-            tmp_path / "theirs",
-            cache_dir=tmp_path / "cache",
-            show_progress=False,
-            alternative_target_prefix="/opt/conda",
-        )
-
-    asyncio.run(install())
+    channel = (channels(tools) / MAIN).as_uri()
+    command = [sys.executable, "-c", INSTALL, channel, tmp_path / "cache", tmp_path / "theirs", *exact]
+    subprocess.run(list(map(str, command)), check=True)
     ours = unite([part.tree.root for part in parts], Path(PREFIX))
     theirs = unite([tmp_path / "theirs"], Path())
     assert theirs.keys() - ours.keys() == {"CACHEDIR.TAG", "conda-meta/history"}
