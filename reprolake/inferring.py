@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -26,6 +29,9 @@ from reprolake_runner.notebook import read_notebook
 
 _MOST_NOTEBOOKS = 500
 _MOST_MODULES = 2000
+_NAME = re.compile(
+    r"[a-z0-9]+(?:-[a-z0-9]+)*"
+)  # one that begins with a dash would be an option in a file of requirements
 _CHECKPOINTS = b".ipynb_checkpoints/"
 
 
@@ -84,9 +90,12 @@ def _of_own(tree: SourceTree, notebook: str, module: str, own: Collection[str]) 
 
 
 def _in_package(tree: SourceTree, folder: str) -> Iterator[str]:
-    start = folder.encode() + b"/"
-    for path in tree.paths:
-        if path.startswith(start) and path.endswith(b".py"):
+    start, paths = folder.encode() + b"/", tree.paths
+    first = bisect.bisect_left(paths, start)
+    for path in itertools.takewhile(
+        lambda path: path.startswith(start), itertools.islice(paths, first, None)
+    ):
+        if path.endswith(b".py"):
             yield path.decode("utf-8", "replace")
 
 
@@ -117,6 +126,11 @@ def inferred(found: Iterable[Need]) -> tuple[Asked, ...]:
     asked: dict[str, Asked] = {}
     for need in found:
         name = distribution_of(need.module)
+        if not _NAME.fullmatch(name):
+            raise LockError(
+                f"{need.place} imports {printable(need.module)}, and no package can be called like that",
+                hint="declare the package that has it in requirements.txt, or leave --infer away",
+            )
         asked.setdefault(name, Asked(text=name, origin=f"inferred: {need.place} imports {need.module}"))
     return tuple(asked.values())
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from reprolake_builder.documents.base import Document
-from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.lock import EnvironmentLock, ScriptLock
 from reprolake_builder.documents.source import FilesSource, PinnedSource, record_of
 from reprolake_builder.image import Image
 from reprolake_builder.inventory import Item, build_items, image_items
@@ -72,8 +72,19 @@ def _settings(lock: EnvironmentLock) -> dict[str, str]:
         "byte code": "yes" if lock.byte_code else "no",
         "overrides": ", ".join(lock.overrides),
         "added": ", ".join(lock.added),
+        "start": lock.environment.start,
+        "postBuild": _script(lock.post_build),
+        "set-up of Debian packages": _script(lock.set_up),
+        **{f"variable {name}": value for name, value in sorted(lock.environment.variables.items())},
         "recipes": ", ".join(f"{recipe.name} {recipe.sha256[:12]}" for recipe in lock.recipes),
     }
+
+
+def _script(script: ScriptLock | None) -> str:
+    if script is None:
+        return ""
+    network = "" if script.policy == "none" else f", with the network {script.policy}"
+    return f"{script.script or 'run'} that left {len(script.files)} paths {script.sha256[:12]}{network}"
 
 
 def _items(lock: EnvironmentLock) -> tuple[Item, ...]:

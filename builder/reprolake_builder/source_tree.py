@@ -53,7 +53,7 @@ class SourceTree:
                 names[path] = []
         return names
 
-    @property
+    @functools.cached_property
     def paths(self) -> tuple[bytes, ...]:
         """Paths of all files, in order."""
         return tuple(path for path, entry in self._entries.items() if entry.kind == "f")

@@ -12,6 +12,7 @@ from reprolake_builder.build import build
 from reprolake_builder.compare import Difference
 from reprolake_builder.differences import entry_changes
 from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER, Image
 from reprolake_builder.inventory import fetched
 from reprolake_builder.rootfs import layer_entries
@@ -47,6 +48,12 @@ def rebuild(lock: EnvironmentLock, repository: Tree, folder: Path, tools: Tools)
         shutil.copytree(repository.root, root, symlinks=True, dirs_exist_ok=True)
 
     source = store.make_tree(repository.key, copy, owner=USER)
+    # That the index was made of the pinned files was proven when they came; git's hash of pointers and submodules is not that of files.
+    if source.entries != repository.entries:
+        raise FetchError(
+            "the files of the source in the store are not the pinned ones: they were changed there",
+            hint=f"remove {repository.folder} and run the command again: they are fetched anew",
+        )
     return Rebuilt(build(lock, source, dataclasses.replace(tools, store=store)), store)
 
 

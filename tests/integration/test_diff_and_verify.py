@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from reprolake_builder.documents.base import decode, pretty
-from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.lock import EnvironmentLock, ScriptLock
 
 SAMPLES = Path(__file__).parent.parent.parent / "sample-repos"
 
@@ -56,6 +56,20 @@ def test_the_same_version_from_another_file_is_a_difference(reprolake, small_loc
     (change,) = json.loads(done.stdout)["changes"]
     assert first.sha256[:12] in change["before"]
     assert "f" * 12 in change["after"]
+
+
+def test_another_outcome_of_a_script_is_a_difference(reprolake, small_lock, tmp_path):
+    """Two locks of the same packages whose postBuild left other files, or that set other variables, are not the same."""
+    pinned = decode(small_lock.read_bytes(), EnvironmentLock)
+    for name, digit, value in (("a", "a", "1"), ("b", "b", "2")):
+        script = ScriptLock(script="postBuild", files={"repo/x": ""}, sha256=digit * 64, policy="all")
+        spec = msgspec.structs.replace(pinned.environment, variables={"X": value})
+        other = msgspec.structs.replace(pinned, post_build=script, environment=spec)
+        (tmp_path / f"{name}.lock").write_bytes(pretty(other))
+    done = reprolake("diff", tmp_path / "a.lock", tmp_path / "b.lock")
+    told = "postBuild that left 1 paths {}, with the network all"
+    assert f"~ postBuild: {told.format('a' * 12)} -> {told.format('b' * 12)}" in done.stdout
+    assert "~ variable X: 1 -> 2" in done.stdout
 
 
 @pytest.mark.engine("bubblewrap")
@@ -108,6 +122,18 @@ def test_a_file_that_does_not_follow_from_the_lock_is_found(reprolake, small_loc
     assert done.returncode == 3, done.stdout + done.stderr
     assert f"/{victim}: built again: bytes" in done.stdout
     assert built.stdout.strip() in done.stdout
+
+
+@pytest.mark.engine("bubblewrap")
+def test_a_source_that_is_not_the_pinned_one_is_found(reprolake, small_lock, small_store, tmp_path):
+    """Somebody changed a file of the source in the store: verify does not build from that and call it the same."""
+    store = tmp_path / "store"
+    shutil.copytree(small_store, store, symlinks=True)
+    for notebook in store.glob("trees/*/*/root/repo/*.ipynb"):
+        notebook.write_text("{}")
+    done = reprolake("verify", small_lock, REPROLAKE_STORE=str(store))
+    assert done.returncode == 11, done.stdout + done.stderr
+    assert "the files of the source in the store are not the pinned ones" in done.stderr
 
 
 def _bend(store: Path, image: dict) -> str:

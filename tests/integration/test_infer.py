@@ -142,3 +142,13 @@ def test_a_notebook_that_cannot_be_read_needs_nothing(tmp_path, here):
     )
     obtained = obtain_lock(Request(link=link, python="3.11"), here)
     assert [(need.module, need.place) for need in needs(obtained.tree)] == [("six", "look.ipynb, cell 1,")]
+
+
+@pytest.mark.parametrize("module", ["_e", "__r", "möbius", "_"])
+def test_a_module_that_no_package_is_called_like_is_told(tmp_path, here, module):
+    """A name that would be an option of the resolver, or none of a package, is never given to it."""
+    link = repository(tmp_path / "r", f"import {module}")
+    with pytest.raises(
+        LockError, match=f"look.ipynb, cell 1, imports {module}, and no package can be called"
+    ):
+        locked(link, here, infer=True)
