@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -77,6 +78,35 @@ def test_it_is_pinned_and_comes_to_the_same_elsewhere(reprolake, tmp_path, here)
         "build", tmp_path / "a.lock", "--source-dir", link, REPROLAKE_STORE=str(tmp_path / "store")
     )
     assert (done.returncode, done.stdout.strip()) == (0, obtain_image(given, here).id), done.stderr
+
+
+def test_nothing_that_it_sees_tells_when_and_where_it_runs(tmp_path, here):
+    """Dates and modes of what was there before, and the order of Python's sets, are the same for any clock, umask and chance."""
+    script = f"""#!/bin/bash
+# {uuid.uuid4()}: the store knows no run of it
+set -e
+find docs docs/new/a.md docs/link "$HOME" sum.ipynb -maxdepth 0 -printf '%m %T@\\n' | sort | uniq -c > seen.txt
+python -c "print(set('abcdefghij'))" > set.txt
+"""
+    link = repository(tmp_path / "r", postBuild=script, docs___new___a__md="a\n")
+    (Path(link) / "docs/link").symlink_to("new")
+    before = os.umask(0o077)
+    try:
+        given = obtained(link, here)
+    finally:
+        os.umask(before)
+    seen, ordered = run_python(
+        given, here, "print(open('/repo/seen.txt').read(), end='\\0'); print(open('/repo/set.txt').read())"
+    ).split("\0")
+    assert [line.split() for line in seen.splitlines()] == [
+        ["2", "644", "315532800.0000000000"],
+        ["2", "755", "315532800.0000000000"],
+        ["1", "777", "315532800.0000000000"],
+    ]
+    expected = subprocess.check_output(
+        ["python3", "-c", "print(set('abcdefghij'))"], env={**os.environ, "PYTHONHASHSEED": "0"}, text=True
+    )
+    assert ordered.strip() == expected.strip()
 
 
 def test_a_run_sees_what_it_made(reprolake, tmp_path):

@@ -31,9 +31,10 @@ from reprolake_builder.sandboxes.networked import networked
 from reprolake_builder.sandboxes.requirements import free_user
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
-from reprolake_builder.trees import Entry, Placed, content_digest, merge, walk
+from reprolake_builder.trees import MTIME, Entry, Placed, content_digest, merge, walk
 
 _LOG_SHOWN = 3000  # characters
+_SAME_EACH_TIME = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": str(MTIME)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def run_script(call: ScriptCall, scratch: Path, tools: Tools) -> Ran:
         for folder in call.writable:
             (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
         call.prepare(root)
+        _settle(root)
         with (scratch / "log").open("w+b") as log:
             status, reached = _run(call, root, log, tools)
             said = last_words(log)
@@ -138,13 +140,23 @@ def _copy(entries: Iterable[Placed], root: Path) -> None:
             os.chmod(target, entry.mode & 0o755 or 0o644)
 
 
+def _settle(root: Path) -> None:
+    """Give all below a folder one date, and modes whatever the umask: a script sees them, and may put them into what it makes."""
+    for path, info in walk(os.fsencode(root)):
+        place = os.fsencode(root) + b"/" + path
+        if not stat.S_ISLNK(info.st_mode):
+            opened = stat.S_ISDIR(info.st_mode) or info.st_mode & 0o100
+            os.chmod(place, 0o755 if opened else 0o644)
+        os.utime(place, (MTIME, MTIME), follow_symlinks=False)
+
+
 def _run(call: ScriptCall, root: Path, log: IO[bytes], tools: Tools) -> tuple[int, tuple[Reached, ...]]:
     folders = tuple(Bind(root / folder.lstrip("/"), folder, writable=True) for folder in call.writable)
     work = Work(call.what, root)
     spec = SandboxSpec(
         root=ImageRoot(tuple(tree.root for tree in call.trees)),
         argv=call.argv,
-        env=call.env,
+        env={**_SAME_EACH_TIME, **call.env},
         cwd=call.cwd,
         binds=(*folders, *call.binds),
         uid=call.user[0],
