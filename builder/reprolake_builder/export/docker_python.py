@@ -1,4 +1,4 @@
-"""The Python packages of a lock as instructions of a Dockerfile: pip installs them, and builds what comes as source.
+"""The Python packages of a lock as commands of a Dockerfile: pip installs them, and builds what comes as source.
 
 Source: pip's documentation, "Secure installs" and "Build System Interface"; PyPA specifications, "Direct URL".
 """
@@ -20,7 +20,7 @@ from reprolake_builder.documents.lock import (
     WheelLock,
 )
 from reprolake_builder.errors import LockError
-from reprolake_builder.export.docker_words import address, fitting, run, written
+from reprolake_builder.export.docker_words import address, fitting, written
 from reprolake_builder.image import REPOSITORY
 from reprolake_builder.inventory import index_wheels
 from reprolake_builder.solvers.pypi_sdists import sdist_url
@@ -40,7 +40,7 @@ _GET = (
 
 @dataclass(slots=True)
 class Installer:
-    """What writes the instructions for one lock; each list of requirements and each folder for a build gets a number."""
+    """What writes the commands for one lock; each list of requirements and each folder for a build gets a number."""
 
     lock: EnvironmentLock
     tools: Tools
@@ -60,7 +60,9 @@ class Installer:
             )
         python, place = self.lock.interpreter.executable, f"{WORK}/{pip.filename}"
         got = shlex.join([python, "-c", _GET, address(self._urls[pip.sha256], "pip"), pip.sha256, place])
-        yield run(f"mkdir -p {WORK}", got, shlex.join([python, "-m", "zipfile", "-e", place, f"{WORK}/pip"]))
+        yield f"mkdir -p {WORK}"
+        yield got
+        yield shlex.join([python, "-m", "zipfile", "-e", place, f"{WORK}/pip"])
 
     def wheels(self, wheels: Sequence[WheelLock], python: str, target: str = "") -> Iterator[str]:
         """Yield what installs wheels for `python` (path in the image), into the folder `target` where one is given."""
@@ -68,7 +70,7 @@ class Installer:
         if lines:
             file = f"{WORK}/{self._number()}.txt"
             yield from written(file, dict.fromkeys(lines))
-            yield run(self._pip(python, target, "--only-binary", ":all:", "--require-hashes", "-r", file))
+            yield self._pip(python, target, "--only-binary", ":all:", "--require-hashes", "-r", file)
 
     def built(self, wheel: BuiltWheelLock, python: str, target: str = "") -> Iterator[str]:
         """Yield what builds a package from source as it was built for the lock, with the same build requirements, and installs it."""
@@ -84,20 +86,18 @@ class Installer:
                 url = sdist_url(wheel.name, origin, self.tools)
                 file = f"{folder}.txt"
                 yield from written(file, [self._demand(wheel.name, url, origin.sha256)])
-                yield run(front + self._build(python, target, "--require-hashes", "-r", file))
+                yield front + self._build(python, target, "--require-hashes", "-r", file)
             case GitOrigin(source=source):
                 inside = fitting(source.subdir, r"(?:[\w.-]+/?)*", f"the folder of {wheel.name}")
                 url = f"git+{address(source.url, wheel.name)}@{source.commit}"
                 demand = f"{wheel.name} @ {url}" + (f"#subdirectory={inside}" if inside else "")
-                yield run(front + self._build(python, target, demand))
+                yield front + self._build(python, target, demand)
             case RepositoryOrigin(path=path):
                 copy = f"{WORK}/repository"
-                yield run(
-                    f"cp -R {REPOSITORY} {copy}",
-                    f"cd {shlex.quote(f'{copy}/{path}')}",
-                    front + self._build(python, target, "."),
-                    f"rm -rf {copy}",
-                )
+                yield f"cp -R {REPOSITORY} {copy}"
+                inside = shlex.quote(f"{copy}/{path}")
+                yield f"(cd {inside} && {front}{self._build(python, target, '.')})"
+                yield f"rm -rf {copy}"
             case _:
                 assert_never(wheel.origin)
 

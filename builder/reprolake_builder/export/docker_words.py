@@ -45,9 +45,13 @@ def address(url: str, what: str) -> str:
     return fitting(plain, _URL.pattern, f"the address of {what}")
 
 
-def run(*commands: str) -> str:
-    """Return a RUN instruction of commands that each stop it when they fail, with lines continued between them."""
-    return "RUN " + " \\\n && ".join(commands)
+def runs(commands: Iterable[str]) -> Iterator[str]:
+    """Yield RUN instructions, as few as there can be: each is a layer, of which an image has at most 127.
+
+    A command that fails stops the build; none may change what those after it see of the shell.
+    """
+    for batch in _batches(commands):
+        yield "RUN " + " \\\n && ".join(batch)
 
 
 def words(start: str, values: Iterable[str]) -> str:
@@ -56,20 +60,21 @@ def words(start: str, values: Iterable[str]) -> str:
 
 
 def written(path: str, lines: Iterable[str]) -> Iterator[str]:
-    """Yield RUN instructions that add lines to a file (path in the image)."""
+    """Yield commands that add lines to a file (path in the image)."""
     for batch in _batches(lines):
         printed = words(r"printf '%s\n'", batch)
-        yield f"RUN {printed} \\\n      >> {shlex.quote(path)}"
+        yield f"{printed} \\\n      >> {shlex.quote(path)}"
 
 
 def packed(path: str, data: bytes) -> Iterator[str]:
-    """Yield RUN instructions that write any bytes to a file (path in the image)."""
+    """Yield commands that write any bytes to a file (path in the image)."""
     text = base64.b64encode(data).decode()
     place = shlex.quote(path)
-    yield run(f"mkdir -p {shlex.quote(str(PurePosixPath(path).parent))}", f": > {place}")
+    yield f"mkdir -p {shlex.quote(str(PurePosixPath(path).parent))}"
+    yield f": > {place}"
     # each piece is whole: base64 turns three bytes into four characters
     for start in range(0, len(text), _MOST_AT_ONCE):
-        yield run(f"echo {text[start : start + _MOST_AT_ONCE]} | base64 -d >> {place}")
+        yield f"echo {text[start : start + _MOST_AT_ONCE]} | base64 -d >> {place}"
 
 
 def _batches(lines: Iterable[str]) -> Iterator[list[str]]:

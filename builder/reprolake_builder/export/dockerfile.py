@@ -25,7 +25,7 @@ from reprolake_builder.engines.direct import image_annotations, portable
 from reprolake_builder.engines.image_environment import image_variables
 from reprolake_builder.errors import LockError
 from reprolake_builder.export.docker_python import WORK, Installer
-from reprolake_builder.export.docker_words import address, fitting, packed, quoted, run, words
+from reprolake_builder.export.docker_words import address, fitting, packed, quoted, runs, words
 from reprolake_builder.image import HOME, PREFIX, REPOSITORY, USER
 from reprolake_builder.inventory import environment_wheels, origins
 from reprolake_builder.process import printable
@@ -75,24 +75,24 @@ def _lines(lock: EnvironmentLock, tools: Tools) -> Iterator[str]:
     yield from _heading(lock)
     yield from _debian(lock, tools)
     yield "\n# Python, and pip from its locked wheel"
-    yield run(shlex.join([lock.interpreter.executable, "-m", "venv", "--without-pip", PREFIX]))
-    yield from pip.bootstrap()
-    yield "\n# Packages: wheels, then what is built from source with the build requirements of the lock"
-    yield from pip.wheels(wheels, python)
+    venv = shlex.join([lock.interpreter.executable, "-m", "venv", "--without-pip", PREFIX])
+    yield from runs((venv, *pip.bootstrap()))
+    yield "\n# Packages that come as wheels"
+    yield from runs(pip.wheels(wheels, python))
     yield from _user()
-    yield "\n# The repository, and what is built from it"
+    yield "\n# The repository; then what is built from source, with the build requirements of the lock"
     yield f"COPY --chown={_OWNER} . {REPOSITORY}"
-    for wheel in built:
-        yield from pip.built(wheel, python)
+    yield from runs(command for wheel in built for command in pip.built(wheel, python))
     for recipe in lock.recipes:
-        yield from _recipe(recipe, pip)
-    yield run(f"rm -rf {WORK}")
+        yield f"\n# The recipe {recipe.name}"
+        yield from runs(_recipe(recipe, pip))
+    yield f"RUN rm -rf {WORK}"
     yield from _settings(lock, tools)
 
 
 def _heading(lock: EnvironmentLock) -> Iterator[str]:
     source = lock.source
-    yield f"# Written by reprolake: packages as of {lock.as_of:%Y-%m-%d} ({_comment(lock.as_of_is)})."
+    yield f"# Written by reprolake: packages as of {lock.as_of:%Y-%m-%d} ({_comment(lock.as_of_is)}), for {lock.platform}."
     yield "# It gives the same packages in the same versions as the lock, not the same bytes: files differ in times, byte code and what"
     yield "# installers write, and the base brings packages of its own. `reprolake build` gives the same bytes everywhere."
     yield "#"
@@ -134,13 +134,14 @@ def _debian(lock: EnvironmentLock, tools: Tools) -> Iterator[str]:
     install = (
         f"DEBIAN_FRONTEND=noninteractive {_UPDATE} install -y --no-install-recommends --allow-downgrades"
     )
-    yield run(
+    commands = (
         "rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*",
         rf"printf '%s\n' {sources} > /etc/apt/sources.list",
         f"{_UPDATE} update",
         words(install, demands),
         "rm -rf /var/lib/apt/lists/*",
     )
+    yield from runs(commands)
 
 
 def _archives(debian: DebianLock, tools: Tools) -> dict[str, str]:
@@ -166,27 +167,27 @@ def _argument(archive: str) -> str:
 def _user() -> Iterator[str]:
     line = f"{USER_NAME}:x:{_OWNER}::{HOME}:/bin/bash"
     yield "\n# The user that notebooks run as"
-    yield run(
+    commands = (
         f"(grep -q ^{USER_NAME}: /etc/passwd || echo {line} >> /etc/passwd)",
         f"mkdir -p {HOME} {REPOSITORY}",
         f"chown {_OWNER} {HOME} {REPOSITORY}",
     )
+    yield from runs(commands)
 
 
 def _recipe(recipe: RecipeLock, pip: Installer) -> Iterator[str]:
-    yield f"\n# The recipe {recipe.name}"
     if recipe.interpreter is not None:
         python = f"{recipe.prefix}/bin/python"
-        yield run(shlex.join([recipe.interpreter.executable, "-m", "venv", "--without-pip", recipe.prefix]))
+        yield shlex.join([recipe.interpreter.executable, "-m", "venv", "--without-pip", recipe.prefix])
         yield from pip.wheels(recipe.wheels, python)
         for wheel in recipe.built:
             yield from pip.built(wheel, python)
     for file in recipe.files:
         yield from packed(file.path, file.text.encode())
-        yield run(f"chmod {'755' if file.executable else '644'} {shlex.quote(file.path)}")
+        yield f"chmod {'755' if file.executable else '644'} {shlex.quote(file.path)}"
     for folder in recipe.writable:
-        place = shlex.quote(folder)
-        yield run(f"mkdir -p {place}", f"chown {_OWNER} {place}")
+        yield f"mkdir -p {shlex.quote(folder)}"
+        yield f"chown {_OWNER} {shlex.quote(folder)}"
 
 
 def _settings(lock: EnvironmentLock, tools: Tools) -> Iterator[str]:
@@ -197,10 +198,9 @@ def _settings(lock: EnvironmentLock, tools: Tools) -> Iterator[str]:
     labels = image_annotations(lock, hashlib.sha256(pretty(lock)).hexdigest())
     fitted = {fitting(name, _LABEL, "the name of a label"): value for name, value in labels.items()}
     yield _pairs("LABEL", {name: value for name, value in fitted.items() if len(value) <= _LONGEST_LABEL})
-    for script in filter(None, (post_build, start)):
-        yield run(f"chmod 755 {shlex.quote(f'{REPOSITORY}/{script}')}")
-    if post_build:
-        yield run(f"chown -R {_OWNER} {PREFIX}")
+    scripts = [shlex.quote(f"{REPOSITORY}/{script}") for script in (post_build, start) if script]
+    yield from runs(f"chmod 755 {script}" for script in scripts)
+    yield from runs([f"chown -R {_OWNER} {PREFIX}"] if post_build else [])
     yield f"USER {_OWNER}"
     if post_build:
         # bash also runs a script that does not name what runs it
