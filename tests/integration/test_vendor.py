@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
+from conda_sets import with_channels
 from git_repositories import Repository
 from lfs_store import LfsStore
+from source_trees import source_tree
+
+from reprolake_builder import inventory
+from reprolake_builder.detect import detect
+from reprolake_builder.git_tree import TreeHasher
+from reprolake_builder.lock import LockOptions, lock
+from reprolake_builder.store import Store
+from reprolake_builder.vendor import vendor
+from reprolake_builder.vendored import open_vendored, take_vendored
 
 SAMPLE = Path(__file__).parent.parent.parent / "sample-repos" / "no-parameters"
 pytestmark = [
@@ -216,3 +229,30 @@ def test_a_file_larger_than_the_lock_says_is_not_read(bundle, tmp_path, pattern)
     done = _without_network("build", folder, store=tmp_path / "store")
     assert done.returncode == 11
     assert f"{victim.name} is larger than the lock says" in done.stderr
+
+
+def test_conda_packages_come_along(session, tmp_path):
+    """Every conda archive that a lock names is in the folder, by channel and platform, and is taken from there."""
+    tools = with_channels(session.tools)
+    text = "channels: [main]\ndependencies: [python=3.11, timely=1.0]\n"
+    tree = source_tree(tmp_path / "r", {"environment.yml": text})
+    made = lock(
+        tree, detect(tree), LockOptions(now=datetime(2026, 5, 4, tzinfo=UTC), as_of="2024-01-01"), tools
+    )
+    files = TreeHasher()
+    files.file(b"environment.yml", len(text), [text.encode()], executable=False)
+    source = msgspec.structs.replace(made.source, tree=files.tree_hash)
+    bare = msgspec.structs.replace(made, wheels=(), source=source)
+    first, second = Store(tmp_path / "first"), Store(tmp_path / "second")
+    for deb in inventory.fetched(bare):  # all but conda's are there already
+        if session.tools.store.has_archive(deb):
+            first.add_archive([session.tools.store.archive(deb).read_bytes()], deb, deb)
+    conda = {package.sha256: package for package in made.conda.packages}
+    for sha256 in conda:
+        first.archive(sha256).unlink(missing_ok=True)
+    vendor(bare, tree, tmp_path / "v", dataclasses.replace(tools, store=first))
+    brought = open_vendored(tmp_path / "v")
+    take_vendored(brought, bare, dataclasses.replace(tools, store=second))
+    assert {sha256 for sha256 in conda if second.has_sound_archive(sha256)} == conda.keys()
+    some = next(iter(conda.values()))
+    assert brought.files[some.sha256] == f"conda/{some.channel}/{some.subdir}/{some.filename}"
