@@ -216,6 +216,20 @@ def test_a_signal_ends_a_run_and_its_container(engine, tmp_path, session):
     assert containers(engine, child.pid) == []
 
 
+def test_without_its_keeper_nothing_stays_either(engine, tmp_path, session):
+    """When only the keeper is killed, the run ends with 23, and its container and the folder of that are gone."""
+    child, marker = started(engine, tmp_path, session.tools.store.root)
+    folders = [Path(tempfile.gettempdir(), name) for name in containers(engine, child.pid)]
+    assert all(folder.is_dir() for folder in folders)
+    for number in Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split():
+        os.kill(int(number), signal.SIGKILL)
+    told = child.communicate(timeout=30)[0]
+    assert child.returncode == 23, told
+    assert not runs_there(marker)
+    assert containers(engine, child.pid) == []
+    assert not [folder for folder in folders if folder.exists()]
+
+
 def test_a_container_goes_with_whom_it_was_made_for(engine, tmp_path, session):
     """When a run is killed its container is removed; when its keeper is killed with it, the next run removes it."""
     child, marker = started(engine, tmp_path, session.tools.store.root)

@@ -34,7 +34,7 @@ _NO_PROGRAM = {
 class Made:
     """A container that was made: its id and `program`, the folder in memory that is its `home` (sandbox path), its limit on memory in bytes.
 
-    `doors` are those that it will hand out. `remove` has the engine remove it, whatever it does.
+    `doors` are those that it will hand out. `remove` has the engine remove it, whatever it does, and clears up after it.
     """
 
     id: str

@@ -203,7 +203,7 @@ class Containers:
             program=spec.argv[0],
             home=spec.home,
             memory_bytes=spec.limits.memory_bytes,
-            remove=functools.partial(self._client.ask, "rm", "--force", container.name),
+            remove=functools.partial(self._remove, container.name),
             doors=doors,
         )
 
@@ -291,8 +291,12 @@ class Containers:
         for line in listed.stdout.decode(errors="replace").splitlines():
             name, _, owner = line.partition(" ")
             if _NAME.fullmatch(name) and _is_gone(owner):
-                self._client.ask("rm", "--force", name)
-                shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
+                self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        """Remove a container, whatever it does, with its folder."""
+        self._client.ask("rm", "--force", name)
+        shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
 
 
 def _docker(facts: dict[str, Any], number: int) -> Engine:
