@@ -35,7 +35,6 @@ _LINE = re.compile(r"([0-9a-f]{64})  ((?!/)(?:(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f
 _LARGEST_LIST = 64 << 20  # bytes
 _PIECE = 1 << 20  # bytes
 _UNPACKING = 3600  # seconds
-_FETCH = ("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +150,11 @@ def _take_commit(vendored: Vendored, url: str, commit: str, tools: Tools) -> Non
             with place.open("wb") as copy:
                 copy.writelines(_pieces(vendored.folder, name, MOST_BYTES))
             done = git.run("index-pack", "--strict", str(place), timeout=_UNPACKING)
-        for arguments in (
-            ("update-ref", ref, commit),
-            (*_FETCH, "--update-shallow", "--depth=1", "--", f"file://{repository}", f"+{ref}:{ref}"),
-        ):
-            if not done.returncode:
-                done = (git if arguments[0] == "update-ref" else cache.git).run(
-                    *arguments, timeout=_UNPACKING
-                )
-        if done.returncode or cache.facts(ref) is None:
+        if not done.returncode:
+            done = git.run("update-ref", ref, commit)
+        if words := done.tail if done.returncode else cache.take(commit, repository):
             raise FetchError(
-                f"{shown(os.fsencode(vendored.folder / name))} is damaged, or does not hold the whole commit: {done.tail}",
+                f"{shown(os.fsencode(vendored.folder / name))} is damaged, or does not hold the whole commit: {words}",
                 hint="vendor the lock again",
             )
 

@@ -11,10 +11,13 @@ from pathlib import Path
 from reprolake_builder.build import build
 from reprolake_builder.compare import Difference
 from reprolake_builder.differences import entry_changes
-from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.documents.lock import EnvironmentLock, GitOrigin
+from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER, Image
-from reprolake_builder.inventory import fetched
+from reprolake_builder.inventory import fetched, origins
+from reprolake_builder.providers.git_cache import opened
+from reprolake_builder.providers.links import link_of_pin
 from reprolake_builder.rootfs import layer_entries
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
@@ -44,6 +47,11 @@ def rebuild(lock: EnvironmentLock, repository: Tree, folder: Path, tools: Tools)
                 store.add_archive(_pieces(tools.store.archive(sha256)), sha256, archive.filename)
             step.advance()
 
+    anew = dataclasses.replace(tools, store=store)
+    for _, origin in origins(lock):
+        if isinstance(origin, GitOrigin):
+            _take_commits(origin.source, tools, anew)
+
     def copy(root: Path) -> None:
         shutil.copytree(repository.root, root, symlinks=True, dirs_exist_ok=True)
 
@@ -54,7 +62,19 @@ def rebuild(lock: EnvironmentLock, repository: Tree, folder: Path, tools: Tools)
             "the files of the source in the store are not the pinned ones: they were changed there",
             hint=f"remove {repository.folder} and run the command again: they are fetched anew",
         )
-    return Rebuilt(build(lock, source, dataclasses.replace(tools, store=store)), store)
+    return Rebuilt(build(lock, source, anew), store)
+
+
+def _take_commits(source: GitSource, tools: Tools, anew: Tools) -> None:
+    """Bring a commit and those of its submodules that our store has into the new one: git computes all ids anew."""
+    parts = [(source.url, source.commit), *((part.url, part.commit) for part in source.submodules)]
+    for url, commit in parts:
+        with (
+            opened(tools, link_of_pin(url), FetchError) as ours,
+            opened(anew, link_of_pin(url), FetchError) as cache,
+        ):
+            if ours.facts(f"refs/reprolake/commits/{commit}") is not None:
+                cache.take(commit, Path(ours.git.place[1]))  # what cannot be taken is fetched
 
 
 def first_difference(image: Image, store: Store, rebuilt: Rebuilt) -> Difference | None:

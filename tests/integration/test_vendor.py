@@ -95,10 +95,12 @@ def _without_network(*arguments: str | Path, store: Path) -> subprocess.Complete
 
 
 def test_a_build_from_the_folder_needs_no_network(bundle, tmp_path):
-    """Submodule, Git LFS, an sdist and a git requirement: all is there, and the image is the same."""
+    """Submodule, Git LFS, an sdist and a git requirement: all is there, and the image is the same, built once more by verify, too."""
     folder, image = bundle
     done = _without_network("build", folder, store=tmp_path / "store")
     assert (done.returncode, done.stdout.strip()) == (0, image), done.stderr
+    verified = _without_network("verify", folder, store=tmp_path / "store")
+    assert (verified.returncode, image in verified.stdout) == (0, True), verified.stdout + verified.stderr
 
 
 def test_other_tools_can_look_at_what_is_there(bundle):

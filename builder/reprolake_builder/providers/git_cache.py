@@ -105,6 +105,16 @@ class GitCache:
             hint="it was never pushed or was removed, the repository was rewritten, or the id is of something else",
         )
 
+    def take(self, commit: str, repository: Path) -> str:
+        """Take a commit, without those before it, from a repository of our own (host folder); return git's words where that fails."""
+        ref = f"refs/reprolake/commits/{commit}"
+        done = self.git.run(
+            *("fetch", "--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
+            *("--update-shallow", "--depth=1", "--", f"file://{repository}", f"+{ref}:{ref}"),
+            timeout=_FETCHING,
+        )
+        return "" if not done.returncode and self.facts(ref) else done.tail or "it is not there"
+
     def bring_history(self, commit: str) -> Git:
         """Return git on a repository with all commits and trees that led to the commit, and the repository's tags.
 
