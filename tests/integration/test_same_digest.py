@@ -9,20 +9,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import git_repositories
 import pytest
 from conda_channel import MAIN, channels, served
+from one_of_each import git_package, one_of_each, recipes
 
 from reprolake.options import load_options
-from reprolake.pipeline import Request, obtain_lock, open_session, write_lock
+from reprolake.pipeline import Request, obtain_lock, open_session, read_lock, write_lock
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
+from reprolake_builder.errors import BuildError
 from reprolake_builder.progress import SILENT
 from reprolake_builder.solvers.debian import solve_debian
 
 ROOT = Path(__file__).parent.parent.parent
-CRAB, CONDA = "crab-lightcurve", "conda-packages"
+CRAB, CONDA, EACH = "crab-lightcurve", "conda-packages", "one of each"
 OTHER_USER = 23456
-SABOTAGE = "import reprolake_builder.trees as t; t.MTIME += 1; from reprolake.__main__ import main; main()"
+MAIN_PROGRAM = "from reprolake.__main__ import main; main()"
+LATER_LAYERS = "import reprolake_builder.trees as t; t.MTIME += 1"
+# The trees of scripts get other keys, or what is known of them would be taken.
+LATER_FILES = "import reprolake_builder.engines.scripts as s, reprolake_builder.engines.script_trees as t; s.MTIME += 1; t.LAYOUT = 0"
 
 
 def contents(layout: Path) -> dict[str, str]:
@@ -34,6 +40,21 @@ def contents(layout: Path) -> dict[str, str]:
     }
 
 
+def give(folder: Path) -> None:
+    """Let the other system's user own a folder, and get to it."""
+    if os.geteuid() == 0:
+        os.chown(folder, OTHER_USER, OTHER_USER)
+    reachable(folder.parent)
+
+
+def reachable(folder: Path) -> None:
+    """Let every user pass through a folder below that of temporary files."""
+    for place in (folder, *folder.parents):
+        is_ours = place.owner() == Path.home().owner() and place.is_relative_to(Path("/tmp"))
+        if is_ours and place != Path("/tmp"):
+            place.chmod(0o755)
+
+
 @pytest.fixture(scope="module")
 def channel(session):
     """What tells the command where the tests' channel is: on the loopback."""
@@ -42,50 +63,72 @@ def channel(session):
 
 
 @pytest.fixture(scope="module")
-def lock(request, session, channel, tmp_path_factory):
-    """A lock of a sample repository, and a copy of its files that is no git work tree."""
+def forge(tmp_path_factory):
+    """The address of a git repository with a package: on the loopback."""
+    root = tmp_path_factory.mktemp("forge")
+    git_package(root / "rl-git.git")
+    with git_repositories.served(root) as address:
+        yield f"{address}/rl-git.git"
+
+
+@pytest.fixture(scope="module")
+def lock(request, session, channel, forge, tmp_path_factory):
+    """A lock of a sample repository, or of one of each, and a copy of its files that is no git work tree."""
     folder = tmp_path_factory.mktemp("source") / "sample"
-    shutil.copytree(ROOT / "sample-repos" / request.param, folder)
+    stacked: tuple[str, ...] = ()
+    if request.param == EACH:
+        one_of_each(folder, forge)
+        stacked = recipes(folder.parent / "recipes")
+    else:
+        shutil.copytree(ROOT / "sample-repos" / request.param, folder)
     path = folder.parent / "sample.lock"
     options = load_options({**os.environ, **channel}, str(session.options.store))
     with open_session(options, SILENT, session.now) as opened:
-        write_lock(obtain_lock(Request(link=str(folder), as_of="2024-06-01"), opened).lock, path)
+        asked = Request(link=str(folder), as_of="2024-06-01", recipes=stacked)
+        write_lock(obtain_lock(asked, opened).lock, path)
     return path, folder
 
 
 @pytest.fixture(scope="module")
-def here(lock, channel, tmp_path_factory):
-    """The image as this host builds it from nothing; and its store."""
+def own_store(tmp_path_factory):
+    """A store that was empty before the first build of this host."""
+    return tmp_path_factory.mktemp("own") / "store"
+
+
+@pytest.fixture(scope="module")
+def other_store(tmp_path_factory):
+    """A store that was empty before the first build of the other system, which shares nothing with this host's."""
+    store = tmp_path_factory.mktemp("other") / "store"
+    store.mkdir()
+    give(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def here(lock, own_store, channel, tmp_path_factory):
+    """The folder with the image as this host builds it."""
     path, _ = lock
     work = tmp_path_factory.mktemp("here")
     env = {**os.environ, **channel, "TZ": "UTC", "LANG": "C", "PYTHONHASHSEED": "0"}
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "reprolake",
-            "build",
-            path,
-            "--store",
-            work / "store",
-            "-o",
-            f"oci:{work}/image",
-            "--name",
-            "a:b",
-        ],
+    command = (sys.executable, "-m", "reprolake", "build", path, "--store", own_store)
+    done = subprocess.run(
+        [*command, "-o", f"oci:{work}/image", "--name", "a:b"],
         env=env,
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
         umask=0o022,
     )
+    assert done.returncode == 0, done.stderr
     return work
 
 
 @pytest.fixture(scope="module")
 def trixie(session, tmp_path_factory):
-    """A Debian 13 root with Python 3.13, bubblewrap and the built wheel of Reprolake in it."""
+    """A Debian 13 root with Python 3.13, bubblewrap, git and the built wheel of Reprolake in it."""
     tools = session.tools
-    debian = solve_debian("3.13", (Asked(text="bubblewrap", origin="this test"),), tools).debian
+    wanted = tuple(Asked(text=name, origin="this test") for name in ("bubblewrap", "git"))
+    debian = solve_debian("3.13", wanted, tools).debian
     fetch_debian(debian, tools)
     root = tmp_path_factory.mktemp("trixie") / "root"
     root.mkdir(mode=0o755)
@@ -119,21 +162,14 @@ def trixie(session, tmp_path_factory):
 
 
 @pytest.mark.engine("bubblewrap")
-@pytest.mark.parametrize("lock", [CRAB, CONDA], indirect=True)
-def test_another_system_builds_the_same_bytes(lock, here, trixie, session, channel, tmp_path):
+@pytest.mark.parametrize("lock", [CRAB, CONDA, EACH], indirect=True)
+def test_another_system_builds_the_same_bytes(lock, here, other_store, trixie, session, channel, tmp_path):
     """Debian 13 under Python 3.13, with another user, folder, umask, time zone, language, hash seed and CPU count, gives the same layout."""
     path, folder = lock
-    for name in ("out", "store"):
-        (tmp_path / name).mkdir()
-        if os.geteuid() == 0:
-            os.chown(tmp_path / name, OTHER_USER, OTHER_USER)
-    for parent in (tmp_path, *tmp_path.parents, *trixie.parents, *folder.parents):
-        if (
-            parent.owner() == Path.home().owner()
-            and parent.is_relative_to(Path("/tmp"))
-            and parent != Path("/tmp")
-        ):
-            parent.chmod(0o755)
+    (tmp_path / "out").mkdir()
+    give(tmp_path / "out")
+    for place in (trixie.parent, folder.parent):
+        reachable(place)
     path.chmod(0o644)
     as_other = (
         ("setpriv", f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups")
@@ -166,7 +202,7 @@ def test_another_system_builds_the_same_bytes(lock, here, trixie, session, chann
             tmp_path / "out",
             "/srv/out",
             "--bind",
-            tmp_path / "store",
+            other_store,
             "/srv/store",
         ),
         *("--ro-bind", Path("/etc/resolv.conf").resolve(), "/etc/resolv.conf"),
@@ -185,28 +221,36 @@ def test_another_system_builds_the_same_bytes(lock, here, trixie, session, chann
     assert contents(tmp_path / "out/image") == contents(here / "image")
 
 
-@pytest.mark.parametrize("lock", [CRAB], indirect=True)
-def test_a_seeded_difference_is_noticed(lock, here, tmp_path):
-    """The comparison above is able to fail: one changed second in the layers' dates changes digests."""
-    path, _ = lock
-    shutil.copytree(here / "store", tmp_path / "store", symlinks=True, copy_function=os.link)
+def sabotaged(code: str, path: Path, store: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Build a lock on a store after running some code, so that the image is laid out anew."""
     for kind in ("layers", "images", "images-by-id"):
-        shutil.rmtree(tmp_path / "store/documents" / kind)
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            SABOTAGE,
-            "build",
-            path,
-            "--store",
-            tmp_path / "store",
-            "-o",
-            f"oci:{tmp_path}/image",
-            "--name",
-            "a:b",
-        ],
-        check=True,
-        capture_output=True,
+        shutil.rmtree(store / "documents" / kind)
+    command = (sys.executable, "-c", f"{code}; {MAIN_PROGRAM}", "build", path, "--store", store)
+    return subprocess.run(
+        [*command, "-o", f"oci:{out}", "--name", "a:b"], capture_output=True, text=True, check=False
     )
+
+
+@pytest.mark.parametrize("lock", [CRAB], indirect=True)
+def test_a_seeded_difference_is_noticed(lock, here, own_store, tmp_path):
+    """The comparison above is able to fail: one changed second in the layers' dates changes digests."""
+    shutil.copytree(own_store, tmp_path / "store", symlinks=True, copy_function=os.link)
+    done = sabotaged(LATER_LAYERS, lock[0], tmp_path / "store", tmp_path / "image")
+    assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "image") != contents(here / "image")
+
+
+@pytest.mark.engine("bubblewrap")
+@pytest.mark.parametrize("lock", [EACH], indirect=True)
+def test_a_seeded_difference_in_what_a_script_sees_is_noticed(lock, here, own_store, tmp_path):
+    """The lock has one of each, and one changed second in the dates that postBuild packs makes it refuse what came out."""
+    pinned = read_lock(lock[0])
+    assert {wheel.name for wheel in pinned.built} == {"docopt", "rl-git"}
+    assert pinned.project is not None
+    assert pinned.environment.start
+    assert pinned.set_up is not None
+    assert {"repo/docs.tar", "repo/imported.txt"} <= pinned.post_build.files.keys()
+    assert [recipe.interpreter is not None for recipe in pinned.recipes] == [True, False]
+    done = sabotaged(LATER_FILES, lock[0], own_store, tmp_path / "image")
+    assert done.returncode == BuildError.exit_code
+    assert "postBuild left something else than the lock has: first repo/docs.tar" in done.stderr
