@@ -43,6 +43,7 @@ def test_condas_programs_come_first(tmp_path):
     found = variables(tmp_path, lock, LANG="de_DE.UTF-8", CRAB="nebula and more")
     assert found["PATH"] == "/opt/conda/bin:/usr/local/bin:/usr/bin:/bin"
     assert (found["CONDA_PREFIX"], found["CONDA_DEFAULT_ENV"]) == ("/opt/conda", "base")
+    assert found["NB_PYTHON_PREFIX"] == "/opt/conda"
     assert found["SSL_CERT_FILE"] == "/etc/ssl/certs/ca-certificates.crt"
     assert (found["LANG"], found["CRAB"]) == ("de_DE.UTF-8", "nebula and more")
     assert "VIRTUAL_ENV" not in found
