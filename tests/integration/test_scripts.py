@@ -41,6 +41,13 @@ def obtained(link: str, here, **rest):
     return obtain_lock(Request(link=link, as_of="2024-06-01", python="3.11", **rest), here, fresh=True)
 
 
+def with_archives(path: Path, here) -> Path:
+    """Return a store with what was downloaded, and nothing that was made of it."""
+    path.mkdir(mode=0o700)
+    (path / "archives").symlink_to(here.tools.store.root / "archives")
+    return path
+
+
 # ---------------------------------------------------------------------- postBuild
 SCRIPT = """#!/bin/bash
 set -e
@@ -74,9 +81,8 @@ def test_it_is_pinned_and_comes_to_the_same_elsewhere(reprolake, tmp_path, here)
     } <= pinned.files.keys()
     assert (pinned.script, pinned.policy, pinned.reached) == ("postBuild", "none", ())
     (tmp_path / "a.lock").write_bytes(pretty(given.lock))
-    done = reprolake(
-        "build", tmp_path / "a.lock", "--source-dir", link, REPROLAKE_STORE=str(tmp_path / "store")
-    )
+    store = with_archives(tmp_path / "store", here)
+    done = reprolake("build", tmp_path / "a.lock", "--source-dir", link, REPROLAKE_STORE=str(store))
     assert (done.returncode, done.stdout.strip()) == (0, obtain_image(given, here).id), done.stderr
 
 
@@ -367,8 +373,6 @@ def test_set_up_is_the_same_elsewhere(reprolake, tmp_path, here):
     link = repository(tmp_path / "r", apt__txt="graphviz\n")
     given = obtained(link, here)
     (tmp_path / "a.lock").write_bytes(pretty(given.lock))
-    store = tmp_path / "store"
-    store.mkdir(mode=0o700)
-    (store / "archives").symlink_to(here.tools.store.root / "archives")
+    store = with_archives(tmp_path / "store", here)
     done = reprolake("build", tmp_path / "a.lock", "--source-dir", link, REPROLAKE_STORE=str(store))
     assert (done.returncode, done.stdout.strip()) == (0, obtain_image(given, here).id), done.stderr
