@@ -33,7 +33,7 @@ def fitting(value: str, pattern: str, what: str) -> str:
     if not re.fullmatch(pattern, value, re.ASCII):
         raise LockError(
             f"{printable(value)!r} cannot stand in a Dockerfile as {what}",
-            hint="build the image itself: `reprolake build LOCK --to docker-archive:FILE`",
+            hint="build the image itself: `reprolake build LOCK -o docker-archive:FILE`",
         )
     return value
 

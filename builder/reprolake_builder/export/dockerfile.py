@@ -53,18 +53,18 @@ def _refuse(lock: EnvironmentLock) -> None:
     if lock.conda is not None:
         raise LockError(
             "the lock holds conda packages, which the format dockerfile does not have",
-            hint="export it with `--format explicit`, `conda-lock` or `pixi`, or build the image: `reprolake build LOCK --to docker-archive:FILE`",
+            hint="export it with `--format explicit`, `conda-lock` or `pixi`, or build the image: `reprolake build LOCK -o docker-archive:FILE`",
         )
     if not isinstance(lock.interpreter, DebianInterpreter):
         raise LockError(
             f"the Python {lock.interpreter.version} of the lock is not Debian's, and the format dockerfile has no other",
-            hint="export it with `--format pylock` or `requirements`, or build the image: `reprolake build LOCK --to docker-archive:FILE`",
+            hint="export it with `--format pylock` or `requirements`, or build the image: `reprolake build LOCK -o docker-archive:FILE`",
         )
     for recipe in lock.recipes:
         if recipe.debian is not None:
             raise LockError(
                 f"the recipe {recipe.name} has a Python of another Debian than the repository, which the format dockerfile does not have",
-                hint="lock without that recipe, or build the image: `reprolake build LOCK --to docker-archive:FILE`",
+                hint="lock without that recipe, or build the image: `reprolake build LOCK -o docker-archive:FILE`",
             )
 
 
