@@ -11,9 +11,9 @@ import itertools
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from reprolake_runner.placement import Names
@@ -186,7 +186,7 @@ class Collector:
         if not sha256:
             return
         if sha256 == known:
-            (self.target / path).unlink()  # the overlay copied it up for its mode or date only
+            self._remove(path)  # copied for its mode or date only, or because everything was
             return
         self._bytes += size
         renamed = path[folder.root :].encode() != original
@@ -205,6 +205,13 @@ class Collector:
             return ""
         target.parent.mkdir(parents=True, exist_ok=True)
         return copy_plain(readable, size, target)
+
+    def _remove(self, path: str) -> None:
+        """Remove a file that was copied, and the folders that were made for nothing else."""
+        (self.target / path).unlink()
+        with suppress(OSError):  # something else is in that one
+            for parent in PurePosixPath(path).parents[:-1]:
+                (self.target / parent).rmdir()
 
     def _safe(self, folder: str, name: bytes) -> str:
         return self._names.setdefault(folder, Names()).unique(name)

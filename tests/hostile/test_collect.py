@@ -237,6 +237,20 @@ def test_a_sparse_giant_is_refused_by_its_size(tmp_path):
     assert result.record.status == "limit-exceeded"
 
 
+def test_files_that_are_as_before_leave_no_folders(tmp_path):
+    """Where the repository was copied for the run, its own folders are no outputs; those of changed files are."""
+    run = outcome(tmp_path / "run")
+    for place in (run.repository, run.upper):
+        for name in ("same/deep", "other"):
+            (place / name).mkdir(parents=True)
+            (place / name / "file").write_text("x")
+    assert not (stage(tmp_path, run).folder / "outputs").exists()
+    (run.upper / "other/file").write_text("y")
+    result = stage(tmp_path, run)
+    assert outputs(result) == ["outputs/repository/other/file"]
+    assert [path.name for path in (result.folder / "outputs/repository").iterdir()] == ["other"]
+
+
 def test_holes_stay_holes(tmp_path):
     """A sparse file within the limits does not take the space that it claims."""
     run = outcome(tmp_path / "run")
