@@ -239,14 +239,14 @@ def test_a_sparse_giant_is_refused_by_its_size(tmp_path):
 
 def test_files_that_are_as_before_leave_no_folders(tmp_path):
     """Where the repository was copied for the run, its own folders are no outputs; those of changed files are."""
-    run = outcome(tmp_path / "run")
-    for place in (run.repository, run.upper):
+    same, changed = outcome(tmp_path / "same"), outcome(tmp_path / "changed")
+    for place in (same.repository, same.upper, changed.repository, changed.upper):
         for name in ("same/deep", "other"):
             (place / name).mkdir(parents=True)
             (place / name / "file").write_text("x")
-    assert not (stage(tmp_path, run).folder / "outputs").exists()
-    (run.upper / "other/file").write_text("y")
-    result = stage(tmp_path, run)
+    assert not (stage(tmp_path / "first", same).folder / "outputs").exists()
+    (changed.upper / "other/file").write_text("y")
+    result = stage(tmp_path / "second", changed)
     assert outputs(result) == ["outputs/repository/other/file"]
     assert [path.name for path in (result.folder / "outputs/repository").iterdir()] == ["other"]
 

@@ -35,7 +35,11 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("lock", PLAIN, "-o", LONG), 2, "File name too long"),
         (("lock", PLAIN, "-o", "none/a.lock"), 2, "there is no folder none"),
         (("lock", PLAIN, "--apt", "Lib FFTW"), 2, "write NAME or NAME=VERSION"),
-        (("lock", "--upgrade", "./somewhere", "-o", "a.lock"), 2, "`--upgrade` without a name stands behind LINK"),
+        (
+            ("lock", "--upgrade", "./somewhere", "-o", "a.lock"),
+            2,
+            "`--upgrade` without a name stands behind LINK",
+        ),
         (("lock", PLAIN, "-o", "none.lock", "--upgrade", "numpy"), 2, "there is no lock to upgrade it in"),
         (("lock", PLAIN, "--extra", "plot"), 12, "nothing here declares extras or groups"),
         (("build", "none.lock"), 10, "there is no lock none.lock here"),
