@@ -27,8 +27,11 @@ CRAB, CONDA, EACH = "crab-lightcurve", "conda-packages", "one of each"
 OTHER_USER = 23456
 MAIN_PROGRAM = "from reprolake.__main__ import main; main()"
 LATER_LAYERS = "import reprolake_builder.trees as t; t.MTIME += 1"
-# The trees of scripts get other keys, or what is known of them would be taken.
-LATER_FILES = "import reprolake_builder.engines.scripts as s, reprolake_builder.engines.script_trees as t; s.MTIME += 1; t.LAYOUT = 0"
+# The image and the trees of scripts get keys of this run's own, or what is known of them would be taken.
+LATER_FILES = (
+    "import os; from reprolake_builder.engines import direct, scripts, script_trees; "
+    "scripts.MTIME += 1; direct.LAYOUT = script_trees.LAYOUT = -os.getpid()"
+)
 
 
 def contents(layout: Path) -> dict[str, str]:
@@ -90,9 +93,15 @@ def lock(request, session, channel, forge, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own_store(tmp_path_factory):
-    """A store that was empty before the first build of this host."""
+def empty_store(tmp_path_factory):
+    """A store that is empty before the first build of this host."""
     return tmp_path_factory.mktemp("own") / "store"
+
+
+@pytest.fixture(scope="module")
+def own_store(lock, session, empty_store):
+    """Where this host builds: for one of each where it was locked, as its scripts and sources ran there just now."""
+    return session.options.store if read_lock(lock[0]).post_build is not None else empty_store
 
 
 @pytest.fixture(scope="module")
@@ -222,9 +231,7 @@ def test_another_system_builds_the_same_bytes(lock, here, other_store, trixie, s
 
 
 def sabotaged(code: str, path: Path, store: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    """Build a lock on a store after running some code, so that the image is laid out anew."""
-    for kind in ("layers", "images", "images-by-id"):
-        shutil.rmtree(store / "documents" / kind)
+    """Build a lock on a store after running some code."""
     command = (sys.executable, "-c", f"{code}; {MAIN_PROGRAM}", "build", path, "--store", store)
     return subprocess.run(
         [*command, "-o", f"oci:{out}", "--name", "a:b"], capture_output=True, text=True, check=False
@@ -235,6 +242,8 @@ def sabotaged(code: str, path: Path, store: Path, out: Path) -> subprocess.Compl
 def test_a_seeded_difference_is_noticed(lock, here, own_store, tmp_path):
     """The comparison above is able to fail: one changed second in the layers' dates changes digests."""
     shutil.copytree(own_store, tmp_path / "store", symlinks=True, copy_function=os.link)
+    for kind in ("layers", "images", "images-by-id"):
+        shutil.rmtree(tmp_path / "store/documents" / kind)
     done = sabotaged(LATER_LAYERS, lock[0], tmp_path / "store", tmp_path / "image")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "image") != contents(here / "image")
