@@ -36,9 +36,7 @@ def test_targets_cannot_become_options(tmp_path):
     """A path with commas, quotes or equals signs is one value."""
     odd = '/a,ro,source=/etc,"b=c'
     words = runtime(spec(HOST, "true", binds=(Bind(tmp_path, odd),))).words
-    values = [
-        next(csv.reader([word])) for name, word in itertools.pairwise(words) if name == "--mount"
-    ]
+    values = [next(csv.reader([word])) for name, word in itertools.pairwise(words) if name == "--mount"]
     assert ["type=bind", "source=/tmp/b/0", f"destination={odd}", "ro"] in values
 
 
