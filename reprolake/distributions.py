@@ -69,6 +69,18 @@ ELSEWHERE = {
 """Modules that no distribution of the index stands for, and where they are."""
 
 
+PROGRAMS = {
+    "ffmpeg": "ffmpeg",
+    "git": "git",
+    "graphviz": "graphviz",
+    "pdf2image": "poppler-utils",
+    "pydot": "graphviz",
+    "pypandoc": "pandoc",
+    "pytesseract": "tesseract-ocr",
+}
+"""Modules that only speak with a program, and the Debian package that has it: a distribution of the index never does."""
+
+
 def modules_of(distribution: str) -> tuple[str, ...]:
     """Return the modules that a distribution is known to have under other names than its own."""
     return tuple(module for module, name in DISTRIBUTIONS.items() if name == distribution)

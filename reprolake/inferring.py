@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 from packaging.utils import canonicalize_name
 
-from reprolake.distributions import DISTRIBUTIONS, ELSEWHERE
+from reprolake.distributions import DISTRIBUTIONS, ELSEWHERE, PROGRAMS
 from reprolake.modules import provided_modules
 from reprolake_builder.documents.environment import Asked, EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
@@ -135,6 +135,19 @@ def inferred(found: Iterable[Need]) -> tuple[Asked, ...]:
     return tuple(asked.values())
 
 
+def programs(found: Iterable[Need], lock: EnvironmentLock) -> tuple[Asked, ...]:
+    """Return the Debian packages with the programs that the modules speak with, so far as neither Debian's part nor conda's has them."""
+    here = {deb.name for deb in (*lock.debian.base, *lock.debian.extra)}
+    here |= {package.name for package in lock.conda.packages} if lock.conda is not None else set()
+    wanted: dict[str, Asked] = {}
+    for need in found:
+        name = PROGRAMS.get(need.module, "")
+        if name and name not in here:
+            origin = f"inferred: {need.place} imports {need.module}, which runs a program of this package"
+            wanted.setdefault(name, Asked(text=name, origin=origin))
+    return tuple(wanted.values())
+
+
 def distribution_of(module: str) -> str:
     """Return the normalised name of the distribution that a module comes from: a known one, else that of the same name."""
     return str(canonicalize_name(DISTRIBUTIONS.get(module, module)))
@@ -170,10 +183,11 @@ def with_inferred(
             )
         added |= new
         tools.progress.note(f"Inferred: {', '.join(new)}")
-        requirements = (*spec.requirements, *new.values())
-        made = lock(msgspec.structs.replace(spec, requirements=requirements))
+        requirements, apt = (*spec.requirements, *new.values()), (*spec.apt, *programs(left, made))
+        added |= {f"Debian's {asked.text}": asked for asked in apt[len(spec.apt) :]}
+        made = lock(msgspec.structs.replace(spec, requirements=requirements, apt=apt))
         fetch_wheels(made.wheels, tools)
-    told = tuple(f"{asked.text}: {asked.origin}" for asked in added.values())
+    told = tuple(f"{name}: {asked.origin}" for name, asked in added.items())
     return msgspec.structs.replace(made, added=(*made.added, *told))
 
 

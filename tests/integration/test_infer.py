@@ -110,6 +110,19 @@ def test_a_name_that_nobody_uploaded_is_told_with_its_place(tmp_path, here):
         locked(link, here, infer=True)
 
 
+def test_a_program_is_told_apart_from_the_module_of_its_name(tmp_path, here):
+    """The module graphviz comes from the index and the program dot, which it runs, from Debian's package of the same name."""
+    link = repository(tmp_path / "r", "import graphviz")
+    made = locked(link, here, infer=True)
+    assert "graphviz" in versions(made)
+    assert "graphviz" in {deb.name for deb in made.debian.extra}
+    assert [
+        (asked.text, asked.origin.endswith("runs a program of this package"))
+        for asked in made.environment.apt
+    ] == [("graphviz", True)]
+    assert [text.partition(":")[0] for text in made.added[-2:]] == ["graphviz", "Debian's graphviz"]
+
+
 def test_a_lock_with_and_one_without_are_kept_apart(tmp_path, here):
     """A remembered lock without inferred packages does not answer a call with --infer."""
     link = repository(tmp_path / "r", "import six")
