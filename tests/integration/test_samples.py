@@ -89,7 +89,7 @@ def main_channel(session) -> str:
 def lock_of(image_id: str, session) -> EnvironmentLock:
     """Return the lock that lies in the image."""
     image = session.tools.store.get("images-by-id", image_id.removeprefix("sha256:"), Image)
-    roots = [session.tools.store.tree(key).root for key in image.layers[-1].trees]
+    roots = [session.tools.store.tree(key).root for key in reversed(image.trees)]
     path = next(
         root / LOCK_IN_IMAGE.lstrip("/") for root in roots if (root / LOCK_IN_IMAGE.lstrip("/")).is_file()
     )
