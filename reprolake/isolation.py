@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprolake.options import Options
+from reprolake.reach import network_of
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.process import printable
+from reprolake_builder.progress import SILENT
 from reprolake_builder.sandboxes.choice import choose
 from reprolake_builder.sandboxes.interface import ImageRoot, Sandbox
 
@@ -52,3 +54,14 @@ def isolated(asked: Isolation, options: Options) -> Isolated:
         choice.sandbox,
         {"chosen": choice.why or f"named by {origin}", **({"gpus": asked.gpus} if asked.gpus else {})},
     )
+
+
+def refuse_early(asked: Isolation, options: Options) -> None:
+    """Raise at once what is wrong with what the user named, before anything is resolved or built for it.
+
+    Raises SandboxError for a sandbox that cannot be used here, UsageError for a network that there cannot be.
+    """
+    if asked.sandbox or asked.gpus:
+        isolated(asked, options)
+    if asked.network:
+        network_of(asked.network, options, SILENT)

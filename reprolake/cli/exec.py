@@ -43,9 +43,11 @@ def command(*, session: Session, link: str, as_json: bool, log_output: bool, **r
       reprolake exec sha256:80b1be482448 -- root -b -q macro.C
     """
     from reprolake.command_runs import image_of, run_command
+    from reprolake.isolation import refuse_early
     from reprolake.told import told
 
     request = command_request(rest)
+    refuse_early(request.isolation, session.options)
     image = image_of(request_of(link, rest), session)
     with told(logs=log_output, stdout=None, stderr=None) as taker:
         record, staged = run_command(replace(request, told=taker), image, session)

@@ -35,10 +35,12 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
       reprolake run https://github.com/lab/crab/blob/v1.2/lightcurve.ipynb
       reprolake run crab.lock lightcurve.ipynb --basket basket.json --map irf='*irf*' --stage /data/results
     """
+    from reprolake.isolation import refuse_early
     from reprolake.pipeline import obtain_lock, pin
     from reprolake.runs import prepare_only, run_notebook
 
     request = run_request(rest)
+    refuse_early(request.isolation, session.options)
     asked = request_of(link, rest)
     pinned = pin(asked, session)
     request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))

@@ -50,6 +50,7 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
       reprolake shell crab.lock --basket basket.json -- python -i
     """
     from reprolake.command_runs import image_of, run_command, shell_request
+    from reprolake.isolation import refuse_early
     from reprolake.options import UsageError
     from reprolake_builder.process import printable
 
@@ -58,6 +59,7 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
             "`shell` needs a terminal", hint="`reprolake exec LINK -- COMMAND` runs a command without one"
         )
     request = shell_request(command_request(rest), os.environ.get("TERM", ""))
+    refuse_early(request.isolation, session.options)
     image = image_of(request_of(link, rest), session)
     with _terminal() as relay:
         record, staged = run_command(replace(request, relay=relay), image, session)

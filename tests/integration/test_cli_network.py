@@ -95,3 +95,16 @@ def test_the_plan_shows_the_network(reprolake, sample, tmp_path):
     )
     assert proxy.returncode == 2
     assert "which --network cannot do" in proxy.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [(("--network", "allow=127.0.0.1"), 2), (("--sandbox", "bubblewrap", "--gpu", "all"), 23)],
+)
+def test_what_cannot_be_is_said_before_anything_is_made(reprolake, tmp_path, options, code):
+    """A network or a sandbox that there cannot be ends the call at once: nothing is read, resolved or built for it."""
+    (tmp_path / "r").mkdir()
+    done = reprolake("exec", tmp_path / "r", *options, "--", "true", REPROLAKE_STORE=str(tmp_path / "store"))
+    assert done.returncode == code
+    assert done.stderr.startswith("error: ")
+    assert not (tmp_path / "store").exists()
