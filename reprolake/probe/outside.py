@@ -33,6 +33,8 @@ DIFFERENCES: Mapping[str, str] = {
     "memory of the first process": "it belongs to the same user as the program, and is under the same filter: nothing is gained",
 }
 """Rows that are not promised of every sandbox, with the reason."""
+_EVERYWHERE = {"PATH", "SHELL"}
+"""Variables whose values images and hosts have in common without having them from each other."""
 _SECONDS = 120
 _MOST = 1 << 20  # bytes of an answer
 _ADD_KEY, _KEYCTL, _UNLINK, _SESSION = 248, 250, 9, -3
@@ -169,7 +171,11 @@ def questions(folder: Path) -> Iterator[tuple[dict[str, Any], Path]]:
             "user": SandboxSpec(root=HostRoot(()), argv=(), env={}).uid,
             "pid_namespace": os.readlink("/proc/self/ns/pid"),
             "files": [str(folder), f"{folder}/file", str(Path.home() / ".ssh")],
-            "environment": [hashed(f"{n}={v}") for n, v in os.environ.items() if len(v) > 8 and n != "PATH"],
+            "environment": [
+                hashed(f"{name}={value}")
+                for name, value in os.environ.items()
+                if len(value) > 8 and name not in _EVERYWHERE
+            ],
             "words": [marker],
             "port": tcp.getsockname()[1],
             "socket": address,

@@ -211,9 +211,9 @@ def test_a_shell_has_a_terminal_of_its_own(built_image, tmp_path):
     """The shell is interactive and in charge of its jobs, Ctrl-C reaches what runs in it, and nothing is staged."""
     person = Terminal(built_image.id)
     person.until(r"[$#] ")
-    person.type("echo $((6*7)) $PWD; tty; sleep 60\r")
+    person.type("echo $((6*7)) $PWD; tty; sh -c 'echo be''gun; exec sleep 60'\r")
     person.until("42 /repo")
-    time.sleep(0.5)
+    person.until("begun")  # by the process that Ctrl-C is to reach
     person.type("\x03")
     person.type("stty size; sleep 50 & jobs\r")
     person.until("Running")
