@@ -12,8 +12,8 @@ help: ## list the targets
 demo: $(VENV)/.ready tools ## run the demo: link, notebook and basket in, staged result out
 	$(BIN)/reprolake run $(DEMO) lightcurve.ipynb --basket $(DEMO)/basket.json -p bins 20 --stage ./staging
 
-test: $(VENV)/.ready tools ## run all tests: side by side, then those that look at the whole host
-	$(BIN)/pytest -n auto --dist loadfile -m "not alone" $(PYTEST_ARGS) || [ $$? -eq 5 ]
+test: $(VENV)/.ready tools ## run all tests: three at a time, as most of them wait for others; then those that measure the host
+	$(BIN)/pytest -n 3 --dist loadfile -m "not alone" --durations 20 $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(BIN)/pytest -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 check: $(VENV)/.ready ## formatting, lint, types, import rules

@@ -45,15 +45,11 @@ def _answers(program: str) -> str:
     return "" if done.returncode == 0 else f"{program} does not work here"
 
 
-# Of the hostile and contract tests those that look at nothing but what they made themselves.
-_BESIDE_OTHERS = (
-    "hostile/test_hostile_",
-    "hostile/test_inward",
-    "hostile/test_tree_bombs",
-    "hostile/test_cases",
-    "contract/test_providers",
-    "contract/test_transports",
-    "contract/test_kernels",
+# What measures this host, or takes so much of it that others would feel it.
+_ALONE = (
+    "contract/test_sandbox_limits.py",
+    "hostile/test_exhaustion.py",
+    "hostile/test_limits.py",
 )
 ENGINES: dict[str, Callable[[], str]] = {
     "bubblewrap": _bubblewrap,
@@ -69,10 +65,9 @@ ENGINES: dict[str, Callable[[], str]] = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what looks at the whole host, or at how long something takes there: nothing else is to run beside it."""
+    """Mark what nothing else is to run beside."""
     for item in items:
-        place = "/".join(item.path.parts[-2:])
-        if place.startswith(("hostile/", "contract/")) and not place.startswith(_BESIDE_OTHERS):
+        if "/".join(item.path.parts[-2:]) in _ALONE:
             item.add_marker("alone")
 
 
