@@ -208,7 +208,7 @@ def test_a_zip_whose_content_was_changed_is_damaged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"<html>not found</html>", gzip.compress(b"text"), b"PK\x03\x04", bytes(2000)]
+    "content", [b"", b"<html>not found</html>", gzip.compress(b"text", mtime=0), b"PK\x03\x04", bytes(2000)]
 )
 def test_other_files_are_no_archives(content, tmp_path):
     """A page that says that there is nothing, and whatever else is no archive, is told as such."""
