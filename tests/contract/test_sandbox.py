@@ -38,6 +38,18 @@ def test_the_status_is_the_programs(sandbox, root, script, status):
     assert output(sandbox, spec(root, script))[0] == status
 
 
+def test_no_signal_is_ignored_because_its_caller_ignores_it(sandbox, root):
+    """A caller in the background has Ctrl-C ignored: inside it still ends a program, and interrupts a kernel."""
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        _, told, _ = output(sandbox, spec(root, "grep SigIgn /proc/self/status"))
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    ignored = int(told.split()[1], 16)
+    assert [n for n in (signal.SIGINT, signal.SIGQUIT) if ignored >> (n - 1) & 1] == []
+
+
 def test_environment_user_and_folder_are_as_given(sandbox, root, differs):
     """The program has exactly the variables, the user and the working folder of its specification; or a user of its own."""
     _, told, _ = output(sandbox, spec(root, "id -u; id -g; pwd; env", env={"A": "b\nc=d"}, cwd="/usr"))
