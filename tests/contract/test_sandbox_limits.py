@@ -34,6 +34,7 @@ def until(running, sees):
     """The first usage that is as wished, within some seconds."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
+        running.poll()  # of one that ended in between the last counts are taken then
         found = running.usage()
         if found is not None and sees(found):
             return found
