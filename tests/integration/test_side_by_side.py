@@ -23,7 +23,7 @@ SLOW = 1 << 30  # bytes that nobody waits for
 
 @dataclass
 class Archive:
-    """`most` is how many were answered at one time; a path that begins with /slow never ends, /gone is not there."""
+    """`most` is how many were waited for at one time; a path that begins with /slow never ends, /gone is not there."""
 
     address: str = ""
     now: int = 0
@@ -35,16 +35,10 @@ class Archive:
 def _handler(archive: Archive) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            with archive.lock:
-                archive.now += 1
-                archive.most = max(archive.most, archive.now)
             try:
                 self._give()
             except ConnectionError:
                 self.close_connection = True
-            finally:
-                with archive.lock:
-                    archive.now -= 1
 
         def _give(self) -> None:
             if self.path == "/gone":
@@ -61,7 +55,12 @@ def _handler(archive: Archive) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(b"x" * (1 << 18))
                     time.sleep(0.01)
             else:
+                with archive.lock:
+                    archive.now += 1
+                    archive.most = max(archive.most, archive.now)
                 time.sleep(0.05)
+                with archive.lock:  # who has the last byte may ask for the next file before this handler has returned
+                    archive.now -= 1
                 self.wfile.write(self.path.encode())
 
         def log_message(self, *_: object) -> None:
