@@ -15,21 +15,20 @@ import msgspec
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from reprolake_builder.detect_groups import default_groups, dependency_groups, tool_of
-from reprolake_builder.detect_heard import ALL_DEFAULTS, Given, Heard, join
-from reprolake_builder.detect_lines import read_apt, read_python_version, read_runtime
-from reprolake_builder.detect_pyproject import Pyproject, build_requirements, read_project, read_pyproject
-from reprolake_builder.detect_requirements import read_requirements
-from reprolake_builder.detect_unheard import (
+from reprolake_builder.declarations.heard import ALL_DEFAULTS, Given, Heard, join
+from reprolake_builder.declarations.lines import read_apt, read_python_version, read_runtime
+from reprolake_builder.declarations.own_package import own_package
+from reprolake_builder.declarations.requirements import read_requirements
+from reprolake_builder.declarations.unheard import (
+    ENVIRONMENT_YML,
     KINDS,
+    PIXI_TOML,
     PROJECT_FILES,
     PYTHON_FILES,
-    declares_package,
     find_unheard,
     is_conda_lock,
 )
 from reprolake_builder.documents.environment import (
-    Asked,
     EnvironmentSpec,
     SpokenFile,
     UnheardFile,
@@ -39,9 +38,6 @@ from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.process import printable
 from reprolake_builder.source_tree import SourceTree
 
-_CONDA = ("environment.yml", "environment.yaml")
-_PIXI = ("pixi.toml",)
-_PIXI_TABLES = "pixi's tables in it are heeded by way of a pixi.lock beside it only"
 _ANEW = {
     "uv": "uv lock",
     "Poetry": "poetry lock",
@@ -68,10 +64,10 @@ def detect(
     heard += read_runtime(given, join(folder, "runtime.txt"))
     heard += read_python_version(given, join(folder, ".python-version"))
     heard += read_apt(given, join(folder, "apt.txt"))
-    heard += _own_package(given, folder, heard)
+    heard += own_package(given, folder, heard)
     heard += find_unheard(given, folder, heard)
     heard += _left_out(given, folder)
-    if heard.obeyed or _obeys_pixi(heard):
+    if heard.obeyed or heard.obeys_pixi:
         heard = replace(heard, unheard=tuple(_said_by_lock(item) for item in heard.unheard))
     unheard = tuple(_judged(item, given) for item in dict.fromkeys(heard.unheard))
     _check_ignored(given, heard.files, unheard)
@@ -89,7 +85,7 @@ def detect(
         sources=heard.sources,
         apt=heard.apt,
         project=given.base if declared else None,
-        project_extras=tuple(sorted(_extras(heard) | (selection.extras if declared else frozenset()))),
+        project_extras=tuple(sorted(heard.own_extras | (selection.extras if declared else frozenset()))),
         project_dynamic=heard.dynamic,
         build_requirements=heard.build_requirements,
         build_backend="pep517" if declared else "",
@@ -150,13 +146,16 @@ def _folder(given: Given) -> str:
 def _packages(given: Given, folder: str) -> Heard:
     """Return what a lock file of conda's says, or else environment.yml, another lock file, a Pipfile, or requirements.txt."""
     requirements = join(folder, "requirements.txt")
-    conda = [path for name in _CONDA if given.has(path := join(folder, name))]
+    conda = [path for name in ENVIRONMENT_YML if given.has(path := join(folder, name))]
     if any(is_conda_lock(name) for name in given.tree.names(folder)):
-        from reprolake_builder.detect_conda_locks import find_locks, read_locks  # with parsers that few need
+        from reprolake_builder.declarations.conda_locks import (  # with parsers that few need
+            find_locks,
+            read_locks,
+        )
 
         if locks := find_locks(given, folder):
             return read_locks(given, folder, locks, conda)
-    conda += [path for name in _PIXI if given.has(path := join(folder, name))]
+    conda += [path] if given.has(path := join(folder, PIXI_TOML)) else []
     if not conda:
         return _python_packages(given, folder)
     heard = _conda_packages(given, conda[0])
@@ -178,11 +177,13 @@ def _packages(given: Given, folder: str) -> Heard:
 
 def _conda_packages(given: Given, path: str) -> Heard:
     """Return what environment.yml or pixi.toml says."""
-    if path.endswith(_PIXI):
-        from reprolake_builder.detect_pixi import read_pixi
+    if path.endswith(PIXI_TOML):
+        from reprolake_builder.declarations.pixi import read_pixi
 
         return read_pixi(given, path)
-    from reprolake_builder.detect_conda import read_conda  # with a parser of YAML, which few need
+    from reprolake_builder.declarations.environment_yml import (
+        read_conda,  # with a parser of YAML, which few need
+    )
 
     return read_conda(given, path)
 
@@ -191,12 +192,15 @@ def _python_packages(given: Given, folder: str) -> Heard:
     """Return what a lock file of Python packages says, or else a Pipfile, or requirements.txt."""
     requirements, pipfile = join(folder, "requirements.txt"), join(folder, "Pipfile")
     if any(name in PYTHON_FILES or fnmatchcase(name, "pylock.*.toml") for name in given.tree.names(folder)):
-        from reprolake_builder.detect_locked import find_locks, read_locks  # with parsers that few need
+        from reprolake_builder.declarations.python_locks import (  # with parsers that few need
+            find_locks,
+            read_locks,
+        )
 
         if locks := find_locks(given, folder):
             return read_locks(given, folder, locks)
     if given.has(pipfile):
-        from reprolake_builder.detect_pipfile import read_pipfile
+        from reprolake_builder.declarations.pipfile import read_pipfile
 
         heard = read_pipfile(given, pipfile)
         return heard + (_beside(given, requirements, heard) if given.has(requirements) else Heard())
@@ -223,135 +227,6 @@ def _demands(heard: Heard) -> set[tuple[str, str]]:
     return {(canonicalize_name(r.name), str(r).removeprefix(r.name)) for r in parsed}
 
 
-def _own_package(given: Given, folder: str, heard: Heard) -> Heard:
-    """Return what the repository's own package asks for, when it is one that gets installed, and the groups that are chosen."""
-    if heard.obeyed:
-        return Heard()  # the lock has all of it
-    pyproject = read_pyproject(given)
-    beside = bool(heard.files)
-    own = _own_demands(given, folder, pyproject, heard)
-    if own.files and pyproject is not None and not pyproject.is_poetry:
-        return own + _groups(given, pyproject, defaults=given.selection.defaults and not beside)
-    chosen = [*(f"--extra {name}" for name in sorted(given.selection.extras))]
-    chosen += [f"--group {name}" for name in sorted(given.selection.groups)]
-    if chosen and not own.files and not any(path.endswith("Pipfile") for path in heard.files):
-        raise DetectError(
-            f"nothing here declares extras or groups, and {chosen[0]} asks for one",
-            hint="they are declared in pyproject.toml or in a Pipfile",
-        )
-    return own
-
-
-def _groups(given: Given, pyproject: Pyproject, *, defaults: bool) -> Heard:
-    """Return what the chosen dependency groups of a project ask for."""
-    groups = dependency_groups(pyproject)
-    if unknown := sorted(given.selection.groups - groups.keys()):
-        raise DetectError(
-            f"{pyproject.path} has no dependency group {', '.join(map(repr, unknown))}",
-            hint="its groups: " + (", ".join(sorted(groups)) or "none"),
-        )
-    wanted = given.selection.groups | (
-        default_groups(pyproject, tool_of(pyproject)) if defaults else frozenset()
-    )
-    texts = [text for name in sorted(wanted) for text in groups.get(name, ())]
-    asked, sources = pyproject.demands(texts, given)
-    return Heard(requirements=asked, sources=sources)
-
-
-def _own_demands(given: Given, folder: str, pyproject: Pyproject | None, heard: Heard) -> Heard:
-    """Return what the repository's own package asks for, when it is one that gets installed."""
-    if heard.own:
-        return _asked_for(given, pyproject, heard)
-    if folder != given.base:
-        return Heard()
-    declaring = _declaring(given, pyproject)
-    if not declaring:
-        return Heard(unheard=(_unread(pyproject),)) if pyproject is not None else Heard()
-    if _obeys_pixi(heard):
-        reason = f"{heard.files[0]} does not have this package, so pixi does not install it"
-        return Heard(unheard=(UnheardFile(path=declaring[0], reason=reason, matters=False),))
-    if heard.conda or any(path.endswith(_CONDA) for path in heard.files):
-        add = (
-            "its pypi-dependencies"
-            if heard.files[0].endswith(_PIXI)
-            else "the pip packages of environment.yml"
-        )
-        reason = f"{heard.files[0]} describes the environment without this package: add it to {add} (`-e .`)"
-        return Heard(unheard=(UnheardFile(path=declaring[0], reason=reason, matters=True),))
-    if pyproject is not None and pyproject.is_poetry:
-        return _poetry(given, pyproject, heard)
-    if pyproject is not None and pyproject.has_project:
-        return read_project(given, pyproject, given.selection.extras, named=False)
-    beside = Heard()
-    if pyproject is not None and not pyproject.has_build_system:
-        beside = Heard(unheard=(_unread(pyproject),))
-    return beside + _scripted(declaring, pyproject, Asked(text="", origin=declaring[0]))
-
-
-def _poetry(given: Given, pyproject: Pyproject, heard: Heard) -> Heard:
-    """Return what a project asks for that speaks Poetry's words, alone or beside [project]."""
-    from reprolake_builder.detect_poetry import read_poetry_declaration
-
-    alone = given if not heard.files else replace(given, selection=replace(given.selection, defaults=False))
-    if not pyproject.has_project:
-        return read_poetry_declaration(alone, pyproject)
-    own = read_project(given, pyproject, given.selection.extras, named=False)
-    return own + read_poetry_declaration(alone, pyproject, main=False)
-
-
-def _asked_for(given: Given, pyproject: Pyproject | None, heard: Heard) -> Heard:
-    """Return what the package asks for that requirements.txt or environment.yml names as `-e .`."""
-    if pyproject is not None and pyproject.has_project:
-        extras = frozenset(_extras(heard)) | given.selection.extras
-        return read_project(given, pyproject, extras, named=True)
-    declaring = _declaring(given, pyproject)
-    if declaring or (pyproject is not None and pyproject.has_build_system):
-        return _scripted(declaring, pyproject)
-    raise DetectError(
-        f"{heard.own[0].origin} asks for the repository's own package, and nothing declares one",
-        hint="a package is declared by a [project] table in pyproject.toml, or by a setup.py",
-    )
-
-
-def _declaring(given: Given, pyproject: Pyproject | None) -> tuple[str, ...]:
-    """Return the files that declare the repository's own package."""
-    if pyproject is not None and (pyproject.has_project or pyproject.is_poetry):
-        return (pyproject.path,)
-    if pyproject is not None and pyproject.has_build_system and "metadata" in pyproject.tool.get("flit", {}):
-        return (pyproject.path,)
-    script, settings = join(given.base, "setup.py"), join(given.base, "setup.cfg")
-    found = [script] if given.has(script) else []
-    if given.has(settings) and (found or declares_package(given.read(settings) or "")):
-        found.append(settings)
-    return tuple(found)
-
-
-def _scripted(declaring: tuple[str, ...], pyproject: Pyproject | None, *own: Asked) -> Heard:
-    """Return what is known of a package that only its build describes in full."""
-    system = (pyproject.path,) if pyproject is not None and pyproject.has_build_system else ()
-    return Heard(
-        files=(*system, *declaring),
-        own=own,
-        build_requirements=build_requirements(pyproject),
-        dynamic=True,
-    )
-
-
-def _unread(pyproject: Pyproject) -> UnheardFile:
-    if "pixi" in pyproject.tool:
-        return UnheardFile(path=pyproject.path, reason=_PIXI_TABLES, matters=True)
-    if pyproject.has_build_system:
-        return UnheardFile(
-            path=pyproject.path, reason="it says how to build a package, and none is declared", matters=True
-        )
-    return UnheardFile(path=pyproject.path, reason="it holds settings of tools only", matters=False)
-
-
-def _extras(heard: Heard) -> set[str]:
-    texts: tuple[Asked, ...] = heard.own
-    return {canonicalize_name(e.strip()) for asked in texts for e in asked.text.split(",") if e.strip()}
-
-
 def _left_out(given: Given, folder: str) -> Heard:
     """Return the files that would have been understood, had the user not ignored them."""
     places = [(folder, name) for name in KINDS] + [(given.base, name) for name in PROJECT_FILES]
@@ -362,10 +237,6 @@ def _left_out(given: Given, folder: str) -> Heard:
             if (path := join(place, name)) in given.ignored and name in given.tree.names(place)
         )
     )
-
-
-def _obeys_pixi(heard: Heard) -> bool:
-    return any(asked.tool == "pixi" for asked in heard.conda)
 
 
 def _said_by_lock(item: UnheardFile) -> UnheardFile:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from reprolake_builder.detect_unheard import _TABLE, KINDS, PROJECT_FILES
+from reprolake_builder.declarations.unheard import _TABLE, KINDS, PROJECT_FILES
 
 ROOT = Path(__file__).parent.parent.parent
 

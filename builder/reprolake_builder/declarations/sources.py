@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from reprolake_builder.detect_heard import Given, join
+from reprolake_builder.declarations.heard import Given, join
 from reprolake_builder.documents.environment import AskedSource
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import DetectError, ResolveError

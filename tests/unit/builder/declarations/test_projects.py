@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from lock_texts import PIPFILE, POETRY_PROJECT, UV_PROJECT
 from source_trees import source_tree
 
+from reprolake_builder.declarations.groups import dependency_groups
+from reprolake_builder.declarations.pyproject import Pyproject
 from reprolake_builder.detect import detect, refuse_unheard
-from reprolake_builder.detect_groups import dependency_groups
-from reprolake_builder.detect_pyproject import Pyproject
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.solvers.pypi_requirements import parse_all

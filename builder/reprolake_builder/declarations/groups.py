@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.utils import NormalizedName, canonicalize_name
 
-from reprolake_builder.detect_pyproject import Pyproject
+from reprolake_builder.declarations.pyproject import Pyproject
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
 

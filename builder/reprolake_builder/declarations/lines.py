@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from reprolake_builder.detect_heard import Given, Heard
+from reprolake_builder.declarations.heard import Given, Heard
 from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable

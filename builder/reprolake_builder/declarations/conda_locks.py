@@ -10,11 +10,11 @@ from packaging.utils import canonicalize_name
 from reprolake_builder.conda.lock_files import CondaLockFile
 from reprolake_builder.conda.lock_formats import read_conda_lock, read_explicit, read_pixi_lock
 from reprolake_builder.conda.versions import split_spec
-from reprolake_builder.detect_conda import read_conda
-from reprolake_builder.detect_heard import Given, Heard, join
-from reprolake_builder.detect_pixi import read_pixi
-from reprolake_builder.detect_requirements import RequirementsReader
-from reprolake_builder.detect_unheard import CONDA_LOCKS
+from reprolake_builder.declarations.environment_yml import read_conda
+from reprolake_builder.declarations.heard import Given, Heard, join
+from reprolake_builder.declarations.pixi import read_pixi
+from reprolake_builder.declarations.requirements import RequirementsReader
+from reprolake_builder.declarations.unheard import CONDA_LOCKS
 from reprolake_builder.documents.environment import Asked, CondaAsked, CondaPin, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable

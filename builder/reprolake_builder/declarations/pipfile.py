@@ -14,9 +14,9 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from reprolake_builder.detect_declared import Declared
-from reprolake_builder.detect_heard import Given, Heard
-from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
+from reprolake_builder.declarations.demands import Declared
+from reprolake_builder.declarations.heard import Given, Heard
+from reprolake_builder.declarations.sources import ask_archive, ask_folder, ask_git
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, Selection

@@ -14,8 +14,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from reprolake_builder.conda.selectors import drop_reason, selected_key
 from reprolake_builder.conda.versions import as_pep440, split_spec
-from reprolake_builder.detect_heard import Given, Heard
-from reprolake_builder.detect_requirements import RequirementsReader
+from reprolake_builder.declarations.heard import Given, Heard
+from reprolake_builder.declarations.requirements import RequirementsReader
 from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable

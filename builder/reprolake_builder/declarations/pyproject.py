@@ -14,9 +14,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from reprolake_builder.detect_heard import Given, Heard, join
-from reprolake_builder.detect_sources import ask_reference
-from reprolake_builder.detect_uv_sources import uv_source
+from reprolake_builder.declarations.heard import Given, Heard, join
+from reprolake_builder.declarations.sources import ask_reference
+from reprolake_builder.declarations.uv_sources import uv_source
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
-from reprolake_builder.detect_groups import default_groups, dependency_groups
-from reprolake_builder.detect_pyproject import Pyproject, project_texts
+from reprolake_builder.declarations.groups import default_groups, dependency_groups
+from reprolake_builder.declarations.pyproject import Pyproject, project_texts
 from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Selection
 from reprolake_builder.lock_files.poetry_project import MAIN, PoetryDemand, PoetryProject

@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass, fields
 
+from packaging.utils import NormalizedName, canonicalize_name
+
 from reprolake_builder.documents.environment import Asked, AskedSource, CondaAsked, ObeyedLock, UnheardFile
 from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.source_tree import SourceTree
@@ -60,6 +62,17 @@ class Heard:
         """Everything that either has heard."""
         summed = {name: getattr(self, name) + getattr(other, name) for name in _SUMMED}
         return Heard(**summed, dynamic=self.dynamic or other.dynamic)
+
+    @property
+    def own_extras(self) -> frozenset[NormalizedName]:
+        """The extras with which the repository's own package is asked for."""
+        names = (name.strip() for asked in self.own for name in asked.text.split(","))
+        return frozenset(canonicalize_name(name) for name in names if name)
+
+    @property
+    def obeys_pixi(self) -> bool:
+        """Whether a lock of pixi's is obeyed."""
+        return any(asked.tool == "pixi" for asked in self.conda)
 
 
 _SUMMED = tuple(field.name for field in fields(Heard) if field.name != "dynamic")

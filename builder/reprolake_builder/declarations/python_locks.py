@@ -13,18 +13,23 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import NormalizedName
 
-from reprolake_builder.detect_declared import Declared, declared_by_poetry, declared_by_project, unmet
-from reprolake_builder.detect_groups import default_groups, dependency_groups
-from reprolake_builder.detect_heard import Given, Heard, join
-from reprolake_builder.detect_pipfile import (
+from reprolake_builder.declarations.demands import Declared, declared_by_poetry, declared_by_project, unmet
+from reprolake_builder.declarations.groups import default_groups, dependency_groups
+from reprolake_builder.declarations.heard import Given, Heard, join
+from reprolake_builder.declarations.pipfile import (
     declared_by_pipfile,
     pipfile_python,
     read_pipfile,
     read_pipfile_tables,
 )
-from reprolake_builder.detect_pyproject import Pyproject, build_requirements, project_texts, read_pyproject
-from reprolake_builder.detect_requirements import read_requirements
-from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
+from reprolake_builder.declarations.pyproject import (
+    Pyproject,
+    build_requirements,
+    project_texts,
+    read_pyproject,
+)
+from reprolake_builder.declarations.requirements import read_requirements
+from reprolake_builder.declarations.sources import ask_archive, ask_folder, ask_git
 from reprolake_builder.documents.environment import Asked, AskedSource, ObeyedLock, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import LockFile, Pin, Place, Selection

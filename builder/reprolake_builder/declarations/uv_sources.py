@@ -11,8 +11,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from reprolake_builder.detect_heard import Given
-from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
+from reprolake_builder.declarations.heard import Given
+from reprolake_builder.declarations.sources import ask_archive, ask_folder, ask_git
 from reprolake_builder.documents.environment import AskedSource
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.reading import Table, converted, marker_of

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import Enum
 from fnmatch import fnmatchcase
 
-from reprolake_builder.detect_heard import Given, Heard, join
+from reprolake_builder.declarations.heard import Given, Heard, join
 from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.git_pointers import ATTRIBUTES, LONGEST, START, speaks_of_lfs
 from reprolake_builder.source_tree import SourceTree
@@ -67,12 +67,13 @@ CONDA_LOCKS = (
 """Lock files of conda's tools, the one that stands over the others first; those of text only where they are such files."""
 PYTHON_FILES = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "Pipfile")
 """Files of tools for Python packages, the one that stands over the others first."""
+ENVIRONMENT_YML = ("environment.yml", "environment.yaml")
+PIXI_TOML = "pixi.toml"
 KINDS = (
     *CONDA_LOCKS,
     *PYTHON_FILES,
-    "environment.yml",
-    "environment.yaml",
-    "pixi.toml",
+    *ENVIRONMENT_YML,
+    PIXI_TOML,
     "requirements.txt",
     "runtime.txt",
     ".python-version",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reprolake_builder.detect_declared import poetry_demands
-from reprolake_builder.detect_heard import Given, Heard
-from reprolake_builder.detect_pyproject import Pyproject, build_requirements
-from reprolake_builder.detect_sources import ask_archive, ask_folder, ask_git
+from reprolake_builder.declarations.demands import poetry_demands
+from reprolake_builder.declarations.heard import Given, Heard
+from reprolake_builder.declarations.pyproject import Pyproject, build_requirements
+from reprolake_builder.declarations.sources import ask_archive, ask_folder, ask_git
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.poetry_project import PoetryDemand, read_poetry_project

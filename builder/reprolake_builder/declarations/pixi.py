@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reprolake_builder.detect_heard import Given, Heard
-from reprolake_builder.detect_requirements import RequirementsReader
+from reprolake_builder.declarations.heard import Given, Heard
+from reprolake_builder.declarations.requirements import RequirementsReader
 from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from reprolake_builder.detect_heard import Given, Heard, join
-from reprolake_builder.detect_sources import (
+from reprolake_builder.declarations.heard import Given, Heard, join
+from reprolake_builder.declarations.sources import (
     ask_archive,
     ask_folder,
     ask_git,
