@@ -18,11 +18,11 @@ from reprolake_builder.documents.source import (
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER
 from reprolake_builder.providers.files import prove_files, write_files
-from reprolake_builder.providers.git import content_key, prove_git, write_git
-from reprolake_builder.providers.local import copy_local
-from reprolake_builder.providers.mercurial import prove_mercurial, write_mercurial
-from reprolake_builder.providers.swh import prove_heritage
-from reprolake_builder.providers.swh_vault import write_heritage
+from reprolake_builder.providers.git.provider import content_key, prove_git, write_git
+from reprolake_builder.providers.heritage.provider import prove_heritage
+from reprolake_builder.providers.heritage.vault import write_heritage
+from reprolake_builder.providers.local.provider import copy_local
+from reprolake_builder.providers.mercurial.provider import prove_mercurial, write_mercurial
 from reprolake_builder.source_tree import INSIDE, SourceTree
 from reprolake_builder.tools import Tools
 

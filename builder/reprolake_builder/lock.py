@@ -19,7 +19,7 @@ from reprolake_builder.engines.built import build_wheel
 from reprolake_builder.engines.commission import Commission
 from reprolake_builder.engines.workshop import Build, Made, Workshop
 from reprolake_builder.errors import BuilderError, FetchError, LockError, SourceBuildError
-from reprolake_builder.providers.git_changed import last_changed
+from reprolake_builder.providers.git.changed import last_changed
 from reprolake_builder.solvers.as_of import AsOf, as_of_files, choose_as_of
 from reprolake_builder.solvers.conda import solver_version
 from reprolake_builder.solvers.conda_base import CondaBase, Wish, does_without, solve_base

@@ -12,20 +12,20 @@ from reprolake_builder.documents.source import GitSource, PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.address import AddressProvider
-from reprolake_builder.providers.ckan import CkanProvider
-from reprolake_builder.providers.dataverse import DataverseProvider
-from reprolake_builder.providers.doi import DoiProvider
-from reprolake_builder.providers.figshare import FigshareProvider
-from reprolake_builder.providers.git import GitProvider, with_parts
-from reprolake_builder.providers.git_pages import resolve_page
-from reprolake_builder.providers.hydroshare import HydroshareProvider
+from reprolake_builder.providers.deposits.ckan import CkanProvider
+from reprolake_builder.providers.deposits.dataverse import DataverseProvider
+from reprolake_builder.providers.deposits.doi import DoiProvider
+from reprolake_builder.providers.deposits.figshare import FigshareProvider
+from reprolake_builder.providers.deposits.hydroshare import HydroshareProvider
+from reprolake_builder.providers.git.pages import resolve_page
+from reprolake_builder.providers.git.provider import GitProvider, with_parts
+from reprolake_builder.providers.heritage.provider import HeritageProvider
 from reprolake_builder.providers.interface import LinkRequest, Provider, Resolved, one_answer
-from reprolake_builder.providers.inveniordm import InvenioProvider
-from reprolake_builder.providers.local import LocalProvider
-from reprolake_builder.providers.mercurial import MercurialProvider
-from reprolake_builder.providers.swh import HeritageProvider
-from reprolake_builder.providers.viewer_links import parse_viewer_link
-from reprolake_builder.providers.web_links import login_in, parse_web_link
+from reprolake_builder.providers.links.viewer import parse_viewer_link
+from reprolake_builder.providers.links.web import login_in, parse_web_link
+from reprolake_builder.providers.local.provider import LocalProvider
+from reprolake_builder.providers.mercurial.provider import MercurialProvider
+from reprolake_builder.providers.records.provider import InvenioProvider
 from reprolake_builder.tools import Tools
 
 LOCAL = LocalProvider()

@@ -24,9 +24,9 @@ from reprolake_builder.inventory import index_wheels, items_of, origins, recipe_
 from reprolake_builder.layouts import open_below
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import fetch_files
-from reprolake_builder.providers.git_lfs import bring_objects
-from reprolake_builder.providers.git_parts import Part, Walk
-from reprolake_builder.providers.links import link_of_pin
+from reprolake_builder.providers.git.lfs import bring_objects
+from reprolake_builder.providers.git.parts import Part, Walk
+from reprolake_builder.providers.links.git import link_of_pin
 from reprolake_builder.solvers.pypi_sdists import sdist_url
 from reprolake_builder.solvers.standalone import fetch_standalone
 from reprolake_builder.source_tree import SourceTree

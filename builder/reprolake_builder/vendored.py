@@ -20,9 +20,9 @@ from reprolake_builder.git_tree import MOST_BYTES, MOST_ENTRIES, TreeError, Tree
 from reprolake_builder.inventory import fetched, origins
 from reprolake_builder.layouts import open_below
 from reprolake_builder.process import printable
-from reprolake_builder.providers.git_cache import opened
-from reprolake_builder.providers.git_command import git_on
-from reprolake_builder.providers.links import link_of_pin
+from reprolake_builder.providers.git.cache import opened
+from reprolake_builder.providers.git.command import git_on
+from reprolake_builder.providers.links.git import link_of_pin
 from reprolake_builder.source_tree import INSIDE
 from reprolake_builder.tools import Tools
 

@@ -16,8 +16,8 @@ from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import USER, Image
 from reprolake_builder.inventory import fetched, origins
-from reprolake_builder.providers.git_cache import opened
-from reprolake_builder.providers.links import link_of_pin
+from reprolake_builder.providers.git.cache import opened
+from reprolake_builder.providers.links.git import link_of_pin
 from reprolake_builder.rootfs import layer_entries
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools

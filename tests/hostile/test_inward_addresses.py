@@ -10,10 +10,10 @@ from source_tools import source_tools
 
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import FetchError, ResolveError
-from reprolake_builder.git_pointers import Pointer
-from reprolake_builder.providers import git_lfs
-from reprolake_builder.providers.deposits import Deposit, pin_deposit
-from reprolake_builder.providers.git_command import git_in
+from reprolake_builder.providers.deposits.deposit import Deposit, pin_deposit
+from reprolake_builder.providers.git import lfs
+from reprolake_builder.providers.git.command import git_in
+from reprolake_builder.providers.git.pointers import Pointer
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.store import Store
 
@@ -42,14 +42,14 @@ def test_a_record_offers_no_files_of_this_network(tools):
 @pytest.fixture
 def server(tools, tmp_path):
     git = git_in(Repository(tmp_path / "r").folder, {"PATH": "/usr/bin:/bin"})
-    return git_lfs._Server(ENDPOINT, git, tools, {"Authorization": "Basic mine"})
+    return lfs._Server(ENDPOINT, git, tools, {"Authorization": "Basic mine"})
 
 
 def wanted(server, href, header):
     """Return what a batch answer with one object makes us fetch."""
-    download = git_lfs._Download(href, header)
-    answer = git_lfs._Answer([git_lfs._Object(OID, git_lfs._Actions(download))])
-    return list(server._wanted({OID: git_lfs._Missing(Pointer(OID, 1), b"x")}, answer))
+    download = lfs._Download(href, header)
+    answer = lfs._Answer([lfs._Object(OID, lfs._Actions(download))])
+    return list(server._wanted({OID: lfs._Missing(Pointer(OID, 1), b"x")}, answer))
 
 
 def test_a_server_of_lfs_gives_no_address_of_this_network(server):

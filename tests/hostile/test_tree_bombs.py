@@ -12,12 +12,13 @@ from source_tools import source_tools
 
 from reprolake_builder import git_tree, process
 from reprolake_builder.errors import ResolveError, StoreError
-from reprolake_builder.providers import git_rows, record_proof
-from reprolake_builder.providers.git_cache import CommitFacts
-from reprolake_builder.providers.git_command import git_in
-from reprolake_builder.providers.git_refs import parse_advertised
+from reprolake_builder.providers.git import rows
+from reprolake_builder.providers.git.cache import CommitFacts
+from reprolake_builder.providers.git.command import git_in
+from reprolake_builder.providers.git.refs import parse_advertised
 from reprolake_builder.providers.interface import LinkRequest
-from reprolake_builder.providers.swhid import Swhid
+from reprolake_builder.providers.links.heritage import Swhid
+from reprolake_builder.providers.records.proof import equals_heritage
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store
 
@@ -62,7 +63,7 @@ def resolved(store: Store, link: str):
 
 def test_folders_without_files_do_not_take_endless_time(repository, store, monkeypatch):
     """A tree of endlessly many empty folders, of which git lists nothing for ages, is given up."""
-    monkeypatch.setattr(git_rows, "_PATIENCE", 1)
+    monkeypatch.setattr(rows, "_PATIENCE", 1)
     committed(repository, endless(repository, 12))
     begun = time.monotonic()
     with pytest.raises(ResolveError, match="git too long"):
@@ -72,11 +73,11 @@ def test_folders_without_files_do_not_take_endless_time(repository, store, monke
 
 def test_an_archive_without_files_does_not_take_endless_time(repository, monkeypatch):
     """Git's own archive of such a tree, which a comparison with a record's would read, is given up as well."""
-    monkeypatch.setattr(git_rows, "_PATIENCE", 1)
+    monkeypatch.setattr(rows, "_PATIENCE", 1)
     committed(repository, endless(repository, 12))
     git = git_in(repository.folder, {"PATH": "/usr/bin:/bin"})
     facts = CommitFacts("HEAD", "0" * 40, NOW)
-    assert record_proof.equals_heritage(Swhid("dir", "1" * 40), facts, git) is None
+    assert equals_heritage(Swhid("dir", "1" * 40), facts, git) is None
 
 
 def test_a_name_without_end_is_refused(repository, store):

@@ -12,7 +12,7 @@ from git_repositories import DATE, Repository
 from reprolake_builder.documents.environment import SpokenFile
 from reprolake_builder.documents.source import GitSource, LocalSource, PinnedSource
 from reprolake_builder.errors import FetchError
-from reprolake_builder.providers.git_changed import last_changed
+from reprolake_builder.providers.git.changed import last_changed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ODD = ":(glob)*.txt"

@@ -12,8 +12,8 @@ from source_tools import source_tools
 from reprolake_builder.documents.environment import SpokenFile
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.fetch import fetch
-from reprolake_builder.providers.git_changed import last_changed
-from reprolake_builder.providers.git_describe import describe_source
+from reprolake_builder.providers.git.changed import last_changed
+from reprolake_builder.providers.git.describe import describe_source
 from reprolake_builder.providers.interface import LinkRequest
 from reprolake_builder.resolve import resolve
 from reprolake_builder.store import Store

@@ -18,9 +18,9 @@ from source_tools import source_tools
 from reprolake_builder.documents.source import MercurialSource
 from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.fetch import fetch
-from reprolake_builder.providers import mercurial
 from reprolake_builder.providers.interface import LinkRequest
-from reprolake_builder.providers.mercurial import MercurialProvider, parse_hg_link
+from reprolake_builder.providers.mercurial import provider
+from reprolake_builder.providers.mercurial.provider import MercurialProvider, parse_hg_link
 from reprolake_builder.resolve import resolve, resolve_link
 from reprolake_builder.store import Store
 
@@ -276,7 +276,7 @@ def test_notebooks_in_links_to_mercurial(link, notebook):
 
 def test_a_page_of_heptapod_is_mercurials_or_gits(repository, tools, tmp_path, monkeypatch):
     """A host that has both kinds is asked as hg first; what is no repository of hg's is one of git's."""
-    monkeypatch.setattr(mercurial, "_HOSTS", {"127.0.0.1", "localhost"})
+    monkeypatch.setattr(provider, "_HOSTS", {"127.0.0.1", "localhost"})
     with served_hg(repository.folder) as address:
         found = resolve_link(LinkRequest(f"{address}/-/blob/branch/default/fit.ipynb", NOW), tools)
     assert (found.source.url, found.source.node, found.notebook) == (address, repository.node(), "fit.ipynb")

@@ -10,7 +10,7 @@ from released import DOI, KEY, NAME, URL, by_hand, commit_of, heritage, packed, 
 
 from reprolake_builder.documents.source import FilesSource
 from reprolake_builder.errors import ResolveError
-from reprolake_builder.providers import inveniordm
+from reprolake_builder.providers.records import provider
 
 
 def test_a_tar_archive_names_its_commit(world, released):
@@ -96,7 +96,7 @@ def test_an_archive_of_data_beside_the_codes(world, released):
 
 def test_a_large_archive_is_compared_when_a_proof_is_required(world, released, monkeypatch):
     """Beyond a size the archive is not fetched, the commit it names is taken, and the chain says what would prove it."""
-    monkeypatch.setattr(inveniordm, "COMPARED", 100)
+    monkeypatch.setattr(provider, "COMPARED", 100)
     world.publish("15600127", {KEY: zipball(released, NAME, "v0.1.1")})
     pin = world.resolve(DOI).record
     assert (pin.state, pin.tag, world.downloads()) == ("commit named by archive", "same", [])

@@ -11,8 +11,8 @@ from record_server import Site, serving_records
 
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import FetchError
-from reprolake_builder.providers import remote_file
-from reprolake_builder.providers.remote_file import opened_remotely
+from reprolake_builder.providers.records import remote_file
+from reprolake_builder.providers.records.remote_file import opened_remotely
 from reprolake_builder.site import Site as Settings
 
 CONTENT = random.Random(0).randbytes(300_000)

@@ -16,10 +16,10 @@ from source_tools import source_tools
 from reprolake_builder.documents.source import GitSource, HeritageSource
 from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.fetch import fetch
+from reprolake_builder.providers.heritage.objects import Release, Revision
+from reprolake_builder.providers.heritage.vault import Patience, write_heritage
 from reprolake_builder.providers.interface import LinkRequest
-from reprolake_builder.providers.swh_objects import Release, Revision
-from reprolake_builder.providers.swh_vault import Patience, write_heritage
-from reprolake_builder.providers.swhid import origin_hash
+from reprolake_builder.providers.links.heritage import origin_hash
 from reprolake_builder.resolve import resolve, resolve_link
 from reprolake_builder.store import Store
 

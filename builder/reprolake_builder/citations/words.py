@@ -9,7 +9,7 @@ from typing import Any
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from reprolake_builder.documents.citation import Author
-from reprolake_builder.providers.dois import parse_doi
+from reprolake_builder.providers.links.dois import parse_doi
 
 LONGEST = 1000  # characters of one value
 _LONGEST_NAME = 300

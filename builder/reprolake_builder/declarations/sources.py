@@ -16,7 +16,7 @@ from reprolake_builder.documents.environment import AskedSource
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import DetectError, ResolveError
 from reprolake_builder.process import printable
-from reprolake_builder.providers.links import parse_git_link
+from reprolake_builder.providers.links.git import parse_git_link
 
 _GIT = "git+"
 _EGG = re.compile(r"(?:^|&)egg=([^&]*)")

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from reprolake_builder.declarations.heard import Given, Heard, join
 from reprolake_builder.documents.environment import UnheardFile
-from reprolake_builder.git_pointers import ATTRIBUTES, LONGEST, START, speaks_of_lfs
+from reprolake_builder.providers.git.pointers import ATTRIBUTES, LONGEST, START, speaks_of_lfs
 from reprolake_builder.source_tree import SourceTree
 
 

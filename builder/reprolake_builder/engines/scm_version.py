@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from packaging.version import InvalidVersion, Version
 
-from reprolake_builder.providers.git_describe import Described
+from reprolake_builder.providers.git.describe import Described
 
 _SCM = "SETUPTOOLS_SCM_PRETEND_VERSION"
 # Build requirements that ask git for the version, and the variable that answers in its place.

@@ -12,7 +12,7 @@ from reprolake_builder.engines.backend import Workplace
 from reprolake_builder.engines.sdist import BUILD, fetch_sdist, sdist_tree
 from reprolake_builder.errors import FetchError
 from reprolake_builder.image import REPOSITORY, USER
-from reprolake_builder.providers.git import content_key, write_git
+from reprolake_builder.providers.git.provider import content_key, write_git
 from reprolake_builder.solvers.pypi_sdists import sdist_url
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools

@@ -40,9 +40,9 @@ from reprolake_builder.engines.scm_version import released_version, scm_version,
 from reprolake_builder.engines.sources import Source, git_source, repository_source, sdist_source
 from reprolake_builder.errors import LockError, SourceBuildError
 from reprolake_builder.process import printable
-from reprolake_builder.providers.git_dated import resolve_dated
-from reprolake_builder.providers.git_describe import describe_folder, describe_source
-from reprolake_builder.providers.links import parse_git_link
+from reprolake_builder.providers.git.dated import resolve_dated
+from reprolake_builder.providers.git.describe import describe_folder, describe_source
+from reprolake_builder.providers.links.git import parse_git_link
 from reprolake_builder.solvers.debian import solve_debian
 from reprolake_builder.solvers.pypi import BuildSet, solve_build
 from reprolake_builder.solvers.pypi_requirements import Demand

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from reprolake_builder.engines.scm_version import released_version, scm_version, variables_for
-from reprolake_builder.providers.git_describe import Described
+from reprolake_builder.providers.git.describe import Described
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

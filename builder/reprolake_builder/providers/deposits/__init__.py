@@ -1,0 +1,1 @@
+"""Data sets of other archives, whose files are the source."""

@@ -1,0 +1,1 @@
+"""Sources that are commits of a git repository, with the submodules and large files that belong to them."""

@@ -1,0 +1,1 @@
+"""Sources named by Software Heritage."""

@@ -1,0 +1,1 @@
+"""Sources that are folders of this host."""
