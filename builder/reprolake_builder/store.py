@@ -45,6 +45,7 @@ from reprolake_builder.unfinished import Unfinished
 D = TypeVar("D")
 _INDEX = msgspec.msgpack.Decoder(list[Entry])
 _CHECKSUM = 4  # bytes of the CRC-32 at the end of an index
+_PIECE = 1 << 20  # bytes read at a time
 _DAY = 86400  # seconds: a last use is told to a day, so that using costs no writing
 
 
@@ -101,6 +102,12 @@ class Store:
         if self._shared and not os.path.isfile(own):
             return next(self._in_shared("archives", sha256[:2], sha256), own)
         return own
+
+    def pieces(self, sha256: Sha256) -> Iterator[bytes]:
+        """Yield what the archive of that hash holds. Raises OSError where it is not here."""
+        with self.archive(sha256).open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                yield piece
 
     def has_archive(self, sha256: Sha256) -> bool:
         """Whether the archive is here; its bytes were right when it arrived."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +20,6 @@ from reprolake_builder.providers.links.git import link_of_pin
 from reprolake_builder.rootfs import layer_entries
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
-
-_PIECE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ def rebuild(lock: EnvironmentLock, repository: Tree, folder: Path, tools: Tools)
     with tools.progress.step("Taking archives", len(archives)) as step:
         for sha256, archive in archives.items():
             if tools.store.has_sound_archive(sha256):
-                store.add_archive(_pieces(tools.store.archive(sha256)), sha256, archive.filename)
+                store.add_archive(tools.store.pieces(sha256), sha256, archive.filename)
             step.advance()
 
     anew = dataclasses.replace(tools, store=store)
@@ -94,9 +91,3 @@ def first_difference(image: Image, store: Store, rebuilt: Rebuilt) -> Difference
             return Difference(layer, change.path, f"built again: {change.what}")
         return Difference(layer, "", "its files are the same, and their order or form differs")
     return Difference("", "configuration", "the layers are the same, and it differs")
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            yield piece

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from reprolake_builder.archives.formats import folder_name, is_archive
-from reprolake_builder.archives.members import PIECE
 from reprolake_builder.archives.unpack import unpack
 from reprolake_builder.documents.base import Document, Sha256, TreeHash, content_hash
 from reprolake_builder.documents.source import FilesSource, PinnedFile, RecordPin
@@ -183,11 +182,11 @@ def _lay_out(files: Sequence[PinnedFile], sink: TreeHasher, tools: Tools) -> tup
         path = file.name.encode()
         if file.unpacked:
             continue
-        content = tools.store.archive(file.sha256)
+        content = tools.store.pieces(file.sha256)
         if path in taken:
             # Records of a project often have its metadata beside the archive, too: notebooks know the archive's.
             lone = TreeHasher()
-            lone.file(path, file.size, _pieces(content), executable=False)
+            lone.file(path, file.size, content, executable=False)
             if lone.blobs[path][1] != taken[path][1]:
                 notes.append(
                     f"{printable(file.name)} is not taken: the archive has another file of that name"
@@ -195,7 +194,7 @@ def _lay_out(files: Sequence[PinnedFile], sink: TreeHasher, tools: Tools) -> tup
         elif path in above or any(parent in taken for parent in _parents(path)):
             raise TreeError(f"{shown(path)} is a file and a folder in it")
         else:
-            sink.file(path, file.size, _pieces(content), executable=False)
+            sink.file(path, file.size, content, executable=False)
     return tuple(notes)
 
 
@@ -211,9 +210,3 @@ def _folders(files: Sequence[PinnedFile]) -> dict[str, str]:
 def _parents(path: bytes) -> Iterator[bytes]:
     while path := path.rpartition(b"/")[0]:
         yield path
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            yield piece

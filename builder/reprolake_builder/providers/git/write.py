@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from reprolake_builder.errors import FetchError
-from reprolake_builder.git_tree import LONGEST_TARGET, PIECE, SUBMODULE, SYMLINK, TreeError, TreeWriter, shown
+from reprolake_builder.git_tree import LONGEST_TARGET, SUBMODULE, SYMLINK, TreeError, TreeWriter, shown
 from reprolake_builder.providers.git.lfs import bring_objects
 from reprolake_builder.providers.git.parts import FILES, Part, Walk
 from reprolake_builder.providers.git.rows import Blobs, rows
@@ -56,16 +55,10 @@ def _write(part: Part, root: Path, tools: Tools) -> str:
             elif row.mode not in FILES:
                 raise TreeError(f"{shown(row.name)} has the mode {row.mode:o}, which no file may have")
             elif pointer := part.pointers.get(row.name):
-                content = _pieces(tools.store.archive(pointer.sha256))
+                content = tools.store.pieces(pointer.sha256)
                 blob = row.object_id.decode()
                 writer.file_for(blob, row.name, pointer.size, content, executable=FILES[row.mode])
             else:
                 writer.file(row.name, row.size, blobs.pieces(row), executable=FILES[row.mode])
             step.advance(row.size)
     return writer.tree_hash
-
-
-def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            yield piece
