@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -32,6 +33,12 @@ HOW_TO_TAG = (
 )
 _MAX_LISTED = 20
 _MAX_VISITED = 20_000
+_MAX_CELLS = 100_000  # their numbers have to fit into one line of the driver's
+_DEPTH = 200  # half of what the driver's libraries, which call themselves for each level, can bear
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
+_LONG = re.compile(rb"\d{4000}")  # beyond 4300 digits Python takes no number
+_LEVELS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_LEVEL = bytes(set(range(256)) - _LEVELS.keys())
 _KERNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _LANGUAGE = re.compile(r"[\w.+# -]{1,100}")
 
@@ -135,7 +142,8 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
                 hint=f"convert it in the repository: jupyter nbconvert --to notebook --nbformat 4 {shown}",
             )
         file = msgspec.json.decode(data, type=_File)
-    except (msgspec.DecodeError, RecursionError) as error:
+        _refuse_unbearable(data, len(file.cells))
+    except (ValueError, RecursionError) as error:  # msgspec's errors are of the first kind
         raise NotebookError(
             printable(f"{shown} is no valid notebook: {error}"),
             hint="open and save it in Jupyter, which repairs or explains it",
@@ -160,6 +168,20 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
         sidecar=sidecar,
         has_outputs=any(cell.outputs for cell in file.cells),
     )
+
+
+def _refuse_unbearable(data: bytes, cells: int) -> None:
+    """Raise ValueError for a notebook that is valid JSON, and more than what reads it after us can bear."""
+    bare = _STRING.sub(b"", data)
+    if (
+        max(itertools.accumulate(map(_LEVELS.__getitem__, bare.translate(None, _NO_LEVEL))), default=0)
+        > _DEPTH
+    ):
+        raise ValueError(f"it is nested deeper than {_DEPTH} levels")
+    if _LONG.search(bare):
+        raise ValueError("a number has thousands of digits")
+    if cells > _MAX_CELLS:
+        raise ValueError(f"it has {cells} cells, the limit is {_MAX_CELLS}")
 
 
 def _with_sidecar(

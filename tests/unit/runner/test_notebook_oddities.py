@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
+import msgspec
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +14,7 @@ from reprolake_builder.process import printable
 from reprolake_runner.documents.run import Parameter, ParameterSet
 from reprolake_runner.driver.inject import hide_code, inject
 from reprolake_runner.driver.notebook_file import NotebookFile
+from reprolake_runner.driver.protocol import LINE_LIMIT, KernelReady
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.languages import language_of
 from reprolake_runner.notebook import read_notebook
@@ -160,3 +164,44 @@ def test_any_notebook_is_refused_or_can_be_begun(tmp_path, made):
         assert json.loads(prepared)["cells"]
     begun(tmp_path, "a.ipynb")
     assert json.loads((tmp_path / "out.ipynb").read_bytes())["cells"]
+
+
+UNBEARABLE = {
+    "deep": ('"metadata": {}, "outputs"', '"metadata": {"x": ' + "[" * 600 + "]" * 600 + '}, "outputs"', "levels"),
+    "deep where nobody looks": ('"execution_count": null', '"x": ' + '{"a":' * 600 + "1" + "}" * 600, "levels"),
+    "a long number": ('"execution_count": null', '"x": ' + "9" * 5000, "digits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("there", "instead", "said"), UNBEARABLE.values(), ids=UNBEARABLE)
+def test_what_the_driver_could_not_read_is_refused_before(tmp_path, there, instead, said):
+    """JSON that is valid and breaks the libraries of those who read it is no fault of the driver's: nothing is begun."""
+    text = json.dumps(nothing())
+    assert there in text
+    (tmp_path / "a.ipynb").write_text(text.replace(there, instead))
+    with pytest.raises(NotebookError, match=said):
+        read_notebook(tmp_path, "a.ipynb")
+
+
+def test_brackets_in_text_are_no_levels(tmp_path):
+    """Only the structure counts: text may hold any number of brackets, quotes and digits, and 200 levels can be begun."""
+    source = '"\\[{' * 3000 + "9" * 5000
+    deep = json.loads("[" * 190 + "]" * 190)
+    made = nothing(cells=[{"cell_type": "code", "source": source, "metadata": {"x": deep}}])
+    (tmp_path / "a.ipynb").write_text(json.dumps(made))
+    assert read_notebook(tmp_path, "a.ipynb").code[0].text == source
+    begun(tmp_path, "a.ipynb")
+
+
+def test_the_cells_of_a_notebook_have_a_limit(tmp_path):
+    """So many cells that the driver could not name them in one line are refused; that many less one can be told."""
+    cell = '{"cell_type":"code","source":"","metadata":{}}'
+    for cells, is_read in ((100_000, True), (100_001, False)):
+        text = f'{{"nbformat":4,"nbformat_minor":4,"metadata":{{}},"cells":[{",".join([cell] * cells)}]}}'
+        (tmp_path / "a.ipynb").write_text(text)
+        with (
+            contextlib.nullcontext() if is_read else pytest.raises(NotebookError, match="the limit is 100000")
+        ):
+            read_notebook(tmp_path, "a.ipynb")
+    told = msgspec.json.encode(KernelReady(info={}, cells=tuple(range(100_000))))
+    assert len(told) < LINE_LIMIT
