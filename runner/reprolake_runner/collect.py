@@ -21,6 +21,7 @@ from reprolake_runner.placement import Names
 _PIECE = 1 << 20
 _ZEROS = bytes(_PIECE)
 _NAMED = 5
+_SHOWN = 100
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEFT_BEHIND = {b"__pycache__", b".ipynb_checkpoints"}
 
@@ -30,11 +31,15 @@ State = Literal["output", "created", "changed"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of a run is kept: bytes in total (as files say, holes included), entries in total, depth of folders."""
+    """How much of a run is kept: bytes in total (as files say, holes included), entries in total, depth of folders.
+
+    `path` is the length of a path in the result, in bytes: half of what Linux takes, as it has yet to lie in some folder.
+    """
 
     total_bytes: int = 50 << 30
     entries: int = 100_000
     depth: int = 64
+    path: int = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +173,25 @@ class Collector:
             self.exceeded = True
             self._note(f"not collected, deeper than {self.limits.depth} folders", path)
             return
+        if self._is_too_long(path):
+            return
         with _opened_if(name, folder.pristine) as before:
             self._walk(_Folder(handle, before, path, folder.root, original, folder.depth + 1, folder.state))
+
+    def _is_too_long(self, path: str) -> bool:
+        """Whether there is no place for the file or folder at a path of the result; then it is noted."""
+        if len(path.encode()) <= self.limits.path:
+            return False
+        self.exceeded = True
+        self._note(f"not collected, its path has more than {self.limits.path} bytes", f"{path[:_SHOWN]}…")
+        return True
 
     def _take(self, folder: _Folder, name: bytes, handle: int, original: bytes) -> None:
         """Copy one file unless it equals what was there before the run."""
         size = os.fstat(handle).st_size
         path = f"{folder.path}/{self._safe(folder.path, name)}"
+        if self._is_too_long(path):
+            return
         if size > self.limits.total_bytes - self._bytes:
             self.exceeded = True
             self._note(f"not collected, beyond the limit of {self.limits.total_bytes} bytes in all", path)
@@ -237,8 +254,8 @@ def copy_plain(readable: int, size: int, target: Path) -> str:
     return digest.hexdigest()
 
 
-def open_plain(path: Path) -> int:
-    """Return a descriptor for reading the plain file at a host path whose last part may be anything. Raises OSError."""
+def open_left(path: Path) -> int:
+    """Return a descriptor for reading the plain file that a run left at a host path, whatever its mode. Raises OSError."""
     with _opened(os.fsencode(path)) as handle:
         if handle is None:
             raise FileNotFoundError(path)

@@ -292,6 +292,23 @@ def test_a_deep_tree_ends_at_the_limit(tmp_path):
     assert warned(result, "deeper than 64 folders")
 
 
+def test_a_path_beyond_what_the_host_takes_loses_that_file_only(tmp_path, monkeypatch):
+    """H10: long names in long names, made step by step, are cut off with a warning; everything else is staged."""
+    run = outcome(tmp_path / "run")
+    (run.output / "kept.txt").write_text("kept")
+    for base in (run.output, run.upper):
+        monkeypatch.chdir(base)
+        for _ in range(50):
+            os.mkdir("x" * 110)
+            os.chdir("x" * 110)
+        Path("far.txt").write_text("far")
+    monkeypatch.chdir(tmp_path)
+    result = stage(tmp_path, run)
+    assert outputs(result) == ["outputs/kept.txt"]
+    assert result.record.status == "limit-exceeded"
+    assert warned(result, "its path has more than 2000 bytes")
+
+
 def test_hard_links_are_mere_files(tmp_path):
     """H11: several names of one file are several files."""
     run = outcome(tmp_path / "run")
