@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from reprolake.options import UsageError
+from reprolake_builder.plain_files import open_plain
 from reprolake_builder.process import printable
-from reprolake_runner.collect import open_plain
 from reprolake_runner.documents.run import cell_name
 from reprolake_runner.staged import is_run_id
 from reprolake_runner.watchdog import size
@@ -90,10 +90,10 @@ def find_log(run: str, store: Path, stage: Path) -> Log:
 def lines(log: Log, *, follow: bool) -> Iterator[bytes]:
     """Yield the lines of a log; with `follow` wait for more until the run ended or its process is gone."""
     try:
-        descriptor = open_plain(log.path)
+        stream = open_plain(log.path)
     except OSError as error:
         raise UsageError(f"{log.path} cannot be read: {error.strerror}") from error
-    with open(descriptor, "rb") as stream:
+    with stream:
         begun = b""
         while True:
             is_last = not follow or log.owner is None or not _lives(log.owner)
@@ -174,6 +174,8 @@ class Words:
                 return f"network: refused {event.method} {event.host}:{event.port}: {event.reason}"
             case "output-cut":
                 return f"more of {event.stream} is only in the result"
+            case "log-cut":
+                return "more happens than the log can hold; its next line is how the run ended"
             case "run-ended":
                 self.is_over = True
                 return f"{event.status}: {event.message}"

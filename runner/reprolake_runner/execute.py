@@ -138,7 +138,7 @@ def _run(
         supervisor.run()
     verdict = _hinted(_proven(account, given.run.executed), account, given)
     ended, end = datetime.now(UTC), time.monotonic()
-    events.write("run-ended", status=verdict.status, exit_code=verdict.exit_code, message=verdict.message)
+    events.end(verdict)
     marks = {"loading": loaded, "start": up, **supervisor.times, "end": end}
     seconds = {"total": round(end - begun, 4)}
     for name, mark in marks.items():

@@ -138,7 +138,7 @@ def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int
         supervisor = CommandSupervisor(watch, events)
         verdict = supervisor.run()
     ended, end = datetime.now(UTC), time.monotonic()
-    events.write("run-ended", status=verdict.status, exit_code=verdict.exit_code, message=verdict.message)
+    events.end(verdict)
     ending = Ending(
         verdict=verdict,
         span=(started, ended),

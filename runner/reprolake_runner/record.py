@@ -39,6 +39,7 @@ _GIVEN_UP: Mapping[str, Status] = {
 _LOG_LIMIT = 64 << 20
 _MESSAGE = 1000
 _WARNINGS = 25
+_MOST_WARNINGS = 1000
 _RAN = {"succeeded", "allowed-failure"}
 _DONE = {*_RAN, "skipped"}
 
@@ -53,15 +54,25 @@ class EventLog:
         self._left = _LOG_LIMIT
 
     def write(self, event: str, **facts: Any) -> None:
-        """Append one event; beyond the limit nothing more is kept."""
-        line = msgspec.json.encode({"time": datetime.now(UTC), "event": event, **facts}) + b"\n"
+        """Append one event; the first beyond the limit becomes "log-cut", and nothing but the run's end comes after that."""
+        if self._left < 0:
+            return
+        line = _line_of(event, facts)
         self._left -= len(line)
-        if self._left >= 0:
-            os.write(self._descriptor, line)
+        os.write(self._descriptor, line if self._left >= 0 else _line_of("log-cut", {}))
+
+    def end(self, verdict: Verdict) -> None:
+        """Append how the run ended: whoever follows it waits for that."""
+        facts = {"status": verdict.status, "exit_code": verdict.exit_code, "message": verdict.message}
+        os.write(self._descriptor, _line_of("run-ended", facts))
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+def _line_of(event: str, facts: Mapping[str, Any]) -> bytes:
+    return msgspec.json.encode({"time": datetime.now(UTC), "event": event, **facts}) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +92,13 @@ class Verdict:
 class Account:
     """What is known about a run so far. `expected` is the least number of code cells that the notebook has,
     `saved` the SHA-256 of the notebook as the driver reported it at its end; `is_checked` says that its outputs are to be compared.
+    `running` is the index of the cell that runs, None when none does.
     """
 
     expected: int
     ready: KernelReady | None = None
     cells: dict[int, CellRecord] = field(default_factory=dict)
+    running: int | None = None
     alive_at_end: bool = False
     kernel_status: int | None = None
     driver_status: int | None = None
@@ -110,6 +123,7 @@ class Account:
         if known is None or known.state != "pending" or self.running is not None:
             return False
         self.cells[index] = msgspec.structs.replace(known, state="running", begun=begun)
+        self.running = index
         return True
 
     def end(self, event: CellEnded, use: CellUse | None = None) -> bool:
@@ -117,6 +131,8 @@ class Account:
         known = self.cells.get(event.index)
         if known is None or known.state != ("pending" if event.state == "skipped" else "running"):
             return False
+        if known.state == "running":
+            self.running = None
         self.cells[event.index] = msgspec.structs.replace(
             known,
             state=event.state,
@@ -128,8 +144,15 @@ class Account:
             peak_bytes=use.peak_bytes if use else None,
         )
         for warning in event.warnings[:_WARNINGS]:
-            self.warnings.append(f"{self.cells[event.index].name}: {printable(warning)[:_MESSAGE]}")
+            self._warn(f"{self.cells[event.index].name}: {printable(warning)[:_MESSAGE]}")
         return True
+
+    def _warn(self, warning: str) -> None:
+        """Keep a warning about a cell, as long as there are not too many."""
+        if len(self.warnings) < _MOST_WARNINGS:
+            self.warnings.append(warning)
+        elif len(self.warnings) == _MOST_WARNINGS:
+            self.warnings.append("later cells gave more warnings: only the event log has them")
 
     def check(self, check: OutputCheck) -> bool:
         """Note what a comparison of outputs came to; False when the driver cannot mean it."""
@@ -157,11 +180,6 @@ class Account:
         )
 
     @property
-    def running(self) -> int | None:
-        """Index of the cell that runs, None when none does."""
-        return next((cell.index for cell in self.cells.values() if cell.state == "running"), None)
-
-    @property
     def all_done(self) -> bool:
         """Whether every code cell was reported to have run as it should."""
         complete = self.ready is not None and len(self.cells) >= self.expected
@@ -187,6 +205,7 @@ class Account:
         known = self.cells.get(failed.index) if failed.index is not None else None
         if known is not None and failed.reason == "belied":
             error = printable(failed.message)[:_MESSAGE]
+            self.running = self.running if self.running != known.index else None
             self.cells[known.index] = msgspec.structs.replace(known, state="failed", error=error)
 
     def verdict(self) -> Verdict:

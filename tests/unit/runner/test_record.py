@@ -167,14 +167,47 @@ def test_the_event_log_is_lines_of_json_and_never_overwrites(tmp_path):
         EventLog(tmp_path / "events")
 
 
-def test_the_event_log_has_a_limit(tmp_path, monkeypatch):
-    """A run that produces events without end does not fill the disk."""
+def test_the_event_log_has_a_limit_and_an_end(tmp_path, monkeypatch):
+    """A run that produces events without end does not fill the disk; the log says so, and still how the run ended."""
     monkeypatch.setattr("reprolake_runner.record._LOG_LIMIT", 1000)
     log = EventLog(tmp_path / "events")
     for _ in range(100):
         log.write("again", text="x" * 100)
+    log.write("short")
+    log.end(Verdict("failed", "cell 2 raised"))
     log.close()
-    assert (tmp_path / "events").stat().st_size <= 1000
+    assert (tmp_path / "events").stat().st_size <= 1500
+    events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert [one["event"] for one in events[-3:]] == ["again", "log-cut", "run-ended"]
+    assert (events[-1]["status"], events[-1]["exit_code"]) == ("failed", 1)
+
+
+def test_the_warnings_of_a_run_have_a_limit():
+    """Many cells with many warnings leave a record that can be read, and that says where the rest is."""
+    made = account(*["pending"] * 100)
+    for index in range(100):
+        assert made.start(index)
+        assert made.end(CellEnded(index=index, state="succeeded", warnings=("odd",) * 20, outputs=HASH))
+    assert len(made.warnings) == 1001
+    assert "only the event log" in made.warnings[-1]
+
+
+class Unlisted(dict):
+    """Cells that can be asked for one by one only."""
+
+    def values(self):
+        raise AssertionError("all cells were looked at for one")
+
+
+def test_one_cell_is_noted_without_a_look_at_all():
+    """The time for a cell does not grow with their number: 100 000 of them are no reason for a supervisor to hang."""
+    made = account("pending", "pending")
+    made.cells = Unlisted(made.cells)
+    for index in range(2):
+        assert made.start(index)
+        assert made.running == index
+        assert made.end(CellEnded(index=index, state="succeeded", outputs=HASH))
+        assert made.running is None
 
 
 def checked(*verdicts, states=None):
