@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+# a password may hold an @ of its own: the last one counts
 _LOGIN = re.compile(
-    r"(?<=://)[^/@\s?#]*:[^/@\s?#]*@|(?<=http://)[^/@\s?#]*@|(?<=https://)[^/@\s?#]*@", re.IGNORECASE
+    r"(?<=://)[^/@\s?#]*:[^/\s?#]*@|(?<=http://)[^/\s?#]*@|(?<=https://)[^/\s?#]*@", re.IGNORECASE
 )
-_SIGNATURE = re.compile(
-    r"(?<=[?&])((?:[\w.-]*(?:token|secret|signature|credential|password|api_?key)|sig|key)=)[^&#\s]*",
+SIGNATURE = re.compile(
+    r"(?<=[?&#;])((?:[\w.-]*(?:token|secret|signature|credential|passw(?:or)?d|api_?key|authz)|sig|key|auth|jwt|pwd)=)[^&#\s]*",
     re.IGNORECASE,
 )
+"""A part of a URL's query that opens doors: its name with the equals sign is group 1."""
 _IN_PATH = re.compile(r"(?<=/t/)(?=[A-Za-z_-]*\d)[\w-]{12,}(?=/)", re.ASCII)  # conda's tokens
 
 
 def without_logins(text: str) -> str:
     """Return text without what stands in its URLs to open doors: USER:PASSWORD@, signed queries and conda's /t/TOKEN/."""
-    return _IN_PATH.sub("***", _SIGNATURE.sub(r"\1***", _LOGIN.sub("***@", text)))
+    return _IN_PATH.sub("***", SIGNATURE.sub(r"\1***", _LOGIN.sub("***@", text)))
 
 
 TEMPORARY = 75

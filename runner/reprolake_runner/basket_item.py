@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
+from reprolake_builder.errors import SIGNATURE
 from reprolake_runner.documents.basket import BasketItem
 from reprolake_runner.json_value import NotPlain, child
 from reprolake_runner.placement import url_name
@@ -15,14 +16,10 @@ CHECKSUM_DIGITS = {"adler32": 8, "md5": 32, "sha1": 40, "sha256": 64, "sha512": 
 """Checksums that can be verified, with their number of hexadecimal digits."""
 
 _CREDENTIAL_KEY = re.compile(
-    r"oidc|token|passw|passphrase|secret|authoriz|credential|cookie|api[-_ ]?key|private[-_ ]?key|session[-_ ]?id",
+    r"oidc|token|passw|passphrase|pwd|secret|authoriz|bearer|jwt|credential|cookie|(?:api|private|access)[-_ ]?key|session[-_ ]?id",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"(?<=://)[^/@\s?#]*@")
-_QUERY_TOKEN = re.compile(
-    r"(?<=[?&])((?:[\w.-]*(?:token|secret|signature|credential|password|api_?key|authz)|sig|key)=)[^&#\s]*",
-    re.IGNORECASE,
-)
+_USERINFO = re.compile(r"(?<=://)[^/\s?#]*@")
 _BEARER = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=\b[Bb]earer )\S+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:\S+", re.IGNORECASE)
 _FETCHABLE = ("file", "https", "http", "root", "xroot", "davs", "s3", "ftp")
@@ -82,9 +79,8 @@ def without_credentials(value: Any) -> Any:
     if isinstance(value, list):
         return [without_credentials(item) for item in value]
     if isinstance(value, str):
-        if "://" in value:
-            value = _QUERY_TOKEN.sub(r"\1REMOVED", _USERINFO.sub("", value))
-        return _BEARER.sub("REMOVED", value)
+        bare = SIGNATURE.sub(r"\1REMOVED", _USERINFO.sub("", value))
+        return _BEARER.sub("REMOVED", bare)
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,31 @@ def test_what_looks_like_a_credential_is_dropped_from_records():
     assert jwt.encode() not in text
     assert item.url == "https://host/a.fits?x=1&access_token=REMOVED"
     assert item.record["nested"] == [{"kept": 1}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://me:SECR@ET@host/a.fits",
+        "ftp://me:SECR@ET@host/a.fits",
+        "https://host/a.fits#access_token=SECRET",
+        "https://host/a.fits;token=SECRET",
+        "https://host/a.fits?auth=SECRET&jwt=SECRET&pwd=SECRET&passwd=SECRET",
+        "/a.fits?token=SECRET",
+    ],
+)
+def test_a_credential_is_found_wherever_a_url_may_have_it(text):
+    """Passwords with an @, fragments, matrix parameters and relative URLs are no hiding places, nor in error texts."""
+    (item,) = read([{"record": {"note": text}}]).items
+    assert not re.search("SECR|ET@", encode(item).decode()), item.record
+    assert not re.search("SECR|ET@", BasketError(text).message)
+
+
+@pytest.mark.parametrize("key", ["bearer", "jwt", "pwd", "accessKey", "secret_access_key"])
+def test_a_key_that_names_a_credential_is_dropped(key):
+    """Names of credentials drop what they name; an author is none."""
+    (item,) = read([{"record": {key: "SECRET", "author": "Ada", "keywords": ["crab"]}}]).items
+    assert item.record == {"author": "Ada", "keywords": ["crab"]}
 
 
 def test_positional_records_are_searched_for_a_url_not_counted():
