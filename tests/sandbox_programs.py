@@ -12,7 +12,8 @@ from pathlib import Path
 from reprolake_builder.container_engine import Layer
 from reprolake_builder.sandboxes.apptainer import Apptainer
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-from reprolake_builder.sandboxes.containers import DOCKER, PODMAN, Containers
+from reprolake_builder.sandboxes.container_host import DOCKER, PODMAN
+from reprolake_builder.sandboxes.containers import Containers
 from reprolake_builder.sandboxes.interface import HostRoot, SandboxSpec
 
 SANDBOXES = {
@@ -60,7 +61,7 @@ def spec(root, script, **more):
     )
 
 
-def output(sandbox, given, timeout=30):
+def output(sandbox, given, timeout=60):
     """Status, standard output and standard error of a program in the sandbox."""
     done = {}
     ends = {name: os.pipe() for name in ("stdout", "stderr")}

@@ -88,17 +88,11 @@ class Apptainer(Launched):
 
     def promises(self) -> Mapping[str, str]:
         """What isolates, and how: facts for the record of a run."""
-        return {
-            "sandbox": f"apptainer {'.'.join(map(str, apptainer_host.version()))}",
-            "root": "read-only; an image's is an overlay of its trees, mounted in a user namespace",
-            "network": "none but an own loopback",
-            "namespaces": "user, mount, pid, ipc, net, uts, cgroup; no further user namespaces",
-            "user": self._user,
-            "capabilities": "none, no new privileges",
-            "seccomp": "denylist",
-            "keyring": "own session keyring",
-            "configuration": "our own, not the site's",
-        }
+        return {**super().promises(), "configuration": "our own, not the site's"}
+
+    @property
+    def _version(self) -> tuple[int, ...]:
+        return apptainer_host.version()
 
     def _report(self, spec: SandboxSpec, group: Grouped) -> Report:
         return SocketReport(
@@ -140,12 +134,9 @@ class Apptainer(Launched):
 
 
 def _command(spec: SandboxSpec) -> Command:
-    """Return the program, looked for as execvp(3) does, with limits that we may set."""
-    name = spec.argv[0]
-    folders = spec.env.get("PATH", "/bin:/usr/bin").split(":")
-    paths = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]
+    """Return the program, with limits that we may set."""
     return Command(
-        paths=[os.fsencode(path) for path in paths],
+        paths=[os.fsencode(path) for path in spec.candidates],
         argv=[os.fsencode(word) for word in spec.argv],
         env={
             os.fsencode(key): os.fsencode(value)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
 
 from reprolake_builder.sandboxes import launched, requirements
 from reprolake_builder.sandboxes.arguments import arguments
@@ -26,18 +25,9 @@ class Bubblewrap(Launched):
         """What this host lacks, with the remedy; "" when nothing is known to be missing."""
         return requirements.missing() or requirements.bwrap_missing()
 
-    def promises(self) -> Mapping[str, str]:
-        """What isolates, and how: facts for the record of a run."""
-        return {
-            "sandbox": f"bubblewrap {'.'.join(map(str, requirements.version()))}",
-            "root": "read-only; an image's is an overlay of its trees, mounted in a user namespace",
-            "network": "none but an own loopback",
-            "namespaces": "user, mount, pid, ipc, net, uts, cgroup; no further user namespaces",
-            "user": self._user,
-            "capabilities": "none, no new privileges",
-            "seccomp": "denylist",
-            "keyring": "own session keyring",
-        }
+    @property
+    def _version(self) -> tuple[int, ...]:
+        return requirements.version()
 
     def _report(self, spec: SandboxSpec, group: Grouped) -> Report:
         del spec, group  # the launcher joins it

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reprolake_builder.sandboxes.interface import Limits
+from reprolake_builder.sandboxes.owners import is_over, started
 
 _WANTED = ("memory", "cpu", "cpuacct", "pids")
-_NAME = re.compile(r"reprolake-(\d+)-(\d+)-[0-9a-f]{8}")
+_NAME = re.compile(r"reprolake-([0-9]{1,9})-([0-9]+)-[0-9a-f]{8}")
 _PERIOD = 100_000  # microseconds
 _TRIES, _PAUSE = 50, 0.02
 _SURELY_LEFT = (
@@ -236,18 +237,10 @@ def _sweep(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             owner = _NAME.fullmatch(name)
-            if owner and started(int(owner[1])) != owner[2]:
+            if owner and is_over(int(owner[1]), owner[2]):
                 with contextlib.suppress(OSError):
                     if time.time() - (folder / name).stat().st_ctime > _SURELY_LEFT:
                         (folder / name).rmdir()
-
-
-def started(pid: int) -> str:
-    """Return when a process began, in the kernel's ticks, so that no later one of its number passes for it; "" without one."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
 
 
 @functools.cache

@@ -8,29 +8,25 @@ from dataclasses import dataclass
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.sandboxes.apptainer import Apptainer
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
+from reprolake_builder.sandboxes.container_host import DOCKER, PODMAN, Kind
 from reprolake_builder.sandboxes.interface import Sandbox
 from reprolake_builder.sandboxes.names import AUTO
 
 
-def _podman(environment: Mapping[str, str]) -> Sandbox:
-    from reprolake_builder.sandboxes.containers import (  # with all that images take: seldom wanted
-        PODMAN,
-        Containers,
-    )
+def _containers(kind: Kind) -> Callable[[Mapping[str, str]], Sandbox]:
+    def make(environment: Mapping[str, str]) -> Sandbox:
+        # with all that images take: seldom wanted
+        from reprolake_builder.sandboxes.containers import Containers
 
-    return Containers(PODMAN, environment)
+        return Containers(kind, environment)
 
-
-def _docker(environment: Mapping[str, str]) -> Sandbox:
-    from reprolake_builder.sandboxes.containers import DOCKER, Containers
-
-    return Containers(DOCKER, environment)
+    return make
 
 
 _MAKERS: Mapping[str, Callable[[Mapping[str, str]], Sandbox]] = {
     "bubblewrap": lambda _: Bubblewrap(),
-    "podman": _podman,
-    "docker": _docker,
+    "podman": _containers(PODMAN),
+    "docker": _containers(DOCKER),
     "apptainer": lambda _: Apptainer(),
 }
 

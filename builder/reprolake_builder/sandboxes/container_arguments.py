@@ -66,7 +66,7 @@ def create_arguments(spec: SandboxSpec, engine: Engine, container: Container) ->
     if container.has_terminal:
         words.append("--tty")
     words += ["--workdir", "/", "--entrypoint", init_program.PATH, container.image]
-    return [*words, *init_program.words(spec.env, spec.cwd, spec.argv)]
+    return [*words, *init_program.words(spec)]
 
 
 def odd_paths(binds: tuple[Bind, ...]) -> list[str]:

@@ -20,16 +20,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
-import reprolake_builder
 from reprolake_builder.container_engine import EngineClient, told
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
-from reprolake_builder.sandboxes import cgroups, door_program, requirements
+from reprolake_builder.sandboxes import door_program, requirements
 from reprolake_builder.sandboxes.container_arguments import (
     Container,
     Engine,
@@ -37,42 +34,25 @@ from reprolake_builder.sandboxes.container_arguments import (
     host_paths,
     odd_paths,
 )
+from reprolake_builder.sandboxes.container_host import Kind, engine_of
 from reprolake_builder.sandboxes.container_image import LABEL, image_of
 from reprolake_builder.sandboxes.container_running import Contained, Made
+from reprolake_builder.sandboxes.groups import held_by
 from reprolake_builder.sandboxes.handing import copied, hand_over, refuse_nul
 from reprolake_builder.sandboxes.init_program import GO, REPORT
 from reprolake_builder.sandboxes.interface import Bind, Held, Limits, SandboxSpec
+from reprolake_builder.sandboxes.launched import PACKAGES, Stream
+from reprolake_builder.sandboxes.owners import is_gone, owner
 from reprolake_builder.sandboxes.pending_doors import PendingDoors
 from reprolake_builder.sandboxes.reports import unavailable
 from reprolake_builder.sandboxes.system_files import system_files
 from reprolake_builder.sandboxes.trial import trial
 
-Stream = IO[bytes] | int
 _OWNER = "reprolake.owner"
 _NAME = re.compile(r"reprolake-[0-9a-f]{16}")
-_PACKAGES = str(Path(reprolake_builder.__file__).parent.parent)
 _KEEP = (
-    f"import sys; sys.path.append({_PACKAGES!r}); from reprolake_builder.sandboxes.keeper import main; main()"
+    f"import sys; sys.path.append({PACKAGES!r}); from reprolake_builder.sandboxes.keeper import main; main()"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A container engine: its client `program`, the Debian `package` with it, and whether it passes on graphics processors.
-
-    For `whole_chains` see EngineClient.
-    """
-
-    program: str
-    package: str
-    whole_chains: bool
-    passes_gpus: bool
-
-
-_UNLABELLED = ("--security-opt", "label=disable")
-"""With SELinux nothing of the host could be read otherwise, unless its files were given other labels."""
-DOCKER = Kind("docker", "docker.io", whole_chains=True, passes_gpus=True)
-PODMAN = Kind("podman", "podman", whole_chains=False, passes_gpus=False)
 
 
 class Containers:
@@ -123,18 +103,8 @@ class Containers:
 
     def holds(self, limits: Limits) -> Mapping[str, Held]:
         """What holds each of the limits here, by the field's name; those that are None are left out."""
-        by, resource_limit = self._engine.controllers, Held("resource limit")
-        found = dict.fromkeys(("processes", "file_bytes", "open_files"), resource_limit)
-        found["tmp_bytes"] = Held("size of the folder in memory")
-        if "pids" in by:
-            found["processes"] = Held(by["pids"])
-        if limits.memory_bytes is not None:
-            watched = Held("watchdog, which adds up what the processes take", watched=True)
-            found["memory_bytes"] = Held(by["memory"]) if "memory" in by else watched
-        if limits.cpus is not None:
-            why = f"{self._kind.program} has no control group for processors here"
-            found["cpus"] = Held(by["cpu"]) if "cpu" in by else Held("nothing", why)
-        return found
+        why = f"{self._kind.program} has no control group for processors here"
+        return held_by(limits, self._engine.controllers, Held("nothing", why))
 
     def prepare(self, spec: SandboxSpec, progress: Progress) -> None:
         """Load what the engine lacks of the image, and remove what runs that were killed left behind. Raises SandboxError."""
@@ -181,7 +151,7 @@ class Containers:
             container = Container(
                 image=self._ready[image_of(spec).image.id],
                 name=name,
-                labels={LABEL: "1", _OWNER: _owner()},
+                labels={LABEL: "1", _OWNER: owner()},
                 binds=(*own, *view),
                 has_input=stdin != subprocess.DEVNULL,
                 has_terminal=_is_terminal(stdin),
@@ -264,8 +234,7 @@ class Containers:
         """What the engine is and can. Raises SandboxError when it does not answer."""
         done = self._client.ask("info", "--format", "{{json .}}")
         try:
-            facts: dict[str, Any] = json.loads(done.stdout)
-            return (_docker if self._kind.program == "docker" else _podman)(facts, self._number)
+            return engine_of(self._kind, json.loads(done.stdout), self._number)
         except (ValueError, KeyError, TypeError) as error:
             raise SandboxError(
                 f"{self._kind.program} does not answer: {told(done)}",
@@ -289,70 +258,14 @@ class Containers:
         form = f'{{{{.Names}}}} {{{{{label} "{_OWNER}"}}}}'
         listed = self._client.ask("ps", "--all", "--filter", f"label={_OWNER}", "--format", form)
         for line in listed.stdout.decode(errors="replace").splitlines():
-            name, _, owner = line.partition(" ")
-            if _NAME.fullmatch(name) and _is_gone(owner):
+            name, _, maker = line.partition(" ")
+            if _NAME.fullmatch(name) and is_gone(maker):
                 self._remove(name)
 
     def _remove(self, name: str) -> None:
         """Remove a container, whatever it does, with its folder."""
         self._client.ask("rm", "--force", name)
         shutil.rmtree(Path(tempfile.gettempdir(), name), ignore_errors=True)
-
-
-def _docker(facts: dict[str, Any], number: int) -> Engine:
-    if "ServerVersion" not in facts and "host" in facts:
-        raise SandboxError("the program docker is podman's here", hint="choose --sandbox podman")
-    options = [str(option) for option in facts.get("SecurityOptions") or ()]
-    version = str(facts["ServerVersion"] or "")
-    if not version:
-        raise ValueError("no server answers")
-    is_rootless = any("rootless" in option for option in options)
-    says = {"memory": "MemoryLimit", "cpu": "CpuCfsQuota", "pids": "PidsLimit"}
-    group = f"cgroup v{facts.get('CgroupVersion') or 1}, by docker"
-    # the engine's root is the caller then, and nobody else can use what is the caller's
-    user = (0, 0) if is_rootless else (number, number) if number >= 0 else (os.geteuid(), os.getegid())
-    return Engine(
-        program="docker",
-        version=version,
-        is_rootless=is_rootless,
-        controllers={name: group for name, fact in says.items() if facts.get(fact)},
-        user=user,
-        more=(
-            *(("--userns", "host") if any("userns" in option for option in options) else ()),
-            *(_UNLABELLED if any("selinux" in option for option in options) else ()),
-        ),
-    )
-
-
-def _podman(facts: dict[str, Any], number: int) -> Engine:
-    host = facts["host"]
-    is_rootless = bool(host["security"]["rootless"])
-    group = f"cgroup {host['cgroupVersion']}, by podman"
-    usable = () if is_rootless and host["cgroupVersion"] == "v1" else host["cgroupControllers"]
-    return Engine(
-        program="podman",
-        version=str(facts["version"]["Version"]),
-        is_rootless=is_rootless,
-        controllers={name: group for name in ("memory", "cpu", "pids") if name in usable},
-        user=(1000, 100) if is_rootless else (number, number),
-        more=(
-            *(("--userns", "keep-id:uid=1000,gid=100") if is_rootless else ()),
-            *(_UNLABELLED if host["security"]["selinuxEnabled"] else ()),
-        ),
-    )
-
-
-def _owner() -> str:
-    """Return what tells this process from every other one of this host."""
-    return f"{os.getpid()}-{cgroups.started(os.getpid())}-{os.stat('/proc/self/ns/pid').st_ino}"
-
-
-def _is_gone(owner: str) -> bool:
-    """Whether an owner was a process of our own PID namespace and is no more."""
-    words = owner.strip().split("-")
-    if len(words) != 3 or not words[0].isdigit() or words[2] != str(os.stat("/proc/self/ns/pid").st_ino):
-        return False
-    return cgroups.started(int(words[0])) != words[1]
 
 
 def _is_terminal(stream: Stream) -> bool:

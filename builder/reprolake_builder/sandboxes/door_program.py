@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from reprolake_builder.sandboxes.interface import Doors
+from reprolake_builder.sandboxes.interface import Doors, SandboxSpec
 from reprolake_builder.sandboxes.machine_code import Data, call, executable
 
 PROGRAM = "/run/.doors/program"
@@ -33,8 +33,8 @@ _BACKLOG = 1024
 _NEVER_RAN, _NOT_THERE = 125, 127
 
 
-def door_program(doors: Doors, paths: Sequence[str], argv: Sequence[str], env: Mapping[str, str]) -> bytes:
-    """Return the program; `paths` are tried one after the other for what it becomes."""
+def door_program(spec: SandboxSpec, doors: Doors) -> bytes:
+    """Return the program, which becomes that of the sandbox."""
     data = Data()
     failed = call(_EXIT_GROUP, _NEVER_RAN)
 
@@ -54,10 +54,10 @@ def door_program(doors: Doors, paths: Sequence[str], argv: Sequence[str], env: M
         address = data.put(struct.pack("=H", socket.AF_INET) + here)
         code += must(_BIND, descriptor, address, 16) + must(_LISTEN, descriptor, _BACKLOG)
     code += must(_SENDMSG, _FIRST, _message(data, made), 0)
-    words = data.pointers([data.text(word.encode(errors="surrogateescape")) for word in argv])
-    pairs = [f"{name}={value}".encode(errors="surrogateescape") for name, value in env.items()]
+    words = data.pointers([data.text(word.encode(errors="surrogateescape")) for word in spec.argv])
+    pairs = [f"{name}={value}".encode(errors="surrogateescape") for name, value in spec.env.items()]
     variables = data.pointers([data.text(pair) for pair in pairs])
-    for path in paths:
+    for path in spec.candidates:
         code += call(_EXECVE, data.text(path.encode(errors="surrogateescape")), words, variables)
     return executable(data.content, code + call(_EXIT_GROUP, _NOT_THERE))
 

@@ -4,6 +4,10 @@ Apptainer hands its own variables on, lets through every system call that its pr
 process inside unfiltered. So the first program is one of ours, made here for each start: a Linux program for x86-64 that is
 nothing but a list of system calls with constant arguments. It limits and filters itself, starts the command as its child,
 and ends as the command does. It needs nothing of the image.
+
+It is not the first process of docker's and podman's containers (`init_program`), nor can be without loss: it inherits a socket,
+whose words the kernel signs with the sender's number, so that both processes are in their control group before anything of the
+image runs; it sets limits; and it has to end with the command, because its launcher waits for that.
 Source: System V ABI, AMD64 supplement: 3.4.1 (initial stack), A.2.1 (system calls); elf(5); the calls' manual pages.
 """
 

@@ -17,18 +17,22 @@ Grouped = cgroups.Group | scope.Scope | None
 
 def held(limits: Limits) -> Mapping[str, Held]:
     """Return what holds each of the limits here, by the field's name; those that are None are left out."""
+    weaker = "without control groups a program that wants more processors can take them"
+    return held_by(limits, _groups(), Held("processor affinity", weaker))
+
+
+def held_by(limits: Limits, groups: Mapping[str, str], cpus: Held) -> Mapping[str, Held]:
+    """Return what holds each of the limits: `groups` are what limits a controller, in words, and `cpus` holds in place of one."""
     resource_limit = Held("resource limit")
     found = dict.fromkeys(("processes", "file_bytes", "open_files"), resource_limit)
     found["tmp_bytes"] = Held("size of the folder in memory")
-    groups = _groups()
     if "pids" in groups:
         found["processes"] = Held(groups["pids"])
     if limits.memory_bytes is not None:
         watched = Held("watchdog, which adds up what the processes take", watched=True)
         found["memory_bytes"] = Held(groups["memory"]) if "memory" in groups else watched
     if limits.cpus is not None:
-        weaker = "without control groups a program that wants more processors can take them"
-        found["cpus"] = Held(groups["cpu"]) if "cpu" in groups else Held("processor affinity", weaker)
+        found["cpus"] = Held(groups["cpu"]) if "cpu" in groups else cpus
     return found
 
 

@@ -4,6 +4,11 @@ It sets exactly the variables that it is given, goes to the program's folder, pu
 starts the program and takes in orphans. When the program has ended it says how, and waits to be ended: until then the
 container's control group can be asked what it counted. Engines have such programs, too, but not everywhere, and none says
 whether the program was ever started. It is 379 bytes of machine code because no compiler can be asked for.
+
+It is not apptainer's first program (`first_program`), nor can be without loss. It lies in the image and takes its words as
+arguments, so that the engine is sent one image for all starts; a program made for each start would have to be bound in, from a
+folder of the host that may let nothing be executed. No engine passes a descriptor on, so it reports by pipes that have a name;
+and it outlives its program, for what the engine does after it nobody can stop.
 Source: System V ABI for AMD64, "Process Initialization"; elf(5); seccomp(2).
 """
 
@@ -11,9 +16,9 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping, Sequence
 
 from reprolake_builder.sandboxes import seccomp
+from reprolake_builder.sandboxes.interface import SandboxSpec
 from reprolake_builder.sandboxes.machine_code import Data, executable
 
 FOLDER = "/.reprolake"
@@ -153,13 +158,10 @@ _LISTING = """
 """
 
 
-def words(env: Mapping[str, str], cwd: str, argv: Sequence[str]) -> list[str]:
-    """Return the arguments that have it start a program in a folder; the program is looked for as execvp(3) does."""
-    name = argv[0]
-    folders = env.get("PATH", "/bin:/usr/bin").split(":")
-    candidates = [name] if "/" in name else [f"{folder or '.'}/{name}" for folder in folders]
-    variables = [f"{key}={value}" for key, value in env.items()]
-    return [*variables, "", cwd, *candidates, "", *argv]
+def words(spec: SandboxSpec) -> list[str]:
+    """Return the arguments that have it start the program of a sandbox in its folder."""
+    variables = [f"{key}={value}" for key, value in spec.env.items()]
+    return [*variables, "", spec.cwd, *spec.candidates, "", *spec.argv]
 
 
 def program() -> bytes:

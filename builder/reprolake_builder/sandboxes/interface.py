@@ -142,6 +142,13 @@ class SandboxSpec:
     gpus: str = ""
     doors: Doors | None = None
 
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Where the program is looked for (sandbox paths), one after the other, as execvp(3) does."""
+        name = self.argv[0]
+        folders = self.env.get("PATH", "/bin:/usr/bin").split(":")
+        return (name,) if "/" in name else tuple(f"{folder or '.'}/{name}" for folder in folders)
+
 
 class Running(Protocol):
     """A program in its sandbox; `doors` are the sockets that were asked for, in that order, and their taker's to close."""

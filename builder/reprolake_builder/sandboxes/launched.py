@@ -74,9 +74,10 @@ class Launched(abc.ABC):
     def __init__(self) -> None:
         self._outer = requirements.free_user() if os.geteuid() == 0 else -1
 
+    @property
     @abc.abstractmethod
-    def promises(self) -> Mapping[str, str]:
-        """What isolates, and how: facts for the record of a run."""
+    def _version(self) -> tuple[int, ...]:
+        """The runtime's version, () when it does not say."""
 
     @abc.abstractmethod
     def missing(self) -> str:
@@ -96,9 +97,18 @@ class Launched(abc.ABC):
         """Why this host cannot use it, with the remedy; "" when it can."""
         return self.missing() or trial(self, self.name)
 
-    @property
-    def _user(self) -> str:
-        return "a number of its own" if self._outer >= 0 else "the caller's, without capabilities"
+    def promises(self) -> Mapping[str, str]:
+        """What isolates, and how: facts for the record of a run."""
+        return {
+            "sandbox": f"{self.name} {'.'.join(map(str, self._version))}",
+            "root": "read-only; an image's is an overlay of its trees, mounted in a user namespace",
+            "network": "none but an own loopback",
+            "namespaces": "user, mount, pid, ipc, net, uts, cgroup; no further user namespaces",
+            "user": "a number of its own" if self._outer >= 0 else "the caller's, without capabilities",
+            "capabilities": "none, no new privileges",
+            "seccomp": "denylist",
+            "keyring": "own session keyring",
+        }
 
     def holds(self, limits: Limits) -> Mapping[str, Held]:
         """What holds each of the limits here, by the field's name; those that are None are left out."""

@@ -23,11 +23,8 @@ class PendingDoors:
         assert spec.doors is not None
         self._number = len(spec.doors.listen) + spec.doors.dials
         self._got: tuple[socket.socket, ...] | None = None
-        name = spec.argv[0]
-        folders = spec.env.get("PATH", "/bin:/usr/bin").split(":")
-        paths = [name] if "/" in name else [f"{one or '.'}/{name}" for one in folders]
         self._program, self._socket = folder / "doors", folder / "doors.socket"
-        self._program.write_bytes(door_program.door_program(spec.doors, paths, spec.argv, spec.env))
+        self._program.write_bytes(door_program.door_program(spec, spec.doors))
         self._program.chmod(0o755)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._socket))

@@ -129,4 +129,5 @@ def test_the_command_is_all_words_of_the_first_process():
     assert command == [
         "A=1", "PATH=/opt/bin:/bin", "", "/repo", "/opt/bin/python", "/bin/python", "", "python", "-c", "pass"
     ]  # fmt: skip
-    assert init_program.words({}, "/", ("./x", ""))[1:] == ["/", "./x", "", "./x", ""]
+    bare = replace(SPEC, env={}, cwd="/", argv=("./x", ""))
+    assert init_program.words(bare) == ["", "/", "./x", "", "./x", ""]
