@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from dataclasses import replace
 
 import pytest
 from sandbox_programs import spec, start
+from waiting import until
 
 from reprolake_builder.sandboxes import cgroups, container_running, scope
 from reprolake_builder.sandboxes.containers import Containers
@@ -30,16 +30,15 @@ def groups(request, monkeypatch, sandbox):
         pytest.skip("this host has no control groups for us")
 
 
-def until(running, sees):
-    """The first usage that is as wished, within some seconds."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+def measured(running, sees):
+    """The first usage that is as wished."""
+
+    def look():
         running.poll()  # of one that ended in between the last counts are taken then
         found = running.usage()
-        if found is not None and sees(found):
-            return found
-        time.sleep(0.02)
-    raise AssertionError(running.usage())
+        return found if found is not None and sees(found) else None
+
+    return until(look)
 
 
 TAKE = "dd if=/dev/zero of=/tmp/x bs=1M count=50 2>/dev/null; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 60"
@@ -48,8 +47,11 @@ TAKE = "dd if=/dev/zero of=/tmp/x bs=1M count=50 2>/dev/null; i=0; while [ $i -l
 def test_usage_is_measured(sandbox, root, groups):
     """Processor time, memory with that of folders in memory, and processes are seen from outside, by either way."""
     running = start(sandbox, spec(root, TAKE))
-    found = until(running, lambda one: one.cpu_seconds > 0.15 and one.processes > 1)
-    assert 50 << 20 <= found.memory_bytes < 80 << 20
+    found = measured(
+        running,
+        lambda one: one.cpu_seconds > 0.15 and one.processes > 1 and one.memory_bytes >= 50 << 20,
+    )
+    assert found.memory_bytes < 80 << 20
     assert found.memory_bytes <= found.peak_bytes < 100 << 20
     assert found.cpu_seconds < 30
     running.kill()
@@ -64,9 +66,9 @@ def test_usage_is_measured(sandbox, root, groups):
 def test_a_stopped_sandbox_is_seen_and_signals_reach_it(sandbox, root):
     """That a program stopped itself is seen, and a signal to it takes effect all the same."""
     running = start(sandbox, spec(root, "kill -STOP $$; sleep 60"))
-    until(running, lambda _: running.is_stopped())
+    measured(running, lambda _: running.is_stopped())
     assert running.signal(signal.SIGTERM)
-    assert running.wait(20) == 143
+    assert running.wait(60) == 143
     assert not running.signal(signal.SIGTERM)
 
 
@@ -84,16 +86,19 @@ def test_memory_in_a_group_ends_at_its_limit(sandbox, root):
     """A program that wants more memory than its group may have is killed, and that is counted."""
     if "memory" not in cgroups.places():
         pytest.skip("this host has no control groups for us")
-    script = "sleep 0.5; head -c 100000000 /dev/zero | tail -c 100000000 >/dev/null; echo $?"
+    script = "read go; head -c 100000000 /dev/zero | tail -c 100000000 >/dev/null; echo $?"
     for limit, told, kills in ((50 << 20, "137\n", 1), (400 << 20, "0\n", 0)):
-        read, write = os.pipe()
+        (read, write), (waits, go) = os.pipe(), os.pipe()
         given = spec(root, script, limits=Limits(memory_bytes=limit))
-        running = sandbox.start(given, stdin=subprocess.DEVNULL, stdout=write, stderr=subprocess.DEVNULL)
+        running = sandbox.start(given, stdin=waits, stdout=write, stderr=subprocess.DEVNULL)
         os.close(write)
-        until(running, lambda one: one.processes > 0)
+        os.close(waits)
+        measured(running, lambda one: one.processes > 0)
+        os.write(go, b"\n")
+        os.close(go)
         with open(read) as stream:
             assert stream.read() == told
-        running.wait(20)
+        running.wait(60)
         assert running.usage().kills == kills
 
 
@@ -105,5 +110,5 @@ def test_processes_that_could_not_be_made_are_counted(sandbox, root):
         root, "i=0; while [ $i -lt 60 ]; do sleep 20 & i=$((i+1)); done", limits=Limits(processes=50)
     )
     running = start(sandbox, given)
-    until(running, lambda one: one.refused > 0)
+    assert measured(running, lambda one: one.refused > 0).processes <= 50
     running.kill()
