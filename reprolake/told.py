@@ -13,6 +13,8 @@ from reprolake.settings import UsageError
 from reprolake_builder.process import printable
 from reprolake_runner.driver.protocol import Said
 
+_LONGEST = 1 << 15  # characters of a line that are waited for
+
 
 class Told:
     """Passes on what cells say: to standard error when `logs`, and each stream as it is to its file."""
@@ -29,9 +31,10 @@ class Told:
             file.flush()
         if self._logs:
             # What a notebook prints must not drive the terminal: only its lines are kept.
-            *lines, self._begun = (self._begun + said.text + ("\n" if said.kind == "shown" else "")).split(
-                "\n"
-            )
+            text = self._begun + said.text + ("\n" if said.kind == "shown" else "")
+            if len(text) - text.rfind("\n") > _LONGEST:
+                text += "\n"
+            *lines, self._begun = text.split("\n")
             for line in lines:
                 click.echo(printable(line), err=True)
 

@@ -1,0 +1,32 @@
+"""What cells and commands print, on the user's terminal and in files."""
+
+from __future__ import annotations
+
+import re
+
+from reprolake.told import told
+from reprolake_runner.driver.protocol import Said
+
+
+def test_pieces_become_lines_and_files_have_them_as_they_are(tmp_path, capsys):
+    """A line is shown once it is whole, harmless to print; each stream's file has its bytes."""
+    out, err = tmp_path / "out", tmp_path / "err"
+    with told(logs=True, stdout=out, stderr=err) as taker:
+        for kind, text in (("stdout", "a\x1b[2J"), ("stderr", "b\r\n"), ("shown", "c"), ("stdout", "d")):
+            taker(Said(kind=kind, text=text))
+    shown = capsys.readouterr().err
+    assert "\x1b" not in shown
+    assert [line[:1] for line in shown.splitlines()] == ["a", "c", "d"]
+    assert (out.read_bytes(), err.read_bytes()) == (b"a\x1b[2Jd", b"b\r\n")
+
+
+def test_a_line_without_end_is_not_waited_for(capsys):
+    """A command that prints for ever without an end of line is shown piece by piece, and fills nobody's memory."""
+    pieces = [str(number % 10) * 30_000 for number in range(100)]
+    shown = ""
+    with told(logs=True, stdout=None, stderr=None) as taker:
+        for number, piece in enumerate(pieces, 1):
+            taker(Said(kind="stdout", text=piece))
+            shown += re.sub(r"\s", "", capsys.readouterr().err)
+            assert len(shown) > number * 30_000 - 70_000
+    assert shown + re.sub(r"\s", "", capsys.readouterr().err) == "".join(pieces)
