@@ -75,6 +75,7 @@ class Dialer:
         self._no_proxy = no_proxy
         self._look_up = look_up
         self._turns = asyncio.Semaphore(LOOK_UPS)
+        self._running: set[asyncio.Future[tuple[str, ...]]] = set()
         self._unknown: set[str] = set()
 
     def upstream(self, scheme: str, host: str, port: int) -> Upstream | None:
@@ -130,9 +131,7 @@ class Dialer:
         if not is_needed and host in self._unknown:
             return ()
         try:
-            async with self._turns:
-                seconds = _LOOK_UP_SECONDS if is_needed else _GLANCE_SECONDS
-                addresses = await asyncio.wait_for(self._look_up(host), seconds)
+            addresses = await self._looked_up(host, _LOOK_UP_SECONDS if is_needed else _GLANCE_SECONDS)
         except (OSError, UnicodeError) as error:
             if is_needed:
                 raise UnreachableError(f"{host} is not known here") from error
@@ -145,6 +144,23 @@ class Dialer:
                     f"{host} leads to {address}, which is {kind}" if host != address else f"{host} is {kind}"
                 )
         return addresses
+
+    async def _looked_up(self, host: str, seconds: float) -> tuple[str, ...]:
+        """Return a host's addresses. Raises OSError, also when they take longer than that.
+
+        Whoever is given up keeps the turn until the end: the thread is busy, and a name after it would be given up unheard.
+        """
+        await self._turns.acquire()
+        running = asyncio.ensure_future(self._look_up(host))
+        self._running.add(running)
+        running.add_done_callback(self._done)
+        return await asyncio.wait_for(asyncio.shield(running), seconds)
+
+    def _done(self, running: asyncio.Future[tuple[str, ...]]) -> None:
+        self._running.discard(running)
+        self._turns.release()
+        if not running.cancelled():
+            running.exception()  # nobody may be left who wants to know
 
 
 async def _connect(addresses: tuple[str, ...], port: int, what: str) -> Streams:
