@@ -1,13 +1,19 @@
-"""An image that was built before, by its id."""
+"""Images that were built before: of the store by their ids, and where they were written."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 from reprolake.options import UsageError
 from reprolake.pipeline import Session
+from reprolake_builder.documents.lock import EnvironmentLock
+from reprolake_builder.errors import PublishError
 from reprolake_builder.image import Image
+from reprolake_builder.layouts import WrittenImage, images_in, lock_in
 from reprolake_builder.process import printable
 
 _ID = re.compile(r"sha256:[0-9a-f]*|[0-9a-f]{6,64}")
@@ -40,3 +46,29 @@ def find_image(what: str, session: Session, *, instead: str = "") -> Image:
             f"the image {what} was made by another version", hint="build it again: `reprolake build`"
         )
     return image
+
+
+def is_written(path: Path) -> bool:
+    """Whether a host path looks like that of an OCI layout or of an archive for `docker load`."""
+    return os.path.isfile(path / "oci-layout") or (os.path.isfile(path) and path.suffix == ".tar")
+
+
+def written_images(path: Path) -> tuple[WrittenImage, ...]:
+    """Return the images in an OCI layout or an archive for `docker load` (host path). Raises UsageError for what is none."""
+    with _given():
+        return images_in(path)
+
+
+def written_lock(image: WrittenImage) -> EnvironmentLock:
+    """Return the lock that such an image carries. Raises UsageError where it has none that can be read."""
+    with _given():
+        return lock_in(image)
+
+
+@contextlib.contextmanager
+def _given() -> Iterator[None]:
+    """Tell of what is wrong with an image as of a mistake of whoever gave it: nothing is published here."""
+    try:
+        yield
+    except PublishError as error:
+        raise UsageError(error.message, hint=error.hint) from error

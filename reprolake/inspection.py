@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from reprolake.describe import citation_lines, date, lock_lines
-from reprolake.images import find_image
+from reprolake.images import find_image, is_written, written_images
 from reprolake.options import UsageError
 from reprolake.pipeline import Session, read_lock
 from reprolake_builder.denied import denied
-from reprolake_builder.documents.base import Digest, Document, Size
+from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import LockError
 from reprolake_builder.git_tree import shown
 from reprolake_builder.image import CITATION
+from reprolake_builder.layouts import WrittenImage
+from reprolake_builder.plain_files import open_below, open_plain
 from reprolake_builder.process import printable
 from reprolake_runner.citing import citation_of
-from reprolake_runner.collect import open_plain
 from reprolake_runner.documents.run import CommandSpec, Origin, RunSpec, cell_name
 from reprolake_runner.staged import CheckedResult, read_result
 
 _LARGEST_DOCUMENT = 64 << 20  # bytes
-_TAKEN = "a lock, an OCI layout, a staged result"
+_TAKEN = "a lock, an OCI layout, an archive for `docker load`, a staged result"
+_BLOBS = "blobs/sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Found:
 
 
 class LayoutImage(Document, frozen=True, kw_only=True):
-    """An image of an OCI layout: what its manifest and configuration say."""
+    """An image of an OCI layout or archive: what its manifest and configuration say."""
 
     name: str
     manifest: str
@@ -52,7 +55,7 @@ class LayoutImage(Document, frozen=True, kw_only=True):
 
 
 class Layout(Document, frozen=True, kw_only=True):
-    """The images of an OCI layout, and the blobs whose bytes are not those that their name says."""
+    """The images of an OCI layout or archive, and the blobs that are missing or whose bytes are not those that their name says."""
 
     images: tuple[LayoutImage, ...]
     damaged: tuple[str, ...]
@@ -73,13 +76,11 @@ def inspect(what: str, session: Session) -> Found:
     path = Path(what)
     if why := denied(what):
         raise UsageError(f"{printable(what)} cannot be read: {why}")
+    if is_written(path):
+        return _written(path)
     if os.path.isdir(path):
-        return _layout(path) if os.path.isfile(path / "oci-layout") else _result(read_result(path))
+        return _result(read_result(path))
     if os.path.isfile(path):
-        if path.suffix == ".tar":
-            raise UsageError(
-                f"{path} is an archive for `docker load`", hint="give the id that `reprolake build` printed"
-            )
         try:
             lock = read_lock(path)
         except LockError as error:
@@ -102,7 +103,8 @@ class _NamesItself(msgspec.Struct):
 
 def _names_itself_a_lock(path: Path) -> bool:
     try:
-        msgspec.json.decode(_small(path), type=_NamesItself)
+        with open_plain(path) as stream:
+            msgspec.json.decode(stream.read(_LARGEST_DOCUMENT), type=_NamesItself)
     except (OSError, msgspec.DecodeError, RecursionError):
         return path.suffix == ".lock"
     return True
@@ -127,39 +129,23 @@ def _annotation_lines(annotations: Mapping[str, str]) -> list[str]:
     return shown + citation_lines(citation_of(annotations))
 
 
-class _Descriptor(msgspec.Struct):
-    """What names a blob. Source: OCI image specification 1.1, descriptor.md."""
-
-    digest: Digest
-    size: Size
-    annotations: dict[str, str] = {}
-
-
-class _Index(msgspec.Struct):
-    manifests: list[_Descriptor]
-
-
-class _Manifest(msgspec.Struct):
-    config: _Descriptor
-    layers: list[_Descriptor]
-    annotations: dict[str, str] = {}
-
-
-def _layout(path: Path) -> Found:
-    """Return what a layout holds; it may come from anybody, so nothing outside of it is opened and nothing that can wait."""
-    blobs = path / "blobs" / "sha256"
-    try:
-        index = msgspec.json.decode(_small(path / "index.json"), type=_Index)
-        images = tuple(_layout_image(entry, blobs) for entry in index.manifests)
-        names = sorted(os.listdir(blobs))
-    except (OSError, msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{path} is no sound OCI layout: {error}") from error
-    damaged = tuple(shown(os.fsencode(name)) for name in names if _hash(blobs / name) != name)
+def _written(path: Path) -> Found:
+    """Return what a layout or archive holds, and which of its blobs are missing or damaged."""
+    written = written_images(path)
+    blobs: dict[str, Callable[[], AbstractContextManager[IO[bytes]]]] = {
+        digest.removeprefix("sha256:"): partial(image.blob, digest)
+        for image in written
+        for digest in image.blobs
+    }
+    if os.path.isdir(path / _BLOBS):  # what no image names counts, too
+        blobs |= {name: partial(open_below, path, f"{_BLOBS}/{name}") for name in os.listdir(path / _BLOBS)}
+    damaged = tuple(shown(os.fsencode(name)) for name in sorted(blobs) if _hash(blobs[name]) != name)
+    images = tuple(map(_layout_image, written))
     lines = []
     for image in images:
         lines += [
             f"image       {image.id}",
-            f"name        {image.name}",
+            f"name        {printable(image.name)}",
             f"manifest    {image.manifest}",
             f"size        {image.size / 1e6:.0f} MB compressed in {image.layers} layers",
         ]
@@ -170,32 +156,22 @@ def _layout(path: Path) -> Found:
     return Found(Layout(images=images, damaged=damaged), tuple(lines), sound=not damaged)
 
 
-def _layout_image(entry: _Descriptor, blobs: Path) -> LayoutImage:
-    # The digest is of its form, and so no path that leads elsewhere.
-    manifest = msgspec.json.decode(_small(blobs / entry.digest.removeprefix("sha256:")), type=_Manifest)
+def _layout_image(image: WrittenImage) -> LayoutImage:
     return LayoutImage(
-        name=entry.annotations.get("org.opencontainers.image.ref.name", ""),
-        manifest=entry.digest,
-        id=manifest.config.digest,
-        size=sum(layer.size for layer in manifest.layers),
-        layers=len(manifest.layers),
-        annotations=manifest.annotations,
+        name=image.name,
+        manifest=image.digest,
+        id=image.id,
+        size=sum(layer.size for layer in image.manifest.layers),
+        layers=len(image.manifest.layers),
+        annotations=image.manifest.annotations,
     )
 
 
-def _small(path: Path) -> bytes:
-    """Return the content of a plain file. Raises OSError, also when it is too large for a document."""
-    with open(open_plain(path), "rb") as stream:
-        if os.fstat(stream.fileno()).st_size > _LARGEST_DOCUMENT:
-            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-        return stream.read()
-
-
-def _hash(path: Path) -> str:
-    """Return the SHA-256 of a plain file, "" for anything else."""
+def _hash(opened: Callable[[], AbstractContextManager[IO[bytes]]]) -> str:
+    """Return the SHA-256 of what can be opened, "" for what cannot."""
     try:
-        with open(open_plain(path), "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        with opened() as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     except OSError:
         return ""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,6 +36,7 @@ from reprolake_builder.resolve import resolve_link
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
+from reprolake_builder.whole_files import write_whole
 
 if TYPE_CHECKING:
     from reprolake_builder.recipes import Recipe
@@ -254,15 +254,10 @@ def write_lock(made: EnvironmentLock, path: Path) -> None:
 
 def write_text(data: bytes, path: Path) -> None:
     """Write a file at a host path, whole or not at all. Raises UsageError."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        write_whole(path, data)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def read_lock(path: Path) -> EnvironmentLock:

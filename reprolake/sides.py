@@ -6,13 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprolake.images import find_image, is_image_id
+from reprolake.images import find_image, is_image_id, is_written, written_images, written_lock
 from reprolake.options import UsageError
 from reprolake.pipeline import Request, Session, obtain_lock, read_lock
 from reprolake_builder.documents.base import decode
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.image import LOCK_IN_IMAGE, Image
-from reprolake_builder.layouts import WrittenImage, images_in, lock_in
+from reprolake_builder.layouts import WrittenImage
 from reprolake_builder.process import printable
 
 _TAKEN = "a lock, an image's id, an OCI layout, an archive for `docker load`, or the link of a repository"
@@ -27,17 +27,17 @@ class Side:
 
 
 def side(what: str, session: Session) -> Side:
-    """Return what `what` names; a link is locked, or was before. Raises UsageError, PublishError and LockError."""
+    """Return what `what` names; a link is locked, or was before. Raises UsageError and LockError."""
     path = Path(what)
     if is_image_id(what):
         image = find_image(what, session, instead=_TAKEN)
         return Side(_lock_of(image, session), image)
-    if os.path.isfile(path / "oci-layout") or (os.path.isfile(path) and path.suffix == ".tar"):
-        written = images_in(path)
+    if is_written(path):
+        written = written_images(path)
         if len(written) != 1:
             names = ", ".join(printable(one.name or one.digest) for one in written) or "none"
             raise UsageError(f"{path} holds {len(written)} images ({names}), and one is wanted")
-        return Side(lock_in(written[0]), written[0])
+        return Side(written_lock(written[0]), written[0])
     if os.path.isfile(path):
         return Side(read_lock(path))
     return Side(obtain_lock(Request(link=what), session).lock)

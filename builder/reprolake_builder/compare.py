@@ -24,13 +24,12 @@ from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.rootfs import Item, layer_entries, shown
 from reprolake_builder.store import Store
-from reprolake_builder.trees import MTIME, Entry, walk
+from reprolake_builder.trees import KINDS, MTIME, Entry, walk
 
 _PIECE = 1 << 18
 _GZIP = 31  # zlib's number for: a gzip header, the largest window
 OpenBlob = Callable[[Digest], AbstractContextManager[IO[bytes]]]
 """Opens the blob of that digest. Raises FileNotFoundError."""
-_KINDS = {"f": "file", "d": "folder", "l": "symbolic link", "h": "hard link"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +203,7 @@ def _of_member(archive: tarfile.TarFile, member: tarfile.TarInfo, expected: Entr
     if path != expected.path:
         return f"expected here, found {shown(path)}"
     if member.type not in kinds:
-        return f"is of tar type {member.type!r}, expected a {_KINDS[expected.kind]}"
+        return f"is of tar type {member.type!r}, expected a {KINDS[expected.kind]}"
     content = archive.extractfile(member) if member.isreg() else None
     digest = hashlib.file_digest(content, "sha256").digest() if content else b""  # type: ignore[arg-type]
     found = Entry(
@@ -267,7 +266,7 @@ def _on_disk(
 def _of_entry(found: Entry, expected: Entry) -> str:
     """Return in words how an entry differs from the expected one; "" when it does not."""
     if found.kind != expected.kind:
-        return f"is a {_KINDS[found.kind]}, expected a {_KINDS[expected.kind]}"
+        return f"is a {KINDS[found.kind]}, expected a {KINDS[expected.kind]}"
     if found.target != expected.target:
         return f"links to {shown(found.target)[1:]}, expected {shown(expected.target)[1:]}"
     if found.size != expected.size:

@@ -12,9 +12,8 @@ from reprolake_builder.image import Image
 from reprolake_builder.inventory import Item, build_items, image_items
 from reprolake_builder.rootfs import flatten, layer_entries, shown
 from reprolake_builder.store import Store
-from reprolake_builder.trees import Entry
+from reprolake_builder.trees import KINDS, Entry
 
-_KINDS = {"f": "file", "d": "folder", "l": "symbolic link", "h": "hard link"}
 ChangeKind = Literal["source", "setting", "debian", "conda", "standalone", "python", "build only"]
 
 
@@ -145,7 +144,7 @@ def _of_paths(before: Entry | None, after: Entry | None) -> str:
     if before is None or after is None:
         return "is new" if before is None else "is gone"
     told = (
-        ("kind", _KINDS[before.kind], _KINDS[after.kind]),
+        ("kind", KINDS[before.kind], KINDS[after.kind]),
         ("target", shown(before.target)[1:], shown(after.target)[1:]),
         ("bytes", str(before.size), str(after.size)),
         ("mode", f"{before.mode:04o}", f"{after.mode:04o}"),

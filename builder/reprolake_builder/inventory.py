@@ -65,19 +65,15 @@ def image_items(lock: EnvironmentLock) -> tuple[Item, ...]:
         *(_deb(deb, debian.suite, in_image=True) for deb in (*debian.base, *debian.extra)),
         *(_conda(package) for package in (lock.conda.packages if lock.conda else ())),
         *((_standalone(lock.interpreter),) if isinstance(lock.interpreter, StandaloneInterpreter) else ()),
-        *(_wheel(wheel, in_image=True) for wheel in lock.wheels),
-        *(_built(wheel, in_image=True) for wheel in own),
+        *(_wheel(wheel, in_image=True) for wheel in (*lock.wheels, *own)),
         *(item for recipe in lock.recipes for item in _of_recipe(recipe)),
     )
 
 
 def _of_recipe(recipe: RecipeLock) -> Iterator[Item]:
     within = recipe.name if recipe.interpreter is not None else ""
-    for item in (
-        *(_wheel(wheel, in_image=True) for wheel in recipe.wheels),
-        *(_built(wheel, in_image=True) for wheel in recipe.built),
-    ):
-        yield replace(item, recipe=within)
+    for wheel in (*recipe.wheels, *recipe.built):
+        yield replace(_wheel(wheel, in_image=True), recipe=within)
 
 
 def _build_items(lock: EnvironmentLock) -> Iterator[Item]:
@@ -86,8 +82,8 @@ def _build_items(lock: EnvironmentLock) -> Iterator[Item]:
     for inner in recipe_bases(lock):
         debs = (*inner.base, *inner.extra, *inner.toolchain)
         yield from (_deb(deb, inner.suite, in_image=False) for deb in debs)
-    yield from (_wheel(needed, in_image=False) for needed in build_requirements(lock))
-    yield from (_built(wheel, in_image=False) for wheel in _all_built(own_wheels(lock)))
+    needed = (*build_requirements(lock), *_all_built(own_wheels(lock)))
+    yield from (_wheel(wheel, in_image=False) for wheel in needed)
 
 
 def build_items(lock: EnvironmentLock) -> tuple[Item, ...]:
@@ -195,7 +191,8 @@ def _standalone(python: StandaloneInterpreter) -> Item:
     )
 
 
-def _wheel(wheel: WheelLock, *, in_image: bool) -> Item:
+def _wheel(wheel: WheelLock | BuiltWheelLock, *, in_image: bool) -> Item:
+    origin = wheel.origin if isinstance(wheel, BuiltWheelLock) else None
     return Item(
         kind="python",
         name=wheel.name,
@@ -203,32 +200,14 @@ def _wheel(wheel: WheelLock, *, in_image: bool) -> Item:
         filename=wheel.filename,
         sha256=wheel.sha256,
         size=wheel.size,
-        purl=_pypi(wheel.name, wheel.version),
+        purl=f"pkg:pypi/{wheel.name}@{quote(wheel.version, safe='')}{_where_from(origin)}",
         in_image=in_image,
         requested=wheel.requested,
+        built_from=origin_in_words(origin) if origin is not None else "",
     )
 
 
-def _built(wheel: BuiltWheelLock, *, in_image: bool) -> Item:
-    return Item(
-        kind="python",
-        name=wheel.name,
-        version=wheel.version,
-        filename=wheel.filename,
-        sha256=wheel.sha256,
-        size=wheel.size,
-        purl=_pypi(wheel.name, wheel.version) + _where_from(wheel.origin),
-        in_image=in_image,
-        requested=wheel.requested,
-        built_from=origin_in_words(wheel.origin),
-    )
-
-
-def _pypi(name: str, version: str) -> str:
-    return f"pkg:pypi/{name}@{quote(version, safe='')}"
-
-
-def _where_from(origin: Origin) -> str:
+def _where_from(origin: Origin | None) -> str:
     if isinstance(origin, GitOrigin):
         return f"?vcs_url={quote(f'git+{origin.source.url}@{origin.source.commit}', safe='')}"
     return ""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import stat
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.errors import PublishError
 from reprolake_builder.git_tree import MOST_BYTES, TreeError
 from reprolake_builder.image import LOCK_IN_IMAGE
+from reprolake_builder.plain_files import open_below, open_plain
 from reprolake_builder.process import printable
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 _LARGEST_DOCUMENT = 1 << 20  # bytes of an index or a manifest: ours have 50 KiB
 _LARGEST_LOCK = 64 << 20  # bytes
 _MOST_BLOBS = 100_000
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _REF = "org.opencontainers.image.ref.name"
 
 
@@ -74,6 +72,11 @@ class WrittenImage:
     def id(self) -> Digest:
         """The digest of its configuration."""
         return self.manifest.config.digest
+
+    @property
+    def blobs(self) -> tuple[Digest, ...]:
+        """The digests of all that it consists of."""
+        return (self.digest, self.id, *(layer.digest for layer in self.manifest.layers))
 
 
 def images_in(path: Path) -> tuple[WrittenImage, ...]:
@@ -138,8 +141,8 @@ def _of_archive(path: Path, parts: Mapping[bytes, tuple[int, int]]) -> OpenBlob:
 def _parts(path: Path) -> dict[bytes, tuple[int, int]]:
     """Return where each file of a tar archive (host path) begins in it, and its bytes. Raises OSError and TreeError."""
     found: dict[bytes, tuple[int, int]] = {}
-    with open_plain(path) as file, io.BufferedReader(cast("io.RawIOBase", file)) as stream:
-        for member in tar_members(stream, os.fstat(file.fileno()).st_size, hard_links=True):
+    with open_plain(path) as stream:
+        for member in tar_members(stream, os.fstat(stream.fileno()).st_size, hard_links=True):
             if member.kind == "file":
                 found[member.path.removeprefix(b"./")] = (stream.tell(), member.size)
             if len(found) > _MOST_BLOBS:
@@ -177,34 +180,6 @@ class _Part(io.RawIOBase):
         """Close the file."""
         self._file.close()
         super().close()
-
-
-def open_plain(path: Path) -> IO[bytes]:
-    """Open a plain file (host path), no link and nothing that could wait. Raises OSError."""
-    return _plain(os.open(path, _FILE), path)
-
-
-def open_below(folder: Path, path: str) -> IO[bytes]:
-    """Open a plain file at a relative path below a folder (host path), with no link on the way. Raises OSError."""
-    *above, name = path.split("/")
-    if ".." in path.split("/"):
-        raise OSError(errno.EINVAL, "it leads out of the folder", str(folder / path))
-    at = os.open(folder, _FOLDER)
-    try:
-        for part in above:
-            inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=at)
-            os.close(at)
-            at = inner
-        return _plain(os.open(name, _FILE, dir_fd=at), folder / path)
-    finally:
-        os.close(at)
-
-
-def _plain(descriptor: int, path: Path) -> IO[bytes]:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
-    return open(descriptor, "rb", buffering=0)
 
 
 def _read(stream: IO[bytes]) -> bytes:

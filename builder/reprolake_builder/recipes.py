@@ -31,7 +31,7 @@ from reprolake_builder.documents.lock import (
 from reprolake_builder.engines.interpreters import layout_of
 from reprolake_builder.errors import LockError
 from reprolake_builder.image import RECIPES
-from reprolake_builder.layouts import open_below, open_plain
+from reprolake_builder.plain_files import open_below, open_plain
 from reprolake_builder.process import printable
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 

@@ -46,6 +46,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     target: bytes = b""
 
 
+KINDS = {"f": "file", "d": "folder", "l": "symbolic link", "h": "hard link"}
+"""What messages call each kind of entry."""
+
+
 class Owned(NamedTuple):
     """Mode and owner that an entry has in the image, where they differ from the rule (0644 or 0755, 0:0)."""
 

@@ -21,7 +21,7 @@ from reprolake_builder.engines.packages import fetch_wheels
 from reprolake_builder.engines.sdist import fetch_sdist
 from reprolake_builder.errors import FetchError
 from reprolake_builder.inventory import index_wheels, items_of, origins, recipe_bases
-from reprolake_builder.layouts import open_below
+from reprolake_builder.plain_files import open_below
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import fetch_files
 from reprolake_builder.providers.git.lfs import bring_objects
@@ -42,6 +42,7 @@ from reprolake_builder.vendored import (
     commits,
     write_source,
 )
+from reprolake_builder.whole_files import replacing, write_whole
 
 _PACKING = 3600  # seconds
 _PIECE = 1 << 20  # bytes
@@ -80,7 +81,7 @@ def vendor(lock: EnvironmentLock, tree: SourceTree, folder: Path, tools: Tools) 
     _check(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / MARK, _TEXT.format(lock=LOCK, sums=SUMS).encode())
+        write_whole(folder / MARK, _TEXT.format(lock=LOCK, sums=SUMS).encode())
         _bring(lock, tools)
         packs = [pack for source in commits(lock) for pack in _write_packs(source, folder, tools)]
         files = [*_archives(lock), *_large_files(lock, tools)]
@@ -90,8 +91,8 @@ def vendor(lock: EnvironmentLock, tree: SourceTree, folder: Path, tools: Tools) 
                 step.advance()
         _write_source(lock, tree, folder)
         sums = sorted(f"{file.sha256}  {file.path}\n" for file in files)
-        _replace(folder / SUMS, "".join(sums).encode())
-        _replace(folder / LOCK, pretty(portable(lock)))
+        write_whole(folder / SUMS, "".join(sums).encode())
+        write_whole(folder / LOCK, pretty(portable(lock)))
     except OSError as error:
         raise FetchError(f"{folder} cannot be written: {error.strerror or error}") from error
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
@@ -209,13 +210,8 @@ def _write_source(lock: EnvironmentLock, tree: SourceTree, folder: Path) -> None
     if isinstance(lock.source, FilesSource | GitSource):
         return
     place = folder / SOURCE
-    partial = place.with_name(f".{secrets.token_hex(4)}")
-    try:
-        with partial.open("wb") as stream:
-            write_tar((Placed(entry, tree.tree.root) for entry in tree.tree.entries), stream.write)
-        partial.replace(place)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(place) as partial, partial.open("wb") as stream:
+        write_tar((Placed(entry, tree.tree.root) for entry in tree.tree.entries), stream.write)
     with tempfile.TemporaryDirectory(dir=folder) as again:
         found = write_source(Vendored(folder, {}), Path(again))
     if found != lock.source.tree:
@@ -231,11 +227,10 @@ def _copy(source: Path, folder: Path, file: _Placed) -> None:
     target = folder / file.path
     _make_folders(folder, target.parent)
     with contextlib.suppress(OSError), open_below(folder, file.path) as there:
-        if hashlib.file_digest(there, "sha256").hexdigest() == file.sha256:  # type: ignore[arg-type]
+        if hashlib.file_digest(there, "sha256").hexdigest() == file.sha256:
             return
-    partial = target.with_name(f".{secrets.token_hex(4)}")
     digest = hashlib.sha256()
-    try:
+    with replacing(target) as partial:
         with source.open("rb") as stream, partial.open("wb") as copy:
             while piece := stream.read(_PIECE):
                 digest.update(piece)
@@ -244,9 +239,6 @@ def _copy(source: Path, folder: Path, file: _Placed) -> None:
             raise FetchError(
                 f"{source} is damaged", hint="run the command again: it is fetched anew", transient=True
             )
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _make_folders(top: Path, folder: Path) -> None:
@@ -256,9 +248,3 @@ def _make_folders(top: Path, folder: Path) -> None:
         if place != top and place.is_symlink():
             raise FetchError(f"{place} is a symbolic link", hint="name a new folder, or remove it")
         place.mkdir(exist_ok=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{secrets.token_hex(4)}")
-    partial.write_bytes(data)
-    partial.replace(path)

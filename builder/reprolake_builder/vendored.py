@@ -18,7 +18,7 @@ from reprolake_builder.documents.source import FilesSource, GitSource
 from reprolake_builder.errors import FetchError
 from reprolake_builder.git_tree import MOST_BYTES, MOST_ENTRIES, TreeError, TreeWriter, shown
 from reprolake_builder.inventory import fetched, origins
-from reprolake_builder.layouts import open_below
+from reprolake_builder.plain_files import open_below
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git.cache import opened
 from reprolake_builder.providers.git.command import git_on

@@ -30,7 +30,7 @@ from pathlib import Path
 import msgspec
 
 from reprolake_builder.documents.base import file_sha256, pretty
-from reprolake_runner.collect import Collector, Limits, copy_plain, open_plain
+from reprolake_runner.collect import Collector, Limits, copy_plain, open_left
 from reprolake_runner.contents import Contents, Kept, Role
 from reprolake_runner.crate import crate
 from reprolake_runner.documents.run import Manifest, RunRecord, RunSpec, StagedFile
@@ -181,7 +181,7 @@ def _source(partial: Path, outcome: Outcome, spec: RunSpec) -> Kept:
 def _single(path: Path, partial: Path, name: str, role: Role, limits: Limits) -> Kept | None:
     """Keep one file of ours that the driver could have replaced by anything."""
     try:
-        readable = open_plain(path)
+        readable = open_left(path)
     except OSError:
         return None
     size = os.fstat(readable).st_size

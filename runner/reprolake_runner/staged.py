@@ -16,8 +16,8 @@ from typing import TypeVar
 import msgspec
 
 from reprolake_builder.documents.base import decode
+from reprolake_builder.plain_files import open_plain
 from reprolake_builder.process import printable
-from reprolake_runner.collect import open_plain
 from reprolake_runner.documents.run import Manifest, RunRecord
 from reprolake_runner.errors import StageOutError
 
@@ -113,7 +113,7 @@ def read_result(folder: Path) -> CheckedResult:
 def _document(folder: Path, name: str, kind: type[D]) -> D:
     path = folder / name
     try:
-        with open(open_plain(path), "rb") as stream:
+        with open_plain(path) as stream:
             if os.fstat(stream.fileno()).st_size > _LARGEST_DOCUMENT:
                 raise StageOutError(f"{path} is larger than {_LARGEST_DOCUMENT} bytes, which none of ours is")
             return decode(stream.read(_LARGEST_DOCUMENT), kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tarfile
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +16,7 @@ from outcomes import outcome
 from reprolake.inspection import inspect
 from reprolake.options import Options, UsageError
 from reprolake.pipeline import Session
+from reprolake_builder import oci
 from reprolake_builder.documents.base import pretty
 from reprolake_builder.documents.source import RecordPin
 from reprolake_builder.download import Downloader
@@ -30,9 +32,10 @@ from reprolake_runner.staged import read_result
 
 pytestmark = pytest.mark.timeout(60)
 SECRET = b"only the host may know this"
+CONFIG = json.dumps({"architecture": "amd64", "os": "linux"})
 IMAGE = Image(
-    id="sha256:" + "1" * 64,
-    config=json.dumps({"architecture": "amd64", "os": "linux"}),
+    id=oci.digest_of(CONFIG.encode()),
+    config=CONFIG,
     layers=(),
     annotations={},
     lock_sha256="2" * 64,
@@ -103,6 +106,25 @@ def test_blobs_that_are_no_files_are_damaged(layout, session, tmp_path):
     assert not found.sound
     assert len(found.document.damaged) == 4
     assert "\x1b" not in "".join(found.document.damaged)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_a_blob_that_is_missing_is_told_of(layout, session, tmp_path, pack):
+    """An image one of whose blobs is not there is not sound, in a folder and in an archive."""
+    (layout / oci.blob_path(IMAGE.id)).unlink()
+    if pack:
+        with tarfile.open(tmp_path / "image.tar", "w") as archive:
+            archive.add(layout, "")
+    found = inspect(str(tmp_path / "image.tar" if pack else layout), session)
+    assert not found.sound
+    assert found.document.damaged == (IMAGE.id.removeprefix("sha256:"),)
+
+
+def test_an_index_of_nothing_holds_nothing(layout, session):
+    """A layout without images and without blobs is an empty one."""
+    (layout / "index.json").write_text('{"manifests": []}')
+    (layout / "blobs").rename(layout / "aside")
+    assert inspect(str(layout), session).document.images == ()
 
 
 @pytest.mark.parametrize("name", ["index.json", "blobs"])

@@ -5,7 +5,9 @@ Source: conda-lock's documentation, "Platform specific dependencies"; conda-buil
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 
 _TRUE = frozenset({"linux", "linux64", "unix", "x86", "x86_64"})
 _FALSE = frozenset(
@@ -14,6 +16,7 @@ _FALSE = frozenset(
 _COMMENT = re.compile(r"#\s*\[([^\[\]]{1,100})\]\s*$")
 _KEY = re.compile(r"sel\(([^()]{1,40})\)")
 _WORD = re.compile(r"\s*(\(|\)|[a-z0-9_]+)")
+_Read = tuple[bool, list[str]]  # a value, and the words behind it
 
 
 def drop_reason(line: str) -> str:
@@ -48,23 +51,25 @@ def _value(text: str) -> bool | None:
     return None if rest else value
 
 
-def _either(words: list[str]) -> tuple[bool, list[str]]:
-    value, rest = _both(words)
-    while rest and rest[0] == "or":
-        other, rest = _both(rest[1:])
-        value = value or other
+def _either(words: list[str]) -> _Read:
+    return _joined("or", operator.or_, _both, words)
+
+
+def _both(words: list[str]) -> _Read:
+    return _joined("and", operator.and_, _single, words)
+
+
+def _joined(
+    word: str, join: Callable[[bool, bool], bool], part: Callable[[list[str]], _Read], words: list[str]
+) -> _Read:
+    value, rest = part(words)
+    while rest and rest[0] == word:
+        other, rest = part(rest[1:])
+        value = join(value, other)
     return value, rest
 
 
-def _both(words: list[str]) -> tuple[bool, list[str]]:
-    value, rest = _single(words)
-    while rest and rest[0] == "and":
-        other, rest = _single(rest[1:])
-        value = value and other
-    return value, rest
-
-
-def _single(words: list[str]) -> tuple[bool, list[str]]:
+def _single(words: list[str]) -> _Read:
     """Return the first value. Raises IndexError or ValueError where there is none."""
     first, rest = words[0], words[1:]
     if first == "not":

@@ -15,8 +15,8 @@ from reprolake_builder.documents.lock import LAYOUT, DebianLock, ScriptLock
 from reprolake_builder.engines.scripts import Ran, ScriptCall, run_script, take
 from reprolake_builder.errors import BuildError
 from reprolake_builder.image import HOME, REPOSITORY, USER
-from reprolake_builder.layouts import open_below
 from reprolake_builder.network.policy import Policy
+from reprolake_builder.plain_files import open_below
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.interface import Bind
 from reprolake_builder.store import Store, Tree
@@ -80,9 +80,7 @@ def set_up(debian: DebianLock, trees: tuple[Tree, Tree], tools: Tools) -> tuple[
                 "HOME": "/root",
                 "LC_ALL": "C.UTF-8",
                 "DEBIAN_FRONTEND": "noninteractive",
-                "SOURCE_DATE_EPOCH": "315532800",
                 "FORCE_SOURCE_DATE": "1",
-                "PYTHONDONTWRITEBYTECODE": "1",
             },
             writable=("/etc", "/usr", "/var", "/opt", "/srv", "/root"),
             user=(0, 0),
@@ -196,7 +194,7 @@ def post_build(script: PostBuild, repository: Tree, tools: Tools) -> tuple[Tree,
             what=f"Running {printable(script.path)}",
             trees=script.trees,
             argv=(place,),
-            env={**script.env, "PYTHONDONTWRITEBYTECODE": "1", "SOURCE_DATE_EPOCH": "315532800"},
+            env=script.env,
             writable=(script.prefix, REPOSITORY, HOME),
             user=USER,
             cwd=script.cwd,

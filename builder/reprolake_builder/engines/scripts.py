@@ -156,7 +156,7 @@ def _run(call: ScriptCall, root: Path, log: IO[bytes], tools: Tools) -> tuple[in
     spec = SandboxSpec(
         root=ImageRoot(tuple(tree.root for tree in call.trees)),
         argv=call.argv,
-        env={**_SAME_EACH_TIME, **call.env},
+        env={**call.env, **_SAME_EACH_TIME},
         cwd=call.cwd,
         binds=(*folders, *call.binds),
         uid=call.user[0],

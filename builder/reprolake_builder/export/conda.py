@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from reprolake_builder.conda.channels import channel_bases
+from reprolake_builder.credentials import without_login
 from reprolake_builder.documents.base import content_hash
 from reprolake_builder.documents.conda import CondaChannel, CondaLock
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, SdistOrigin
@@ -123,8 +124,8 @@ def _heading(lock: EnvironmentLock) -> Iterator[str]:
 
 def _base(channel: CondaChannel, tools: Tools) -> str:
     """Return the first address of a channel at this site, without a login."""
-    parts = urlsplit(channel_bases(channel, tools.site)[0])
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], path=_TOKEN.sub("", parts.path)))
+    parts = urlsplit(without_login(channel_bases(channel, tools.site)[0]))
+    return urlunsplit(parts._replace(path=_TOKEN.sub("", parts.path)))
 
 
 def _urls(conda: CondaLock, tools: Tools) -> Mapping[str, str]:
@@ -152,7 +153,8 @@ def _index(lock: EnvironmentLock, tools: Tools) -> tuple[_FromIndex, ...]:
     wheels, built = environment_wheels(lock)
     urls = wheel_urls(wheels, tools.site, tools.store)
     found = [
-        _FromIndex(wheel.name, wheel.version, _plain(urls[wheel.sha256]), wheel.sha256) for wheel in wheels
+        _FromIndex(wheel.name, wheel.version, without_login(urls[wheel.sha256]), wheel.sha256)
+        for wheel in wheels
     ]
     found += [item for wheel in built if (item := _sdist(wheel, tools)) is not None]
     return tuple(sorted(found, key=lambda item: item.name))
@@ -161,13 +163,8 @@ def _index(lock: EnvironmentLock, tools: Tools) -> tuple[_FromIndex, ...]:
 def _sdist(wheel: BuiltWheelLock, tools: Tools) -> _FromIndex | None:
     if not isinstance(wheel.origin, SdistOrigin):
         return None
-    url = _plain(sdist_url(wheel.name, wheel.origin, tools))
+    url = without_login(sdist_url(wheel.name, wheel.origin, tools))
     return _FromIndex(wheel.name, wheel.version, url, wheel.origin.sha256)
-
-
-def _plain(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _entry(

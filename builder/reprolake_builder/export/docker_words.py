@@ -12,8 +12,8 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit, urlunsplit
 
+from reprolake_builder.credentials import without_login
 from reprolake_builder.errors import LockError
 from reprolake_builder.process import printable
 
@@ -40,9 +40,7 @@ def fitting(value: str, pattern: str, what: str) -> str:
 
 def address(url: str, what: str) -> str:
     """Return a web address without its login. Raises LockError for one that pip or the shell might read as more than that."""
-    parts = urlsplit(url)
-    plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return fitting(plain, _URL.pattern, f"the address of {what}")
+    return fitting(without_login(url), _URL.pattern, f"the address of {what}")
 
 
 def runs(commands: Iterable[str]) -> Iterator[str]:

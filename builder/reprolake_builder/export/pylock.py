@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import assert_never
-from urllib.parse import urlsplit, urlunsplit
 
+from reprolake_builder.credentials import without_login
 from reprolake_builder.documents.lock import (
     BuiltWheelLock,
     EnvironmentLock,
@@ -67,9 +67,7 @@ def _built(wheel: BuiltWheelLock, tools: Tools) -> tuple[str, dict[str, Value]]:
 
 
 def _file(name: str, url: str, size: int, sha256: str) -> dict[str, Value]:
-    parts = urlsplit(url)
-    plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return {"name": name, "url": plain, "size": size, "hashes": {"sha256": sha256}}
+    return {"name": name, "url": without_login(url), "size": size, "hashes": {"sha256": sha256}}
 
 
 def _inline(value: Value) -> str:

@@ -7,7 +7,6 @@ import errno
 import functools
 import json
 import os
-import secrets
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from reprolake_builder.publishers.interface import Destination, Publication
 from reprolake_builder.publishers.oci_layout import faulty, write_blobs, write_index
 from reprolake_builder.store import Store
 from reprolake_builder.trees import Placed, scan, write_tar
+from reprolake_builder.whole_files import replacing
 
 
 class DockerArchive:
@@ -73,14 +73,10 @@ def _blob(archive: Path, digest: Digest) -> Iterator[IO[bytes]]:
 
 def _pack(folder: Path, path: Path, check: Callable[[Path], None]) -> None:
     """Write all that a folder holds to an archive that passes the check, whole or not at all (host paths)."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with partial.open("wb") as stream:
-            write_tar((Placed(entry, folder) for entry in scan(folder)), stream.write)
-        check(partial)
-        partial.replace(path)
+        with replacing(path) as partial:
+            with partial.open("wb") as stream:
+                write_tar((Placed(entry, folder) for entry in scan(folder)), stream.write)
+            check(partial)
     except OSError as error:
         raise PublishError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()

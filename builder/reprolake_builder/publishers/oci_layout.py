@@ -21,6 +21,7 @@ from reprolake_builder.publishers.compress import GzipWriter
 from reprolake_builder.publishers.interface import Destination, Publication
 from reprolake_builder.rootfs import write_layer
 from reprolake_builder.store import Store
+from reprolake_builder.whole_files import replacing
 
 _LARGEST_INDEX = 64 << 20  # bytes
 
@@ -118,10 +119,9 @@ def _write_layer(layer: ImageLayer, image: Image, folder: Path, store: Store) ->
 
 
 def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    partial.write_bytes(data)
-    partial.chmod(0o644)
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+        partial.chmod(0o644)
 
 
 def _others(path: Path, tag: str) -> list[dict[str, Any]]:
