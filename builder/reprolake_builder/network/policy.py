@@ -2,7 +2,7 @@
 
 A host that is allowed without a port is allowed on those of http and https. "all" leaves out ports below 1024 (mail, ssh and
 other services that are no business of a notebook) and those that browsers refuse, too.
-Source: Fetch Standard, 2.9 (bad ports).
+Source: Fetch Standard, 2.9 (bad ports); URL Standard, 3.5 (hosts that end in a number); RFC 5892, 2.6 (characters of two meanings).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ _BAD = {
 }  # fmt: skip
 # texts, which `re` compiles when it first needs them: all runs come by here, and few need them
 _NAME = r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
+_NUMBER = r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)"
+_DOUBTFUL = "ßς\u200c\u200d"  # which older programs turn into others, or leave out
 _ENTRY = r"(\[[^\]]*\]|[^:]*)(?::([0-9]{1,5}))?"
 FORMS = "none, all, or allow=HOST[:PORT],… where *.example.org stands for all hosts below example.org"
 
@@ -111,11 +113,20 @@ def entry(word: str, *, wildcard: bool = False) -> tuple[str, int]:
         return str(ipaddress.IPv6Address(host[1:-1])), port
     domain = host.rstrip(".")
     if not domain.isascii():
+        if set(_DOUBTFUL) & set(domain):
+            raise ValueError(f"{printable(word)} is looked up as one of two names: write it as xn--...")
         domain = domain.encode("idna").decode()
     bare = domain.removeprefix("*.") if wildcard else domain
     if not re.fullmatch(_NAME, bare):
         hint = "; all public hosts are --network all" if host == "*" else ""
         raise ValueError(f"{printable(word)} is no HOST or HOST:PORT{hint}")
+    if re.fullmatch(_NUMBER, bare):  # in other forms 010 is eight to some programs, and ten to others
+        try:
+            ipaddress.IPv4Address(bare)
+        except ValueError as error:
+            raise ValueError(
+                f"{printable(word)} could be several addresses: IPv4 is written as four decimal numbers"
+            ) from error
     return domain, port
 
 

@@ -34,6 +34,7 @@ BAD = [
     ("GET http://a.example#x HTTP/1.1",), ("GET http://a.example\\@b.example/ HTTP/1.1",), ("GET http://a.example/ HTTP/2",),
     ("GET  http://a.example/ HTTP/1.1",), ("GET http://a.example/ HTTP/1.1 ",), ("GET http://a.example/",), ("",),
     ("G\x00T http://a.example/ HTTP/1.1",), ("GET http://a.example/\x0bx HTTP/1.1",), ("GET http://a.example:99999/ HTTP/1.1",),
+    ("GET http://010.0.0.1/ HTTP/1.1",), ("CONNECT 0x8.8.8.8:443 HTTP/1.1",), ("GET http://134744072/ HTTP/1.1",),
     ("CONNECT a.example HTTP/1.1",), ("CONNECT http://a.example:443/ HTTP/1.1",), ("CONNECT a:443@b:443 HTTP/1.1",),
     ("CONNECT a.example:443/x HTTP/1.1",), ("CONNECT [fe80::1%25lo]:443 HTTP/1.1",), ("TRACE http://a.example/ HTTP/1.1",),
     ("GET http://a.example/ HTTP/1.1", "Content-Length: 5", "Transfer-Encoding: chunked"),
