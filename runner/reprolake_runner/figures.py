@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from reprolake_runner.documents.run import cell_name
 MAX_NOTEBOOK = 128 << 20
 MAX_FIGURES = 200
 MAX_FIGURE = 32 << 20
+MAX_FAILURES = 20
+_LONGEST = 100_000  # characters of a text that is shown
 ANSI = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])")
 _TYPES = {"image/png": (b"\x89PNG\r\n\x1a\n", "png"), "image/jpeg": (b"\xff\xd8\xff", "jpg")}
 
@@ -76,16 +79,22 @@ def extract(notebook: Path, folder: Path) -> Shown:
         parsed = msgspec.json.decode(notebook.read_bytes(), type=_Notebook)
     except (msgspec.DecodeError, RecursionError):
         return Shown(note="figures are not shown: the executed notebook is not valid")
-    failures = tuple(_failures(parsed))
+    failures = tuple(itertools.islice(_failures(parsed), MAX_FAILURES + 1))
+    notes = (
+        [f"only the first {MAX_FAILURES} failures are shown; the notebook has all"]
+        if len(failures) > MAX_FAILURES
+        else []
+    )
     figures: list[Figure] = []
     for index, cell, suffix, data in _images(parsed):
         if len(figures) == MAX_FIGURES:
-            return Shown(tuple(figures), failures, f"only the first {MAX_FIGURES} figures are shown")
+            notes.append(f"only the first {MAX_FIGURES} figures are shown")
+            break
         (folder / "figures").mkdir(exist_ok=True)
         path = f"figures/cell-{index + 1:03}-{len(figures) + 1:03}.{suffix}"
         (folder / path).write_bytes(data)
         figures.append(Figure(cell_name(index, cell.execution_count), path))
-    return Shown(tuple(figures), failures)
+    return Shown(tuple(figures), failures[:MAX_FAILURES], "; ".join(notes))
 
 
 def _images(notebook: _Notebook) -> Iterator[tuple[int, _Cell, str, bytes]]:
@@ -123,6 +132,6 @@ def _failures(notebook: _Notebook) -> Iterator[Failure]:
 
 
 def plain_text(text: str) -> str:
-    """Return text without terminal sequences and other control characters; newlines and tabs stay."""
-    text = ANSI.sub("", text)
+    """Return text without terminal sequences and other control characters, cut when it is long; newlines and tabs stay."""
+    text = ANSI.sub("", text[:_LONGEST])
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -254,6 +254,20 @@ def test_the_page_runs_nothing_whatever_the_notebook_says(tmp_path):
     assert policy.startswith("default-src 'none';")
 
 
+def test_a_flood_of_failures_makes_no_endless_page(tmp_path):
+    """A kernel that reports failures without end gets the first ones shown, each cut, and a note."""
+    errors = [error_output(value=f"number {n}", traceback=["x" * 1000] * 1000) for n in range(50)]
+    run = outcome(
+        tmp_path / "run", executed=notebook_with(*errors), status="failed", exit_code=1, message="no"
+    )
+    result = stage_out(run, Staging(tmp_path / "stage"))
+    page = (result.folder / "index.html").read_text()
+    assert len(page) < 1_000_000
+    assert "number 19" in page
+    assert "number 20" not in page
+    assert "only the first 20 failures are shown" in page
+
+
 def test_links_of_the_page_lead_to_files(tmp_path):
     """Every link and image of the page names a file of the result, odd names included."""
     from urllib.parse import unquote
