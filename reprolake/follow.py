@@ -88,7 +88,7 @@ def find_log(run: str, store: Path, stage: Path) -> Log:
 
 
 def lines(log: Log, *, follow: bool) -> Iterator[bytes]:
-    """Yield the lines of a log; with `follow` wait for more until the run ended or its process is gone."""
+    """Yield the lines of a log that are events; with `follow` wait for more until the run ended or its process is gone."""
     try:
         stream = open_plain(log.path)
     except OSError as error:
@@ -100,9 +100,10 @@ def lines(log: Log, *, follow: bool) -> Iterator[bytes]:
             while piece := stream.readline(_LONGEST):
                 begun += piece
                 if begun.endswith(b"\n") or len(begun) >= _LONGEST:
-                    yield begun
-                    if _parsed(begun).event == _ENDED:
-                        return
+                    if (event := _parsed(begun)) is not None:
+                        yield begun
+                        if event.event == _ENDED:
+                            return
                     begun = b""
             if is_last:
                 return
@@ -121,10 +122,11 @@ def _lives(owner: Path) -> bool:
     return False
 
 
-def _parsed(line: bytes) -> Event:
+def _parsed(line: bytes) -> Event | None:
+    """Return the event that a line is; None for one that is none, and so may hold anything that drives a terminal."""
     with contextlib.suppress(msgspec.DecodeError, RecursionError):
         return msgspec.json.decode(line, type=Event)
-    return Event()
+    return None
 
 
 class Words:
@@ -139,7 +141,7 @@ class Words:
 
     def of(self, line: bytes) -> str:
         """Return the words for one event, "" for one that says nothing to people."""
-        event = _parsed(line)
+        event = _parsed(line) or Event()
         said = event.text.splitlines() if event.event == "output" else [self._words(event)]
         words = [printable(one) for one in said if one]
         if not words:
