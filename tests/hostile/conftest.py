@@ -28,7 +28,7 @@ def untouched_host(monkeypatch, tmp_path_factory):
         path.chmod(0o777 if path.is_dir() else 0o666)
     before = host_state(user, marker, [folder])
     yield folder
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while changed := differences(before, host_state(user, marker, [folder])):
         if time.monotonic() > deadline:  # the kernel itself takes a moment to clear up
             pytest.fail(f"the host is not as before: {changed}")

@@ -31,7 +31,7 @@ def raw(family, host, port):
         return type(error).__name__
 
 
-def ask(data, wait=15):
+def ask(data, wait=60):
     """Send bytes to the proxy; the first line of its answer, and whether the end of the answer is that of a tunnel's other end."""
     try:
         with socket.create_connection(("127.0.0.1", 3128), wait) as one:
@@ -61,7 +61,7 @@ def crowd(number):
     for one in held:
         one.close()
     time.sleep(0.2)
-    return ask(GIVEN["crowd_request"].encode(), 30)
+    return ask(GIVEN["crowd_request"].encode(), 100)
 
 
 def others():

@@ -8,13 +8,13 @@ import os
 import secrets
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from escape_attempts import FAIL_BY_FILTER, SECRET, Listeners, alive, cases, refusal, told, try_all
 from notebook_runs import Runs, notebook
 from sandbox_programs import SANDBOXES
+from waiting import until
 
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Bind, Limits
@@ -154,7 +154,7 @@ def test_no_listener_of_the_host_was_reached(tried, listeners):
     assert listeners.accepted == []
     with socket.socket(socket.AF_UNIX) as one:
         one.connect(listeners.unix)
-    time.sleep(0.2)
+    until(lambda: listeners.accepted)
     assert len(listeners.accepted) == 1
     listeners.accepted.clear()
 

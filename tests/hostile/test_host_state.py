@@ -21,7 +21,7 @@ for n in range(30):
 tcp = socket.create_server(("127.0.0.1", 0))
 unix = socket.socket(socket.AF_UNIX); unix.bind({path!r}); unix.listen()
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 

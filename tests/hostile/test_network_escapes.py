@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from file_server import file_server
 from sandbox_programs import HOST, SANDBOXES, spec
+from waiting import until
 from weakened import weaken
 
 from reprolake_builder.network.main import MOST
@@ -266,9 +267,7 @@ def test_with_the_hosts_network_it_would_be_there(inside, secret, monkeypatch):
     found, _ = inside({"raw": raws(secret.port), **others(secret)}, doors=False)
     assert {found[name] for name in raws(0)} == {"connected"}
     assert (found["others"]["abstract"], found["others"]["datagram"]) == ("done", "done")
-    deadline = time.monotonic() + 5
-    while secret.visits < before + 6 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: secret.visits >= before + 6)
     assert secret.visits == before + 6
     assert secret.heard
     secret.visits = 0
@@ -279,9 +278,10 @@ def test_a_crowd_costs_the_host_little(inside, web):
     seen = {}
 
     def look(number, server):
-        time.sleep(0.5)
         seen["number"] = number
         process = Path(f"/proc/{server._child.pid}")
+        until(lambda: len(list((process / "fd").iterdir())) > MOST)
+        time.sleep(0.5)  # in which it could take more
         seen["files"] = len(list((process / "fd").iterdir()))
         seen["memory"] = int(
             next(
@@ -292,7 +292,7 @@ def test_a_crowd_costs_the_host_little(inside, web):
     request = f"GET {web.address}/a.txt HTTP/1.1\r\n\r\n"
     found, record = inside({"crowd": 10_000, "crowd_request": request}, crowd=look)
     assert seen["number"] == 10_000
-    assert 100 < seen["files"] < MOST + 100
+    assert seen["files"] < MOST + 100
     assert seen["memory"] < 200_000
     assert found["crowd"][1].endswith("content of a")
     assert [one.times for one in record.passed] == [1]
@@ -339,7 +339,4 @@ def test_the_proxy_ends_with_its_owner(tmp_path):
         [sys.executable, "-c", source], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     process = Path(f"/proc/{int(done.stdout)}")
-    deadline = time.monotonic() + 5
-    while process.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not process.exists()
+    until(lambda: not process.exists())

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import pickle
-import subprocess
-import sys
-import time
 
 import pytest
 import zmq
 from escape_attempts import Listeners
-from notebook_runs import Runs, notebook
+from notebook_runs import Runs
+from runs_apart import run_apart
+from waiting import until
 
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.driver.protocol import DriverLimits
@@ -58,7 +56,7 @@ def test_a_kernel_that_ends_after_the_last_cell_is_no_success(run):
     source = "import os, threading; threading.Timer({}, os._exit, [0]).start()"
     done = run("1", source.format(0.05), "import time; time.sleep(1)")
     assert done.record.status == "kernel-died"
-    assert run("1", source.format(30), "2").record.status == "succeeded"
+    assert run("1", source.format(300), "2").record.status == "succeeded"
 
 
 STEAL = """
@@ -81,15 +79,13 @@ for fd in range(3, 200):
             pass
     one.detach()
 open(os.environ['REPROLAKE_OUTPUT'] + '/dropped', 'w').write(str(dropped))
-time.sleep(60)
+time.sleep(600)
 """
 
 
 def test_sockets_replaced_by_links_lead_nowhere(run, listeners):
     """H26: a kernel that links its sockets to one of the host and drops the connection does not make the driver call there."""
-    begun = time.monotonic()
     done = run("1", STEAL.format(target=listeners.unix), execution_timeout=4)
-    assert time.monotonic() - begun < 40
     assert int((done.execution.output / "dropped").read_text()) >= 3
     assert done.record.status in {"timed-out", "limit-exceeded"}
     assert done.states in (["succeeded", "failed"], ["succeeded", "running"])
@@ -98,11 +94,8 @@ def test_sockets_replaced_by_links_lead_nowhere(run, listeners):
     context = zmq.Context()
     naive = context.socket(zmq.DEALER)
     naive.connect(f"ipc://{done.execution.output.parent}/sockets/k-1")
-    deadline = time.monotonic() + 5
-    while not listeners.accepted and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: listeners.accepted)
     context.destroy(linger=0)
-    assert listeners.accepted != []
 
 
 FORGE = """
@@ -129,9 +122,9 @@ def test_a_forged_reply_hides_no_failure(run):
 
 def test_a_forged_reply_alone_is_believed(run):
     """H27: the control: a reply that a cell sends for itself does arrive, and where nothing belies it the cell is done early."""
-    done = run("1", FORGE.replace("0.5", "4") + "print('late')", "2")
+    done = run("1", FORGE.replace("0.5", "8") + "print('late')", "2")
     assert done.record.status == "succeeded", done.record.message
-    assert done.record.cells[1].seconds < 3  # it slept for longer
+    assert done.record.cells[1].seconds < 7  # it slept for longer
     assert "late" not in done.text(1)
 
 
@@ -139,7 +132,7 @@ def test_a_forged_reply_hides_no_end(run):
     """H27: a kernel that says that all is well and ends is dead all the same."""
     done = run("1", FORGE + "import os; os._exit(0)", "2")
     assert (done.record.status, done.record.exit_code) == ("kernel-died", 25), done.record.message
-    assert done.states[2] == "pending" or done.states[2] == "running"
+    assert done.states[2] in {"pending", "running"}
 
 
 FRAMES = """
@@ -171,9 +164,7 @@ def test_messages_that_are_not_signed_are_not_believed(run):
 def test_a_giant_message_ends_the_run(run):
     """H28: a message that is far too large is not taken; one below the limit is."""
     source = "print('x' * (100 << 20))"
-    begun = time.monotonic()
     done = run("1", source, bounds=Bounds(messages=DriverLimits(message_bytes=16 * MIB)))
-    assert time.monotonic() - begun < 30
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26), done.record.message
     assert run("print('x' * (3 << 20))").record.status == "succeeded"
 
@@ -205,16 +196,6 @@ def test_widgets_and_updates_without_end_are_bounded(run, source):
     assert few.record.status == "succeeded", few.record.message
 
 
-CHILD = """
-import pickle, sys
-sys.path[:0] = {path!r}
-from pathlib import Path
-from reprolake_builder.store import Store
-from reprolake_runner.execute import execute
-from reprolake_builder.documents.base import encode
-image, store, plan = pickle.loads(Path({given!r}).read_bytes())
-Path({record!r}).write_bytes(encode(execute(image, Store(store), plan).record))
-"""
 SPY = """
 import glob, os, socket
 found = {{}}
@@ -229,26 +210,20 @@ print(json.dumps([found, sorted(mine), [p for p in glob.glob("/proc/*/root/run/k
 """
 
 
-def test_another_run_is_out_of_reach(run, tmp_path):
+def test_another_run_is_out_of_reach(run):
     """H30: of a run at the same time neither connection file nor sockets can be found, and it ends as it should."""
-    files = {"analysis.ipynb": notebook("import time; time.sleep(2); print('undisturbed')")}
-    image = run.with_repository(files)
-    plan = run.plan(image, files, "analysis.ipynb")
-    (tmp_path / "given").write_bytes(pickle.dumps((image, run.store.root, plan)))
-    source = CHILD.format(path=sys.path, given=str(tmp_path / "given"), record=str(tmp_path / "record"))
-    with subprocess.Popen([sys.executable, "-c", source]) as other:
-        connection = plan.folder / "sockets/connection.json"
-        deadline = time.monotonic() + 30
-        while not connection.with_name("k-1").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert json.loads(connection.read_text())["key"]  # the control: from here it can be read
-        done = run(SPY.format(paths=[str(connection), str(plan.folder / "driver/notebook.ipynb")]))
-        assert other.wait(60) == 0
+    waits = "import os, time\nwhile not os.path.exists('/out/go'): time.sleep(0.05)\nprint('undisturbed')"
+    other = run_apart(run, waits)
+    connection = other.folder / "sockets/connection.json"
+    other.until(connection.with_name("k-1").exists)
+    assert json.loads(connection.read_text())["key"]  # the control: from here it can be read
+    done = run(SPY.format(paths=[str(connection), str(other.folder / "driver/notebook.ipynb")]))
+    other.until(lambda: "cell-started" in (other.folder / "events.jsonl").read_text())
+    (other.folder / "output/go").touch()
+    assert other.child.wait(60) == 0
     found, mine, roots = json.loads(done.text(0))
     assert set(found.values()) == {"FileNotFoundError"}
     assert mine == ["connection.json", "k-1", "k-2", "k-3", "k-4", "k-5"]
     assert len(roots) >= 1
-    record = json.loads((tmp_path / "record").read_bytes())
-    assert record["status"] == "succeeded"
-    assert "undisturbed" in (plan.folder / "driver/executed.ipynb").read_text()
+    assert other.record["status"] == "succeeded"
+    assert "undisturbed\\n" in (other.folder / "driver/executed.ipynb").read_text()

@@ -68,7 +68,7 @@ def test_folders_without_files_do_not_take_endless_time(repository, store, monke
     begun = time.monotonic()
     with pytest.raises(ResolveError, match="git too long"):
         resolved(store, repository.url)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100
 
 
 def test_an_archive_without_files_does_not_take_endless_time(repository, monkeypatch):
@@ -89,7 +89,7 @@ def test_a_name_without_end_is_refused(repository, store):
     begun = time.monotonic()
     with pytest.raises(ResolveError, match="name"):
         resolved(store, repository.url)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 100
 
 
 def test_submodules_do_not_multiply_what_a_tree_may_hold(repository, store, tmp_path, monkeypatch):
