@@ -208,7 +208,7 @@ class Connection:
                     if not (asked.follow and answer.is_redirect):
                         yield answer, place
                         return
-                    url = _next(url, answer.headers["Location"])
+                    url = led_on(url, answer.headers["Location"])
                     method = method if answer.status_code in {307, 308} else "GET"
                     self._refuse_inward(first, url, place)
                     if not same_origin(url, first):
@@ -252,15 +252,18 @@ class Connection:
         return "/".join([gateway, *url.split("/", 3)[3:]]) if gateway else url
 
     def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
+        if getattr(self._local, "session", None) is None:
             from http.cookiejar import DefaultCookiePolicy
 
             import requests
             from requests.adapters import HTTPAdapter
             from urllib3.util.retry import Retry
 
-            session = requests.Session()
+            class Session(requests.Session):
+                def get_redirect_target(self, resp: requests.Response) -> None:
+                    """Say nothing: redirects are followed here, and `requests` fails at addresses that are none."""
+
+            session: requests.Session = Session()
             session.headers["User-Agent"] = _agent()
             session.headers["Accept-Encoding"] = "identity"
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # they know no ports
@@ -269,10 +272,11 @@ class Connection:
             session.mount("https://", HTTPAdapter(max_retries=retry))
             session.mount("http://", HTTPAdapter(max_retries=retry))
             self._local.session = session
-        return session
+        found: requests.Session = self._local.session
+        return found
 
 
-def _next(url: str, location: str) -> str:
+def led_on(url: str, location: str) -> str:
     """Return the address that a redirect leads to. Raises FetchError for one that is none."""
     try:
         joined = urljoin(url, location)

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from reprolake_builder.connection import ANYTHING, PIECE, Connection, Head, body_of
+from reprolake_builder.connection import ANYTHING, PIECE, Connection, Head, body_of, led_on
 from reprolake_builder.documents.base import Document, Moment, Sha256, Size, content_hash
 from reprolake_builder.errors import AnswerError, FetchError
 from reprolake_builder.process import printable
@@ -154,7 +154,7 @@ class Downloader:
         """Return the address that a URL leads on to, which is not followed; "" when it leads nowhere. Raises FetchError."""
         with self._connection.answer(url, {"Accept": "*/*"}, follow=False) as answer:
             target = answer.headers.get("Location", "") if answer.is_redirect else ""
-        return urljoin(url, target) if target else ""
+        return led_on(url, target) if target else ""
 
     def fetch_all(self, wanted: Sequence[Wanted], store: Store, progress: Progress, label: str) -> None:
         """Bring every file that the store lacks, or has with other bytes, into it, side by side; the first failure ends the call."""
