@@ -1,7 +1,7 @@
 """What the processes of a sandbox take, read from its own /proc as the host sees it: works without control groups.
 
 Everything inside may try to mislead: what is read here are numbers that the kernel writes, and text is only compared.
-Source: proc(5): stat, statm, status, smaps_rollup, clear_refs.
+Source: proc(5): stat, status, smaps_rollup, clear_refs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 
 from reprolake_builder.sandboxes.arguments import FOLDERS
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _NODE = 1 << 10  # bytes that the name of a file and what is known of it take, whatever is in it
 _TICKS = os.sysconf("SC_CLK_TCK")
 _FIRST = "1"  # bubblewrap's own process inside, which the program is a child of
@@ -52,7 +51,7 @@ class Processes:
         """Return what all take together. Memory that processes share counts once for each of them unless `exactly`."""
         if not self._has_own_root():
             return Taken(0.0, 0, 0, is_stopped=False)
-        ticks = memory = threads = 0
+        ticks = own = shared = threads = 0
         states = []
         for number in self._numbers():
             with contextlib.suppress(OSError, ValueError, IndexError):
@@ -61,9 +60,11 @@ class Processes:
                 threads += int(words[17])
                 if number != _FIRST and words[0] != "Z":
                     states.append(words[0])
-                memory += self._memory(number, exactly=exactly)
+                memory = self._memory(number, exactly=exactly)
+                own, shared = own + memory[0], shared + memory[1]
         is_stopped = bool(states) and set(states) <= _STOPPED
-        return Taken(ticks / _TICKS, memory + self._in_folders(), threads, is_stopped)
+        # what is shared may be files in folders: which, nobody says
+        return Taken(ticks / _TICKS, own + max(shared, self._in_folders()), threads, is_stopped)
 
     def _has_own_root(self) -> bool:
         """Whether the first process has left the host's files for those of the sandbox: before, their /proc is the host's."""
@@ -77,14 +78,15 @@ class Processes:
         with contextlib.suppress(OSError):
             yield from (name for name in os.listdir(self._root / "proc") if name.isdigit())
 
-    def _memory(self, number: str, *, exactly: bool) -> int:
+    def _memory(self, number: str, *, exactly: bool) -> tuple[int, int]:
+        """Return the bytes that are a process's own, and those that others or a folder in memory may have, too."""
         folder = self._root / "proc" / number
         if exactly:
             with contextlib.suppress(OSError):
-                if found := _field(folder / "smaps_rollup", "Pss_Anon"):  # since Linux 5.14
+                found = _fields(folder / "smaps_rollup", "Pss_Anon", "Pss_Shmem")  # since Linux 5.14
+                if any(found):
                     return found
-        _, resident, shared, *_ = (folder / "statm").read_text().split()
-        return (int(resident) - int(shared)) * _PAGE
+        return _fields(folder / "status", "RssAnon", "RssShmem")
 
     def _in_folders(self) -> int:
         taken = 0
@@ -102,7 +104,8 @@ class Processes:
         found = 0
         if number:
             with contextlib.suppress(OSError):
-                found = _field(folder / "status", "VmHWM") - _field(folder / "status", "RssFile")
+                height, files = _fields(folder / "status", "VmHWM", "RssFile")
+                found = height - files
                 if anew:
                     (folder / "clear_refs").write_text(_BEGIN_ANEW)
         return max(0, found)
@@ -158,9 +161,8 @@ class Processes:
             return []
 
 
-def _field(path: Path, name: str) -> int:
-    """Return a size of a list of `Name: N kB`, in bytes. Raises OSError."""
-    for line in path.read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) << 10
-    return 0
+def _fields(path: Path, first: str, second: str) -> tuple[int, int]:
+    """Return two sizes of a list of `Name: N kB`, in bytes; 0 for one that is not there. Raises OSError."""
+    pairs = (line.partition(":")[::2] for line in path.read_text().splitlines())
+    found = {name: int(size.split()[0]) << 10 for name, size in pairs if name in {first, second}}
+    return found.get(first, 0), found.get(second, 0)
