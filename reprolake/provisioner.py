@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import subprocess
 import tempfile
 from datetime import UTC, datetime
@@ -71,13 +70,14 @@ class SandboxProvisioner(KernelProvisionerBase):
         """Make ready what the kernel needs, and tell its manager where the sockets will be. Raises ReprolakeError."""
         from reprolake.isolation import Isolation, isolated
         from reprolake_builder.progress import SILENT
+        from reprolake_builder.removal import remove_tree
 
         settings.pop("extra_arguments", None)
         self._belongings.close()  # of the kernel before a restart
         session = _session(self._belongings)
         image = _image(self.image, session)
         sockets = Path(tempfile.mkdtemp(prefix="rl-"))  # a socket's path has room for a hundred letters
-        self._belongings.callback(shutil.rmtree, sockets, ignore_errors=True)
+        self._belongings.callback(remove_tree, sockets)  # of what the kernel made there, however deep
         self._connect(sockets)
         sandbox = isolated(Isolation(), session.options).sandbox
         self._spec = self._sandboxed(image, session, sockets, sandbox)

@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 
 import nbformat
 import pytest
@@ -77,7 +76,7 @@ def test_papermills_own_ways_with_failures_hold(papermill):
     assert (done.returncode, "ZeroDivisionError" in done.stderr) == (1, True)
     assert found["cells"][-1]["metadata"]["papermill"]["status"] == "pending"
     assert papermill("import os; os._exit(3)")[0].returncode == 138
-    done, _ = papermill("import time; time.sleep(60)", arguments=("--execution-timeout", "2"))
+    done, _ = papermill("import time; time.sleep(600)", arguments=("--execution-timeout", "2"))
     assert (done.returncode, "TimeoutError" in done.stderr) == (1, True)
 
 
@@ -96,16 +95,24 @@ def test_what_the_notebook_writes_is_staged_beside_it(papermill, tmp_path):
     assert {limit.name for limit in result.staged.record.limits} >= {"processes", "free_bytes"}
 
 
+def test_folders_beside_the_sockets_are_removed_however_deep(papermill, tmp_path):
+    """A notebook that hangs thousands of folders in each other where its sockets are is ended, and leaves none of them."""
+    deep = "import os, time\nos.chdir('/run/kernel')\nfor _ in range(2000): os.mkdir('d'); os.chdir('d')"
+    done, _ = papermill(f"{deep}\ntime.sleep(600)")
+    assert (done.returncode, "deeper than 128" in done.stderr) == (138, True), done.stderr[-2000:]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("rl-")] == []
+
+
 @pytest.mark.parametrize(
     ("source", "setting", "status", "words"),
     [
-        ("import time; time.sleep(60)", {"REPROLAKE_MAX_TIMEOUT": "3"}, "timed-out", "the run took longer than 3 s"),
+        ("import time; time.sleep(600)", {"REPROLAKE_MAX_TIMEOUT": "3"}, "timed-out", "the run took longer than 3 s"),
         (
-            "for n in range(60): open(f'/out/{n}', 'wb').write(b'x' * (1 << 20))\nimport time; time.sleep(30)",
+            "for n in range(60): open(f'/out/{n}', 'wb').write(b'x' * (1 << 20))\nimport time; time.sleep(600)",
             {"REPROLAKE_MAX_DISK_BYTES": "20M"}, "limit-exceeded", "the run wrote more than 20 MiB to the disk",
         ),
         (
-            "for n in range(40): open(f'/run/kernel/{n}', 'wb').write(b'x' * (1 << 20))\nimport time; time.sleep(30)",
+            "for n in range(40): open(f'/run/kernel/{n}', 'wb').write(b'x' * (1 << 20))\nimport time; time.sleep(600)",
             {}, "limit-exceeded", "the run wrote more than 16 MiB to the disk",
         ),
         ("import os; os._exit(3)", {}, "kernel-died", "the kernel ended before the notebook did"),
@@ -115,9 +122,7 @@ def test_what_the_notebook_writes_is_staged_beside_it(papermill, tmp_path):
 )  # fmt: skip
 def test_limits_of_a_whole_run_hold(papermill, tmp_path, source, setting, status, words):
     """The limits on the run's time and on what it writes end papermill's kernel, and the record of what is left is true."""
-    begun = time.monotonic()
     done, _ = papermill("1", source, **setting)
-    assert time.monotonic() - begun < 30
     assert done.returncode == (1 if status == "failed" else 138), done.stderr
     assert words in done.stderr
     (folder,) = (tmp_path / "out.staged").iterdir()
