@@ -18,12 +18,33 @@ VALUES = st.recursive(
 )
 
 
+ODD = (
+    "9" * 5000,
+    "==" + "9" * 5000,
+    "https://[x/a-1.2-py3-none-any.whl",
+    "https://u:s3cret@h/x.whl",
+    "git+https://[x/y@" + "1" * 40,
+    "\x1b[2J",
+    1 << 70,
+)
+"""Values that a parser of versions, addresses, paths or numbers may stumble over."""
+
+
 def _spots(tree, path=()):
     """Yield the paths of all values in a tree."""
     items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, value in items:
         yield (*path, key)
         yield from _spots(value, (*path, key))
+
+
+def _tree(text: str):
+    return json.loads(text) if text.startswith("{") else tomllib.loads(text)
+
+
+def places(text: str) -> range:
+    """Return the numbers of all places of a file."""
+    return range(len(list(_spots(_tree(text)))))
 
 
 def _toml(value) -> str:
@@ -37,7 +58,7 @@ def _toml(value) -> str:
 def changed(text: str, place: int, value: object) -> str:
     """Return the file with the value in one of its places, which a number chooses; JSON begins with a brace."""
     is_json = text.startswith("{")
-    tree = json.loads(text) if is_json else tomllib.loads(text)
+    tree = _tree(text)
     spots = list(_spots(tree))
     *way, last = spots[place % len(spots)]
     inner = tree

@@ -33,7 +33,7 @@ from reprolake_builder.documents.environment import (
     SpokenFile,
     UnheardFile,
 )
-from reprolake_builder.errors import DetectError
+from reprolake_builder.errors import DetectError, without_logins
 from reprolake_builder.lock_files.interface import Selection
 from reprolake_builder.process import printable
 from reprolake_builder.source_tree import SourceTree
@@ -247,9 +247,11 @@ def _said_by_lock(item: UnheardFile) -> UnheardFile:
 
 
 def _judged(item: UnheardFile, given: Given) -> UnheardFile:
+    """Return what is told of a file, without logins: it ends up in locks and on terminals."""
+    reason = printable(without_logins(item.reason))
     if item.path not in given.ignored:
-        return item
-    return msgspec.structs.replace(item, matters=False, reason=f"{_IGNORED} ({item.reason})")
+        return msgspec.structs.replace(item, reason=reason)
+    return msgspec.structs.replace(item, matters=False, reason=f"{_IGNORED} ({reason})")
 
 
 def _check_ignored(given: Given, files: tuple[str, ...], unheard: tuple[UnheardFile, ...]) -> None:

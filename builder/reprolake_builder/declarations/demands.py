@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 
 from reprolake_builder.declarations.groups import default_groups, dependency_groups
 from reprolake_builder.declarations.pyproject import Pyproject, project_texts
-from reprolake_builder.documents.environment import UnheardFile
+from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Selection
 from reprolake_builder.lock_files.poetry_project import MAIN, PoetryDemand, PoetryProject
 from reprolake_builder.lock_files.reading import edge_of
@@ -23,6 +23,14 @@ class Declared:
 
     edge: Edge
     origin: str
+
+
+def asked_of(edge: Edge, origin: str) -> Asked:
+    """Return a demand with at most one set of versions as PEP 508 writes it."""
+    extras = f"[{','.join(sorted(edge.extras))}]" if edge.extras else ""
+    specifier = str(edge.specifiers[0]) if edge.specifiers else ""
+    marker = f"; {edge.marker}" if edge.marker else ""
+    return Asked(text=f"{edge.name}{extras}{specifier}{marker}", origin=origin)
 
 
 def declared_by_project(pyproject: Pyproject, selection: Selection, tool: str) -> Iterator[Declared]:

@@ -12,7 +12,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.declarations.pyproject import Pyproject
 from reprolake_builder.errors import DetectError
-from reprolake_builder.process import printable
+from reprolake_builder.lock_files.reading import name_of, names_of
 
 _DEV = canonicalize_name("dev")
 _MOST = 10_000  # demands of a group with all that it includes
@@ -22,11 +22,13 @@ def dependency_groups(pyproject: Pyproject) -> dict[NormalizedName, tuple[str, .
     """Return the demands of every group, with those of the groups that it includes. Raises DetectError."""
     table: dict[NormalizedName, list[Any]] = {}
     for name, items in pyproject.table("dependency-groups").items():
-        if canonicalize_name(name) in table or not isinstance(items, list):
+        key = name_of(name, pyproject.origin(name))
+        if key in table or not isinstance(items, list):
             raise DetectError(
-                f"{pyproject.origin(name)}: the dependency group {printable(name)} is no list, or stands here twice"
+                f"{pyproject.origin(name)}: the dependency group {key} is no list, or stands here twice",
+                hint='write it like NAME = ["numpy>=1.20", {include-group = "OTHER"}]',
             )
-        table[canonicalize_name(name)] = items
+        table[key] = items
     found = {name: _resolved(pyproject, table, name, ()) for name in table}
     for name, texts in _older(pyproject).items():
         found[name] = (*found.get(name, ()), *texts)
@@ -43,9 +45,8 @@ def default_groups(pyproject: Pyproject, tool: str) -> frozenset[NormalizedName]
     said = pyproject.tool.get("uv", {}).get("default-groups", ["dev"])
     if said == "all":
         return groups
-    return frozenset(
-        canonicalize_name(name) for name in pyproject.texts({"default-groups": said}, "default-groups")
-    )
+    names = pyproject.texts({"default-groups": said}, "default-groups")
+    return names_of(names, pyproject.origin("default-groups"))
 
 
 def tool_of(pyproject: Pyproject) -> str:
@@ -73,7 +74,7 @@ def _resolved(
             and item.keys() == {"include-group"}
             and isinstance(item["include-group"], str)
         ):
-            found += _resolved(pyproject, table, canonicalize_name(item["include-group"]), (*chain, name))
+            found += _resolved(pyproject, table, name_of(item["include-group"], origin), (*chain, name))
         else:
             raise DetectError(
                 f"{origin}: the dependency group {name} holds what is neither demand nor include-group"
@@ -92,5 +93,6 @@ def _older(pyproject: Pyproject) -> dict[NormalizedName, tuple[str, ...]]:
     table = pdm.get("dev-dependencies", {})
     for name in table if isinstance(table, dict) else ():
         texts = tuple(text for text in pyproject.texts(table, name) if not text.startswith("-e "))
-        found[canonicalize_name(name)] = (*found.get(canonicalize_name(name), ()), *texts)
+        key = name_of(name, pyproject.origin(name))
+        found[key] = (*found.get(key, ()), *texts)
     return found

@@ -15,6 +15,7 @@ from reprolake_builder.declarations.pyproject import (
 from reprolake_builder.declarations.unheard import ENVIRONMENT_YML, PIXI_TOML, declares_package
 from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.reading import refuse_unknown
 
 _PIXI_TABLES = "pixi's tables in it are heeded by way of a pixi.lock beside it only"
 
@@ -41,11 +42,7 @@ def own_package(given: Given, folder: str, heard: Heard) -> Heard:
 def _groups(given: Given, pyproject: Pyproject, *, defaults: bool) -> Heard:
     """Return what the chosen dependency groups of a project ask for."""
     groups = dependency_groups(pyproject)
-    if unknown := sorted(given.selection.groups - groups.keys()):
-        raise DetectError(
-            f"{pyproject.path} has no dependency group {', '.join(map(repr, unknown))}",
-            hint="its groups: " + (", ".join(sorted(groups)) or "none"),
-        )
+    refuse_unknown("group", given.selection.groups, groups, pyproject.path)
     wanted = given.selection.groups | (
         default_groups(pyproject, tool_of(pyproject)) if defaults else frozenset()
     )

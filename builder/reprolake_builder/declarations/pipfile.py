@@ -6,21 +6,28 @@ Source: Pipenv's documentation, "Pipfile & Pipfile.lock" and "Specifying version
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from reprolake_builder.declarations.demands import Declared
+from reprolake_builder.declarations.demands import Declared, asked_of
 from reprolake_builder.declarations.heard import Given, Heard
-from reprolake_builder.declarations.sources import ask_archive, ask_folder, ask_git
-from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
+from reprolake_builder.declarations.sources import ask_place
+from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, Selection
-from reprolake_builder.lock_files.reading import converted, marker_of, name_of
+from reprolake_builder.lock_files.pipfile import PipfilePackage
+from reprolake_builder.lock_files.reading import (
+    converted,
+    marker_of,
+    name_of,
+    names_of,
+    read_tables,
+    refuse_unknown,
+    specifier_of,
+)
 from reprolake_builder.process import printable
 
 _USUAL = "pypi"  # what Pipenv calls the index that everybody has
@@ -37,15 +44,8 @@ _MARKERS = (
 )
 
 
-class _Package(msgspec.Struct, frozen=True):
-    version: str = "*"
+class _Package(PipfilePackage, frozen=True):
     extras: tuple[str, ...] = ()
-    markers: str = ""
-    git: str = ""
-    ref: str = ""
-    subdirectory: str = ""
-    path: str = ""
-    file: str = ""
     os_name: str = ""
     sys_platform: str = ""
     platform_machine: str = ""
@@ -68,10 +68,7 @@ def read_pipfile_tables(given: Given, path: str) -> dict[str, Any] | None:
     text = given.read(path)
     if text is None:
         return None
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DetectError(f"{path} is no TOML: {printable(str(error))[:200]}") from error
+    return read_tables(text, path)
 
 
 def read_pipfile(given: Given, path: str) -> Heard:
@@ -82,15 +79,14 @@ def read_pipfile(given: Given, path: str) -> Heard:
     heard = Heard(files=(path,), python=pipfile_python(tables, path))
     for name, item in _packages(tables, path, given.selection):
         origin = f"{path} ({name})"
-        if place := _source(name, item, origin, path, given):
-            heard += place
-            continue
-        edge = _edge(name, item, path)
-        extras = f"[{','.join(sorted(edge.extras))}]" if edge.extras else ""
-        marker = f"; {edge.marker}" if edge.marker else ""
-        heard += Heard(
-            requirements=(Asked(text=f"{name}{extras}{edge.specifiers[0]}{marker}", origin=origin),)
-        )
+        edge, place = _edge(name, item, path), item.place(origin)
+        if place is None:
+            heard += Heard(requirements=(asked_of(edge, origin),))
+        elif place.kind == "folder" and not place.path:
+            heard += Heard(own=(Asked(text=",".join(item.extras), origin=origin),))
+        else:
+            folder = path.rpartition("/")[0]
+            heard += Heard(sources=(ask_place(place, edge, folder, origin, given),))
     for source in converted(tables.get("source", []), path, tuple[_Source, ...]):
         if source.name != _USUAL:
             reason = f"the source {printable(source.name)[:60]!r}: the package index comes from the site's configuration"
@@ -120,15 +116,11 @@ def pipfile_python(tables: Mapping[str, Any], path: str) -> tuple[Asked, ...]:
 
 
 def _packages(tables: Mapping[str, Any], path: str, selection: Selection) -> Iterator[tuple[str, _Package]]:
-    known = {canonicalize_name(name): name for name in tables if name not in _TABLES}
+    known = {name_of(name, path): name for name in tables if name not in _TABLES}
     known[canonicalize_name("develop")] = known[canonicalize_name("dev")] = "dev-packages"
     wanted = ["packages", *(["dev-packages"] if selection.defaults else [])]
-    for group in sorted(selection.groups):
-        if group not in known:
-            raise DetectError(
-                f"{path} has no group {group!r}", hint="its groups: " + ", ".join(sorted(known))
-            )
-        wanted.append(known[group])
+    refuse_unknown("group", selection.groups, known, path)
+    wanted += [known[group] for group in sorted(selection.groups)]
     for table in dict.fromkeys(wanted):
         written = converted(tables.get(table, {}), path, dict[str, str | _Package])
         for name, item in written.items():
@@ -137,50 +129,12 @@ def _packages(tables: Mapping[str, Any], path: str, selection: Selection) -> Ite
 
 def _edge(name: str, item: _Package, path: str) -> Edge:
     text = "" if item.version.strip() == "*" else item.version
-    try:
-        specifier = SpecifierSet(text)
-    except InvalidSpecifier as error:
-        raise DetectError(
-            f"{path} ({name}): {printable(text)[:80]!r} is no set of versions",
-            hint='write it like ">=1.2" or "*"',
-        ) from error
+    specifier = specifier_of(text, f"{path} ({name})", 'write it like ">=1.2" or "*"')
     parts = [f"({item.markers})"] if item.markers else []
     parts += [f"{key} {value}" for key in _MARKERS if (value := getattr(item, key))]
     return Edge(
         name=canonicalize_name(name),
-        extras=frozenset(canonicalize_name(extra) for extra in item.extras),
+        extras=names_of(item.extras, path),
         marker=marker_of(" and ".join(parts), f"{path} ({name})"),
         specifiers=(specifier,),
     )
-
-
-def _source(name: str, item: _Package, origin: str, path: str, given: Given) -> Heard | None:
-    """Return the demand for a package by where it is, None for one of an index."""
-    folder = path.rpartition("/")[0]
-    extras = tuple(sorted(canonicalize_name(extra) for extra in item.extras))
-    marker = str(_edge(name, item, path).marker or "")
-    if item.path in {".", "./"}:
-        return Heard(own=(Asked(text=",".join(item.extras), origin=origin),))
-    if item.file:
-        archive = ask_archive(item.file, (canonicalize_name(name), extras, marker), (), origin, given)
-        return Heard(sources=(archive,))
-    if item.path:
-        asked = ask_folder(
-            item.path if item.path.startswith(".") else f"./{item.path}", folder, origin, given
-        )
-    elif item.git:
-        url = item.git if item.git.startswith("git+") else f"git+{item.git}"
-        below = f"#subdirectory={item.subdirectory}" if item.subdirectory else ""
-        asked = ask_git(url + (f"@{item.ref}" if item.ref else "") + below, origin, given)
-    else:
-        return None
-    named = AskedSource(
-        url=asked.url,
-        ref=asked.ref,
-        folder=asked.folder,
-        name=canonicalize_name(name),
-        extras=extras,
-        marker=marker,
-        origin=origin,
-    )
-    return Heard(sources=(named,))

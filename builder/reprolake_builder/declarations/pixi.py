@@ -6,7 +6,6 @@ Source: pixi's documentation, "Pixi Manifest".
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from reprolake_builder.declarations.heard import Given, Heard
 from reprolake_builder.declarations.requirements import RequirementsReader
 from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.reading import read_tables
 from reprolake_builder.process import printable
 
 _PLATFORM = "linux-64"
@@ -29,10 +29,7 @@ _NO_SAY = {"workspace", "project", "tasks", "target", "pypi-options", "tool", "p
 def read_pixi(given: Given, path: str) -> Heard:
     """Return what the file asks for. Raises DetectError naming the file and where it can the line."""
     text = given.read(path) or ""
-    try:
-        table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DetectError(f"{path} is no TOML: {printable(str(error))[:200]}") from error
+    table = read_tables(text, path)
     reader = _Reader(path, text, RequirementsReader(given))
     reader.workspace(table)
     for part in (table, *(_table(_table(table, "target"), name) for name in _TARGETS)):

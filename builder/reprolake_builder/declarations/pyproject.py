@@ -5,13 +5,11 @@ Source: PyPA specifications, "pyproject.toml" (PEP 518, PEP 621) and "Dependency
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.declarations.heard import Given, Heard, join
@@ -19,6 +17,13 @@ from reprolake_builder.declarations.sources import ask_reference
 from reprolake_builder.declarations.uv_sources import uv_source
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.reading import (
+    name_of,
+    read_tables,
+    refuse_unknown,
+    requirement_of,
+    specifier_of,
+)
 from reprolake_builder.process import printable
 
 NAME = "pyproject.toml"
@@ -123,14 +128,7 @@ class Pyproject:
         return Asked(text=str(requirement), origin=self.origin(text))
 
     def _parsed(self, text: str) -> Requirement:
-        origin = self.origin(text)
-        try:
-            requirement = Requirement(text)
-        except (InvalidRequirement, RecursionError) as error:
-            raise DetectError(f"{origin}: {printable(text)[:200]!r} is no requirement") from error
-        if not str(requirement).isprintable():
-            raise DetectError(f"{origin}: {printable(requirement.name)} holds control characters")
-        return requirement
+        return requirement_of(text, self.origin(text))
 
 
 def read_pyproject(given: Given, folder: str | None = None) -> Pyproject | None:
@@ -141,10 +139,7 @@ def read_pyproject(given: Given, folder: str | None = None) -> Pyproject | None:
         return None
     if len(text) > _LARGEST:
         raise DetectError(f"{path} has {len(text)} characters: too large for a file of this kind")
-    try:
-        return Pyproject(path, text, tomllib.loads(text))
-    except (ValueError, RecursionError) as error:
-        raise DetectError(f"{path} is no TOML: {printable(str(error))[:200]}") from error
+    return Pyproject(path, text, read_tables(text, path))
 
 
 def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, named: bool) -> Heard:
@@ -184,12 +179,8 @@ def project_texts(pyproject: Pyproject, extras: frozenset[str]) -> tuple[str, ..
     """Return the demands that [project] writes down, with these extras. Raises DetectError for an extra that it does not have."""
     project = pyproject.table("project")
     optional = _optional(pyproject, project)
-    unknown = sorted(extra for extra in extras if extra not in optional)
-    if unknown and "optional-dependencies" not in pyproject.texts(project, "dynamic"):
-        raise DetectError(
-            f"{pyproject.path} declares no extra {', '.join(map(repr, unknown))}",
-            hint="its extras: " + (", ".join(optional) or "none"),
-        )
+    if "optional-dependencies" not in pyproject.texts(project, "dynamic"):
+        refuse_unknown("extra", extras, optional, pyproject.path)
     wanted = _closure(str(project.get("name", "")), optional, extras)
     return (*pyproject.texts(project, "dependencies"), *(t for extra in wanted for t in optional[extra]))
 
@@ -230,20 +221,15 @@ def _requires_python(pyproject: Pyproject, project: dict[str, Any]) -> tuple[Ask
     if text is None:
         return ()
     origin = pyproject.origin("requires-python")
-    try:
-        return (Asked(text=str(SpecifierSet(str(text))), origin=origin),)
-    except InvalidSpecifier as error:
-        raise DetectError(
-            f"{origin}: requires-python = {printable(str(text))[:80]!r} is no set of versions",
-            hint='write it like ">=3.9,<3.13"',
-        ) from error
+    versions = specifier_of(str(text), f"{origin}: requires-python", 'write it like ">=3.9,<3.13"')
+    return (Asked(text=str(versions), origin=origin),)
 
 
 def _optional(pyproject: Pyproject, project: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     table = project.get("optional-dependencies", {})
     if not isinstance(table, dict):
         raise DetectError(f"{pyproject.origin('optional-dependencies')}: optional-dependencies is no table")
-    return {canonicalize_name(extra): pyproject.texts(table, extra) for extra in table}
+    return {name_of(extra, pyproject.origin(extra)): pyproject.texts(table, extra) for extra in table}
 
 
 def _closure(name: str, optional: dict[str, tuple[str, ...]], extras: frozenset[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 import msgspec
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.declarations.demands import Declared, declared_by_poetry, declared_by_project, unmet
 from reprolake_builder.declarations.groups import default_groups, dependency_groups
@@ -29,10 +29,10 @@ from reprolake_builder.declarations.pyproject import (
     read_pyproject,
 )
 from reprolake_builder.declarations.requirements import read_requirements
-from reprolake_builder.declarations.sources import ask_archive, ask_folder, ask_git
+from reprolake_builder.declarations.sources import ask_place
 from reprolake_builder.documents.environment import Asked, AskedSource, ObeyedLock, UnheardFile
 from reprolake_builder.errors import DetectError
-from reprolake_builder.lock_files.interface import LockFile, Pin, Place, Selection
+from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Place, Selection
 from reprolake_builder.lock_files.pdm import PdmProject, read_pdm
 from reprolake_builder.lock_files.pipfile import read_meta, read_pipfile_lock
 from reprolake_builder.lock_files.poetry import read_poetry
@@ -48,7 +48,7 @@ ORDER = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
 """The lock files that are understood, the one that stands over the others first."""
 _DECLARATIONS = ("Pipfile", "requirements.txt", "pyproject.toml", "setup.py")
 _HASHED_NAME = re.compile(r"[0-9a-f]{7}")  # what Pipenv writes in place of a name that it does not know
-_COMMIT = "0123456789abcdef"
+_COMMIT = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,30 +328,13 @@ def _sources(
             if pin.place is not None and pin.place.path + pin.place.url:
                 found.setdefault(pin.place, (pin, []))[1].append(minor)
     for place, (pin, minors) in found.items():
-        asked = _source(place, pin, folder, given)
-        name = "" if _HASHED_NAME.fullmatch(pin.name) else pin.name
-        yield msgspec.structs.replace(asked, name=name, marker=_marker(minors, targets))
-
-
-def _source(place: Place, pin: Pin, folder: str, given: Given) -> AskedSource:
-    if place.kind == "folder":
-        below = f"{place.path}/{place.subdir}" if place.subdir else place.path
-        return ask_folder(
-            f"./{below}" if not below.startswith(("/", ".", "~")) else below, folder, pin.origin, given
-        )
-    if place.kind == "git":
-        if len(place.commit) not in {40, 64} or set(place.commit.lower()) - set(_COMMIT):
+        if place.kind == "git" and not _COMMIT.fullmatch(place.ref):
             raise DetectError(f"{pin.origin}: {pin.name} comes from git, and no commit is named")
-        url = place.url if place.url.startswith("git+") else f"git+{place.url}"
-        below = f"#subdirectory={place.subdir}" if place.subdir else ""
-        return ask_git(f"{url}@{place.commit.lower()}{below}", pin.origin, given)
-    if place.subdir or not place.url:
-        raise DetectError(
-            f"{pin.origin}: {pin.name} comes from an archive of the repository, or a folder inside of one",
-            hint="lock a released version of it, or its git repository",
-        )
-    digests = tuple({file.sha256 for file in pin.files if file.sha256})
-    return ask_archive(place.url, (pin.name, (), ""), digests, pin.origin, given)
+        name = canonicalize_name("" if _HASHED_NAME.fullmatch(pin.name) else pin.name)
+        digests = tuple({file.sha256 for file in pin.files if file.sha256})
+        exact = replace(place, ref=place.ref.lower(), sha256=digests)
+        asked = ask_place(exact, Edge(name), folder, pin.origin, given)
+        yield msgspec.structs.replace(asked, marker=_marker(minors, targets))
 
 
 def _made_of(given: Given, folder: str, lock: LockFile, pyproject: Pyproject | None) -> tuple[str, ...]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
+import msgspec
+from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from reprolake_builder.declarations.heard import Given, join
 from reprolake_builder.documents.environment import AskedSource
 from reprolake_builder.documents.source import GitSource
 from reprolake_builder.errors import DetectError, ResolveError
+from reprolake_builder.lock_files.interface import Edge, Place
+from reprolake_builder.lock_files.reading import requirement_of
 from reprolake_builder.process import printable
 from reprolake_builder.providers.links.git import parse_git_link
 
@@ -141,6 +144,29 @@ def ask_folder(text: str, base: str, origin: str, given: Given) -> AskedSource:
     return AskedSource(folder=folder, extras=_extras(plain), marker=str(plain.marker or ""), origin=origin)
 
 
+def ask_place(place: Place, edge: Edge, folder: str, origin: str, given: Given) -> AskedSource:
+    """Return what a demand asks for whose package is at a place; `folder` is the one that paths are meant from.
+
+    Raises DetectError.
+    """
+    extras, marker = tuple(sorted(edge.extras)), str(edge.marker or "")
+    below = f"#subdirectory={place.subdir}" if place.subdir else ""
+    if place.kind == "archive":
+        if not place.url:
+            raise _refused(place.path, origin, "asks for a package file", FILES)
+        return ask_archive(place.url + below, (edge.name, extras, marker), place.sha256, origin, given)
+    if place.kind == "git":
+        if "@" in place.ref:  # the last one parts address and ref
+            reason = "is a branch or tag with an @, which cannot be told from an address"
+            raise _refused(place.ref, origin, reason, "name the commit instead")
+        url = place.url if is_git(place.url) else f"{_GIT}{place.url}"
+        asked = ask_git(url + (f"@{place.ref}" if place.ref else "") + below, origin, given)
+    else:
+        path = f"{place.path}/{place.subdir}" if place.subdir else place.path
+        asked = ask_folder(path if path.startswith((".", "/", "~")) else f"./{path}", folder, origin, given)
+    return msgspec.structs.replace(asked, name=edge.name, extras=extras, marker=marker)
+
+
 def _git(address: str, named: str, marker: str, origin: str, given: Given) -> AskedSource:
     """Return the demand; the address is checked as a link is, and carries no login into the lock."""
     plain = _parsed(named or "x", marker, origin)
@@ -168,14 +194,7 @@ def _git(address: str, named: str, marker: str, origin: str, given: Given) -> As
 
 
 def _parsed(named: str, marker: str, origin: str) -> Requirement:
-    text = f"{named}; {marker}" if marker.strip() else named
-    try:
-        requirement = Requirement(text)
-    except (InvalidRequirement, RecursionError) as error:
-        raise _refused(text, origin, "is no requirement") from error
-    if not str(requirement).isprintable():
-        raise _refused(text, origin, "holds control characters")
-    return requirement
+    return requirement_of(f"{named}; {marker}" if marker.strip() else named, printable(origin))
 
 
 def _extras(requirement: Requirement) -> tuple[str, ...]:

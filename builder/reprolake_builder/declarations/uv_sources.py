@@ -12,10 +12,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.declarations.heard import Given
-from reprolake_builder.declarations.sources import ask_archive, ask_folder, ask_git
+from reprolake_builder.declarations.sources import ask_place
 from reprolake_builder.documents.environment import AskedSource
 from reprolake_builder.errors import DetectError
-from reprolake_builder.lock_files.reading import Table, converted, marker_of
+from reprolake_builder.lock_files.interface import Place
+from reprolake_builder.lock_files.reading import Table, converted, edge_of
 from reprolake_builder.process import printable
 
 
@@ -42,7 +43,9 @@ def uv_source(
     `origin` is where the demand stands.
     """
     table = converted(
-        settings.get("sources", {}), "[tool.uv.sources]", dict[str, _Source | tuple[_Source, ...]]
+        settings.get("sources", {}),
+        f"{origin.partition(':')[0]} [tool.uv.sources]",
+        dict[str, _Source | tuple[_Source, ...]],
     )
     named = {canonicalize_name(name): item for name, item in table.items()}
     found = named.get(canonicalize_name(requirement.name))
@@ -54,24 +57,12 @@ def uv_source(
             f"{origin}: {printable(requirement.name)} comes from an index of its own, a workspace, or from several places by [tool.uv.sources]",
             hint="commit a uv.lock: what it pins is obeyed",
         )
-    extras = tuple(sorted(canonicalize_name(extra) for extra in requirement.extras))
-    marker = str(marker_of(str(requirement.marker or ""), origin) or "")
-    name = canonicalize_name(requirement.name)
+    edge = edge_of(str(requirement), origin)
     if source.url:
-        return ask_archive(source.url, (name, extras, marker), (), origin, given)
-    if source.git:
+        place = Place("archive", url=source.url, subdir=source.subdirectory)
+    elif source.git:
         ref = source.rev or source.tag or source.branch
-        below = f"#subdirectory={source.subdirectory}" if source.subdirectory else ""
-        asked = ask_git(f"git+{source.git}" + (f"@{ref}" if ref else "") + below, origin, given)
+        place = Place("git", url=source.git, ref=ref, subdir=source.subdirectory)
     else:
-        path = source.path if source.path.startswith((".", "/", "~")) else f"./{source.path}"
-        asked = ask_folder(path, given.base, origin, given)
-    return AskedSource(
-        url=asked.url,
-        ref=asked.ref,
-        folder=asked.folder,
-        name=name,
-        extras=extras,
-        marker=marker,
-        origin=origin,
-    )
+        place = Place("folder", path=source.path)
+    return ask_place(place, edge, given.base, origin, given)

@@ -38,13 +38,18 @@ class LockedFile:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a package is that comes from no index: a git commit, an archive, or a folder relative to the lock file's own."""
+    """Where a package is that comes from no index: a git repository, an archive, or a folder relative to the file's own.
+
+    `ref` is the commit where a lock speaks. An archive without a `url` lies at `path` in the repository itself;
+    `sha256` are those that the file has for it.
+    """
 
     kind: Literal["git", "archive", "folder"]
     url: str = ""
-    commit: str = ""
+    ref: str = ""
     path: str = ""
     subdir: str = ""
+    sha256: tuple[Sha256, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,23 +14,22 @@ from reprolake_builder.documents.environment import Asked
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
 from reprolake_builder.lock_files.reading import (
+    FileTable,
     SnakeTable,
+    check_version,
     checked_count,
     edge_of,
-    file_of,
     folder_of,
     marker_of,
+    metadata_of,
     name_of,
-    read_toml,
+    names_of,
+    read_lock,
+    read_tables,
+    refuse_unknown,
     specifier_of,
     version_of,
 )
-
-
-class _File(SnakeTable, frozen=True):
-    hash: str = ""
-    file: str = ""
-    url: str = ""
 
 
 class _Package(SnakeTable, frozen=True):
@@ -41,7 +40,7 @@ class _Package(SnakeTable, frozen=True):
     groups: tuple[str, ...] | None = None
     extras: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
-    files: tuple[_File, ...] = ()
+    files: tuple[FileTable, ...] = ()
     git: str = ""
     revision: str = ""
     subdirectory: str = ""
@@ -54,9 +53,8 @@ class _Target(SnakeTable, frozen=True):
 
 
 class _Metadata(SnakeTable, frozen=True):
-    lock_version: str = ""
     groups: tuple[str, ...] = ()
-    files: dict[str, tuple[_File, ...]] = {}
+    files: dict[str, tuple[FileTable, ...]] = {}
     targets: tuple[_Target, ...] = ()
 
 
@@ -75,20 +73,14 @@ class PdmProject:
 
 def read_pdm(text: str, path: str, selection: Selection, project: PdmProject) -> LockFile:
     """Return the lock of the project beside it. Raises DetectError."""
-    lock = read_toml(text, path, _Written)
+    tables = read_tables(text, path)
+    check_version(metadata_of(tables).get("lock_version"), ("3", "4"), path)
+    lock = read_lock(tables, path, _Written)
     checked_count(len(lock.package), path)
-    if not lock.metadata.lock_version.startswith(("3", "4")):
-        raise DetectError(
-            f"{path} has the version {lock.metadata.lock_version[:20]!r}, and this version of Reprolake knows 3 and 4 only",
-            hint=f"go on without it: --ignore {path}",
-        )
-    locked = {canonicalize_name(name) for name in lock.metadata.groups} | {"default"}
+    locked = names_of(lock.metadata.groups, path) | {"default"}
     wanted = {"default", *selection.extras, *selection.groups}
-    if unknown := wanted - locked - set(project.groups):
-        raise DetectError(
-            f"{path} knows no extra or group {', '.join(map(repr, sorted(unknown)))}",
-            hint="its groups: " + ", ".join(sorted(locked)),
-        )
+    refuse_unknown("extra", selection.extras, locked | set(project.groups), path)
+    refuse_unknown("group", selection.groups, locked | set(project.groups), path)
     if missing := wanted - locked:
         raise DetectError(
             f"{path} was made without the group {', '.join(map(repr, sorted(missing)))}",
@@ -135,12 +127,12 @@ def _pins(lock: _Written, path: str) -> tuple[Pin, ...]:
         key = (name, package.version)
         edges = () if flat else tuple(edge_of(text, path) for text in package.dependencies)
         for extra in package.extras:
-            extras.setdefault(key, {})[canonicalize_name(extra)] = edges
+            extras.setdefault(key, {})[name_of(extra, path)] = edges
         if key not in found:
             marker = marker_of(package.marker, path)
             found[key] = Pin(
                 name=name,
-                version=version_of(package.version, name, path) if package.version else "",
+                version=version_of(package.version, name, path),
                 origin=path,
                 files=_files(package, lock, path),
                 place=_place(package),
@@ -153,12 +145,12 @@ def _pins(lock: _Written, path: str) -> tuple[Pin, ...]:
 
 def _files(package: _Package, lock: _Written, path: str) -> tuple[LockedFile, ...]:
     files = package.files or lock.metadata.files.get(f"{package.name} {package.version}", ())
-    return tuple(file_of(item.file or item.url, item.hash, path) for item in files)
+    return tuple(item.locked(path) for item in files)
 
 
 def _place(package: _Package) -> Place | None:
     if package.git:
-        return Place("git", url=package.git, commit=package.revision, subdir=package.subdirectory)
+        return Place("git", url=package.git, ref=package.revision, subdir=package.subdirectory)
     if package.path:
         return Place("archive" if package.files else "folder", path=folder_of(package.path))
     if package.url:

@@ -15,30 +15,57 @@ import msgspec
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.errors import DetectError
-from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
+from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Place, Selection
 from reprolake_builder.lock_files.reading import (
+    check_version,
     checked_count,
     file_of,
     folder_of,
     marker_of,
     name_of,
     read_json,
+    read_lock,
+    refuse_unknown,
     version_of,
 )
 from reprolake_builder.process import printable
 
+_VARIABLE = re.compile(r"\$\{?\w+\}?")
+_ARCHIVES = (".whl", ".tar.gz", ".zip")
 _EXACT = re.compile(r"===?\s*(\S+)")
 
 
-class _Package(msgspec.Struct, frozen=True):
+class PipfilePackage(msgspec.Struct, frozen=True):
+    """A package as a Pipfile and the lock of one write it: `version` is "" for any."""
+
     version: str = ""
-    hashes: tuple[str, ...] = ()
     markers: str = ""
     git: str = ""
     ref: str = ""
     subdirectory: str = ""
     path: str = ""
     file: str = ""
+
+    def place(self, origin: str) -> Place | None:
+        """Where it is, None for a package of an index. Raises DetectError."""
+        if self.git:
+            if found := _VARIABLE.search(self.git):
+                raise DetectError(
+                    f"{origin}: {printable(found[0])} stands for a variable of whoever installs it",
+                    hint="write the value itself",
+                )
+            url = self.git.removeprefix("git+")
+            return Place("git", url=url, ref=self.ref, subdir=self.subdirectory)
+        if self.path and not self.path.endswith(_ARCHIVES):
+            return Place("folder", path=folder_of(self.path))
+        if self.path or self.file:
+            local = self.path or ("" if "://" in self.file else self.file)
+            return Place("archive", url="" if local else self.file, path=local)
+        return None
+
+
+class _Locked(PipfilePackage, frozen=True):
+    hashes: tuple[str, ...] = ()
 
 
 class _Hash(msgspec.Struct, frozen=True):
@@ -50,6 +77,7 @@ class PipfileMeta(msgspec.Struct, frozen=True):
 
     hash: _Hash = _Hash()
     requires: dict[str, str] = {}
+    spec: int = msgspec.field(name="pipfile-spec", default=6)
 
 
 class _Categories(msgspec.Struct, frozen=True):
@@ -68,19 +96,19 @@ def read_pipfile_lock(
 
     Groups are the categories of packages: `default` always, `develop` (or `dev`) as the selection has it.
     """
-    meta = read_meta(text, path)
     tables = read_json(text, path, dict[str, Any])
+    meta = read_lock(tables, path, _Categories).meta
+    check_version(meta.spec, ("6",), path)
     tables.pop("_meta", None)
-    categories = read_json(json.dumps(tables), path, dict[str, dict[str, _Package]])
-    known: dict[NormalizedName, str] = {canonicalize_name(name): name for name in categories}
+    categories = read_lock(tables, path, dict[str, dict[str, _Locked]])
+    known: dict[NormalizedName, str] = {name_of(name, path): name for name in categories}
     known[canonicalize_name("dev")] = "develop"
-    wanted = {"default", *({"develop"} if selection.defaults else ())}
-    for group in sorted(selection.groups):
-        if group not in known:
-            raise DetectError(
-                f"{path} knows no group {group!r}", hint="its groups: " + ", ".join(sorted(categories))
-            )
-        wanted.add(known[group])
+    refuse_unknown("group", selection.groups, known, path)
+    wanted = {
+        "default",
+        *({"develop"} if selection.defaults else ()),
+        *(known[name] for name in selection.groups),
+    }
     if selection.extras:
         raise DetectError(
             f"a Pipfile has no extras, and --extra {min(selection.extras)} asks for one",
@@ -120,36 +148,18 @@ def pipfile_hash(tables: Mapping[str, Any]) -> str:
     ).hexdigest()
 
 
-def _pin(text: str, item: _Package, path: str) -> Pin:
+def _pin(text: str, item: _Locked, path: str) -> Pin:
     name = name_of(text, path)
     marker = marker_of(item.markers, path)
     exact = _EXACT.fullmatch(item.version)
-    place = _place(item, path)
+    place = item.place(path)
     if exact is None and place is None and item.version not in {"*", ""}:
         raise DetectError(f"{path}: {name} {printable(item.version)[:60]!r} is not one version")
     return Pin(
         name=name,
         version=version_of(exact[1], name, path) if exact is not None else "",
         origin=path,
-        files=tuple(_file(digest, path) for digest in item.hashes),
+        files=tuple(file_of("", digest, path) for digest in item.hashes),
         place=place,
         markers=(marker,) if marker is not None else (),
     )
-
-
-def _file(digest: str, path: str) -> LockedFile:
-    return file_of("", digest, path)
-
-
-def _place(item: _Package, path: str) -> Place | None:
-    if item.git:
-        url = item.git
-        for found in re.findall(r"\$\{?\w+\}?", url):
-            raise DetectError(f"{path}: {printable(found)} stands for a variable of whoever installs it")
-        return Place("git", url=url.removeprefix("git+"), commit=item.ref, subdir=item.subdirectory)
-    if item.path and not item.path.endswith((".whl", ".tar.gz", ".zip")):
-        return Place("folder", path=folder_of(item.path))
-    if item.path or item.file:
-        local = item.path or ("" if "://" in item.file else item.file)
-        return Place("archive", url="" if local else item.file, path=local)
-    return None

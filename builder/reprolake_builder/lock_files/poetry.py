@@ -5,7 +5,6 @@ Source: poetry, Locker; the formats 1.0 to 2.1 as `poetry lock` writes them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,24 +17,22 @@ from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, P
 from reprolake_builder.lock_files.poetry_project import MAIN, PoetryProject, content_hashes
 from reprolake_builder.lock_files.poetry_versions import alternatives
 from reprolake_builder.lock_files.reading import (
+    FileTable,
     SnakeTable,
     Table,
+    check_version,
     checked_count,
     file_of,
     folder_of,
     marker_of,
+    metadata_of,
     name_of,
-    read_toml,
+    names_of,
+    read_lock,
+    read_tables,
+    refuse_unknown,
     version_of,
 )
-
-_KNOWN = re.compile(r"[12]\.\d+")
-
-
-class _File(Table, frozen=True):
-    file: str = ""
-    hash: str = ""
-    url: str = ""
 
 
 class _Source(SnakeTable, frozen=True):
@@ -64,16 +61,15 @@ class _Package(Table, frozen=True):
     category: str = ""
     groups: tuple[str, ...] | None = None
     markers: str | dict[str, str] = ""
-    files: tuple[_File, ...] = ()
+    files: tuple[FileTable, ...] = ()
     dependencies: dict[str, _Written] = {}
     source: _Source = _Source()
 
 
 class _Metadata(Table, frozen=True):
-    lock_version: str = "1.0"
     python_versions: str = ""
     content_hash: str = ""
-    files: dict[str, tuple[_File, ...]] = {}
+    files: dict[str, tuple[FileTable, ...]] = {}
     hashes: dict[str, tuple[str, ...]] = {}
 
 
@@ -84,27 +80,22 @@ class _Lock(Table, frozen=True):
 
 
 def read_poetry(
-    text: str, path: str, selection: Selection, project: PoetryProject, tables: Mapping[str, Any]
+    text: str, path: str, selection: Selection, project: PoetryProject, pyproject: Mapping[str, Any]
 ) -> LockFile:
-    """Return the lock of the project beside it, whose pyproject.toml has these `tables`. Raises DetectError."""
-    lock = read_toml(text, path, _Lock)
+    """Return the lock of the project beside it, whose tables are `pyproject`. Raises DetectError."""
+    tables = read_tables(text, path)
+    check_version(
+        metadata_of(tables).get("lock-version", "1.0"), ("1", "2"), path
+    )  # the first format told none
+    lock = read_lock(tables, path, _Lock)
     checked_count(len(lock.package), path)
-    if not _KNOWN.fullmatch(lock.metadata.lock_version):
-        raise DetectError(
-            f"{path} has the version {lock.metadata.lock_version[:20]!r}, and this version of Reprolake knows 1 and 2 only",
-            hint=f"go on without it: --ignore {path}",
-        )
-    extras = {canonicalize_name(extra) for extra in lock.extras} | set(project.extras)
+    extras = names_of(lock.extras, path) | set(project.extras)
     groups = _groups(selection, project, path)
-    if unknown := selection.extras - extras:
-        raise DetectError(
-            f"{path} knows no extra {', '.join(map(repr, sorted(unknown)))}",
-            hint="its extras: " + (", ".join(sorted(extras)) or "none"),
-        )
+    refuse_unknown("extra", selection.extras, extras, path)
     flat = all(package.groups is not None for package in lock.package) and bool(lock.package)
     roots = _flat(lock, groups, path) if flat else _asked(project, selection, groups)
     python = alternatives(lock.metadata.python_versions, path) if lock.metadata.python_versions else ()
-    hashes = content_hashes(tables)
+    hashes = content_hashes(pyproject)
     return LockFile(
         path=path,
         tool="Poetry",
@@ -120,11 +111,7 @@ def read_poetry(
 
 def _groups(selection: Selection, project: PoetryProject, path: str) -> set[NormalizedName]:
     """Return the groups that `poetry install` takes with this selection."""
-    if unknown := selection.groups - project.groups.keys():
-        raise DetectError(
-            f"{path} knows no group {', '.join(map(repr, sorted(unknown)))}",
-            hint="its groups: " + ", ".join(sorted(project.groups)),
-        )
+    refuse_unknown("group", selection.groups, project.groups, path)
     defaults = project.groups.keys() - project.optional_groups if selection.defaults else set()
     return {MAIN, *defaults, *selection.groups}
 
@@ -164,7 +151,7 @@ def _pin(package: _Package, lock: _Lock, path: str, *, flat: bool) -> Pin:
 
 def _files(package: _Package, lock: _Lock, path: str) -> tuple[LockedFile, ...]:
     files = package.files or lock.metadata.files.get(package.name, ())
-    found = [file_of(item.file or item.url, item.hash, path) for item in files]
+    found = [item.locked(path) for item in files]
     found += [file_of("", f"sha256:{digest}", path) for digest in lock.metadata.hashes.get(package.name, ())]
     return tuple(found)
 
@@ -183,7 +170,7 @@ def _edge(text: str, written: str | _Dependency, path: str) -> Edge:
     sets: tuple[SpecifierSet, ...] = alternatives(item.version, f"{path} ({name})")
     return Edge(
         name=name,
-        extras=frozenset(canonicalize_name(extra) for extra in item.extras),
+        extras=names_of(item.extras, path),
         marker=marker_of(item.markers, path),
         specifiers=sets,
     )
@@ -194,7 +181,7 @@ def _place(source: _Source, name: str, path: str) -> Place | None:
         case "" | "legacy":
             return None
         case "git":
-            return Place("git", url=source.url, commit=source.resolved_reference, subdir=source.subdirectory)
+            return Place("git", url=source.url, ref=source.resolved_reference, subdir=source.subdirectory)
         case "directory":
             return Place("folder", path=folder_of(source.url), subdir=source.subdirectory)
         case "url":

@@ -18,7 +18,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, Place
 from reprolake_builder.lock_files.poetry_versions import alternatives
-from reprolake_builder.lock_files.reading import Table, converted, folder_of, marker_of, name_of
+from reprolake_builder.lock_files.reading import Table, converted, folder_of, marker_of, name_of, names_of
 from reprolake_builder.process import printable
 
 _USUAL = "pypi"  # what Poetry calls the index that everybody has
@@ -65,12 +65,11 @@ class _Poetry(Table, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PoetryDemand:
-    """A demand as Poetry has it; `optional` ones come with an extra only. `ref` is that of a git repository."""
+    """A demand as Poetry has it; `optional` ones come with an extra only."""
 
     edge: Edge
     optional: bool = False
     place: Place | None = None
-    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +96,11 @@ def read_poetry_project(tables: Mapping[str, Any], path: str) -> PoetryProject:
     if poetry.dev_dependencies:
         groups[canonicalize_name("dev")] = _demands(poetry.dev_dependencies, path)
     for name, group in poetry.group.items():
-        key = canonicalize_name(name)
+        key = name_of(name, path)
         groups[key] = groups.get(key, ()) + _demands(group.dependencies, path)
     standard = tables.get("dependency-groups", {})
     for name in standard if isinstance(standard, dict) else ():
-        groups.setdefault(canonicalize_name(name), ())
+        groups.setdefault(name_of(name, path), ())
     python = poetry.dependencies.get("python", "")
     text = python if isinstance(python, str) else getattr(python, "version", "")
     return PoetryProject(
@@ -112,7 +111,7 @@ def read_poetry_project(tables: Mapping[str, Any], path: str) -> PoetryProject:
             canonicalize_name(n) for n, group in poetry.group.items() if group.optional
         ),
         extras={
-            canonicalize_name(extra): frozenset(canonicalize_name(item.partition("[")[0]) for item in items)
+            name_of(extra, path): frozenset(canonicalize_name(item.partition("[")[0]) for item in items)
             for extra, items in poetry.extras.items()
         },
         python=alternatives(text, path) if text else (),
@@ -161,23 +160,23 @@ def _demand(text: str, written: str | _Dependency, path: str) -> PoetryDemand:
     return PoetryDemand(
         Edge(
             name=name,
-            extras=frozenset(canonicalize_name(extra) for extra in item.extras),
+            extras=names_of(item.extras, path),
             marker=_marker(item, name, path),
             specifiers=alternatives(item.version, f"{path} ({name})"),
         ),
         optional=item.optional,
         place=_place(item),
-        ref=item.rev or item.tag or item.branch,
     )
 
 
 def _place(item: _Dependency) -> Place | None:
     if item.git:
-        return Place("git", url=item.git, subdir=item.subdirectory)
+        ref = item.rev or item.tag or item.branch
+        return Place("git", url=item.git, ref=ref, subdir=item.subdirectory)
     if item.path:
         return Place("folder", path=folder_of(item.path), subdir=item.subdirectory)
     if item.url:
-        return Place("archive", url=item.url)
+        return Place("archive", url=item.url, subdir=item.subdirectory)
     return None
 
 

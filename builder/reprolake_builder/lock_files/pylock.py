@@ -5,20 +5,21 @@ Source: PyPA specifications, "pylock.toml" (PEP 751).
 
 from __future__ import annotations
 
-import msgspec
-from packaging.utils import canonicalize_name
-
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
 from reprolake_builder.lock_files.reading import (
     Table,
+    check_version,
     checked_count,
     file_of,
     folder_of,
     marker_of,
     name_of,
-    read_toml,
+    names_of,
+    read_lock,
+    read_tables,
+    refuse_unknown,
     specifier_of,
     version_of,
 )
@@ -62,7 +63,6 @@ class _Package(Table, frozen=True):
 
 
 class _Pylock(Table, frozen=True):
-    lock_version: str
     packages: tuple[_Package, ...]
     environments: tuple[str, ...] = ()
     requires_python: str = ""
@@ -71,32 +71,17 @@ class _Pylock(Table, frozen=True):
     default_groups: tuple[str, ...] = ()
 
 
-class _Version(msgspec.Struct, frozen=True, rename="kebab"):
-    lock_version: str = ""
-
-
 def read_pylock(text: str, path: str, selection: Selection) -> LockFile:
     """Return the lock. Raises DetectError."""
-    version = read_toml(text, path, _Version).lock_version
-    if version.partition(".")[0] != "1":
-        raise DetectError(
-            f"{path} has the version {printable(version)[:20]!r}, and this version of Reprolake knows 1 only",
-            hint=f"go on without it: --ignore {path}",
-        )
-    lock = read_toml(text, path, _Pylock)
+    tables = read_tables(text, path)
+    check_version(tables.get("lock-version"), ("1",), path)
+    lock = read_lock(tables, path, _Pylock)
     checked_count(len(lock.packages), path)
-    extras = {canonicalize_name(name) for name in lock.extras}
-    groups = {canonicalize_name(name) for name in lock.dependency_groups}
-    for kind, unknown, known in (
-        ("extra", selection.extras - extras, extras),
-        ("group", selection.groups - groups, groups),
-    ):
-        if unknown:
-            raise DetectError(
-                f"{path} knows no {kind} {', '.join(map(repr, sorted(unknown)))}",
-                hint=f"its {kind}s: " + (", ".join(sorted(known)) or "none"),
-            )
-    defaults = {canonicalize_name(name) for name in lock.default_groups} if selection.defaults else set()
+    extras = names_of(lock.extras, path)
+    groups = names_of(lock.dependency_groups, path)
+    refuse_unknown("extra", selection.extras, extras, path)
+    refuse_unknown("group", selection.groups, groups, path)
+    defaults = names_of(lock.default_groups, path) if selection.defaults else set()
     pins = tuple(_pin(package, path) for package in lock.packages)
     own = next((pin for pin in pins if pin.place is not None and _is_own(pin.place)), None)
     python = (Asked(text=str(specifier_of(lock.requires_python, path)), origin=path),)
@@ -127,7 +112,7 @@ def _pin(package: _Package, path: str) -> Pin:
     files = (*single, *package.wheels)
     return Pin(
         name=name,
-        version=version_of(package.version, name, path) if package.version else "",
+        version=version_of(package.version, name, path),
         origin=path,
         files=tuple(_file(item, path) for item in files),
         place=_place(package, path),
@@ -144,7 +129,7 @@ def _place(package: _Package, path: str) -> Place | None:
         vcs = package.vcs
         if vcs.type != "git" or not vcs.url:
             raise DetectError(f"{path}: {printable(package.name)[:100]} comes from no git address")
-        return Place("git", url=vcs.url, commit=vcs.commit_id, subdir=vcs.subdirectory)
+        return Place("git", url=vcs.url, ref=vcs.commit_id, subdir=vcs.subdirectory)
     if package.directory is not None:
         return Place("folder", path=folder_of(f"{package.directory.path}/{package.directory.subdirectory}"))
     if package.archive is not None:

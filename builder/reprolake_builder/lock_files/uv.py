@@ -5,7 +5,7 @@ Source: uv's documentation, "Locking and syncing"; the format's version 1 as `uv
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -14,12 +14,17 @@ from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
 from reprolake_builder.lock_files.reading import (
     Table,
+    anew,
+    check_version,
     checked_count,
     file_of,
     folder_of,
     marker_of,
     name_of,
-    read_toml,
+    names_of,
+    read_lock,
+    read_tables,
+    refuse_unknown,
     specifier_of,
     version_of,
 )
@@ -77,7 +82,6 @@ class _Manifest(Table, frozen=True):
 
 
 class _UvLock(Table, frozen=True):
-    version: int
     requires_python: str = ""
     supported_markers: tuple[str, ...] = ()
     manifest: _Manifest = _Manifest()
@@ -89,21 +93,18 @@ def read_uv(text: str, path: str, selection: Selection, default_groups: frozense
 
     Raises DetectError.
     """
-    lock = read_toml(text, path, _UvLock)
-    if lock.version != 1:
-        raise DetectError(
-            f"{path} has the version {lock.version}, and this version of Reprolake knows 1 only",
-            hint=f"go on without it: --ignore {path}",
-        )
+    tables = read_tables(text, path)
+    check_version(tables.get("version"), ("1",), path)
+    lock = read_lock(tables, path, _UvLock)
     checked_count(len(lock.package), path)
     own = next((package for package in lock.package if package.source.folder == ""), None)
     wanted = selection.groups | (default_groups if selection.defaults else frozenset())
     groups = own.dev_dependencies if own is not None else lock.manifest.dependency_groups
-    known = {canonicalize_name(name): items for name, items in groups.items()}
+    known = {name_of(name, path): items for name, items in groups.items()}
     optional = own.optional_dependencies if own is not None else {}
-    extras = {canonicalize_name(name) for name in optional}
-    _refuse_unknown("extra", selection.extras - extras, extras, path)
-    _refuse_unknown("group", selection.groups - known.keys(), set(known), path)
+    extras = names_of(optional, path)
+    refuse_unknown("extra", selection.extras, extras, path)
+    refuse_unknown("group", selection.groups, known, path)
     chosen = [name for name in known if name in wanted]
     roots = [_edge(item, path) for group in chosen for item in known[group]]
     roots += [_edge(item, path) for item in lock.manifest.requirements] if own is None else []
@@ -134,22 +135,12 @@ def _conflicts(own: _Package | None, selection: Selection, groups: list[Normaliz
     return frozenset(found | {f"group-{len(name)}-{name}-{group}" for group in groups})
 
 
-def _refuse_unknown(
-    kind: str, unknown: set[str] | frozenset[str], known: set[str] | set[NormalizedName], path: str
-) -> None:
-    if unknown:
-        raise DetectError(
-            f"{path} knows no {kind} {', '.join(map(repr, sorted(unknown)))}",
-            hint=f"its {kind}s: " + (", ".join(sorted(known)) or "none"),
-        )
-
-
 def _pin(package: _Package, path: str) -> Pin:
     name = name_of(package.name, path)
     files = (*((package.sdist,) if package.sdist is not None else ()), *package.wheels)
     return Pin(
         name=name,
-        version=version_of(package.version, name, path) if package.version else "",
+        version=version_of(package.version, name, path),
         origin=path,
         files=tuple(_file(item, path) for item in files),
         place=_place(package, path),
@@ -183,18 +174,17 @@ def _place(package: _Package, path: str) -> Place | None:
 
 def _git(address: str, name: str, path: str) -> Place:
     """Return the place that `URL?rev=…&subdirectory=DIR#COMMIT` names."""
-    parts = urlsplit(address)
-    query = parse_qs(parts.query)
-    plain = parts._replace(query="", fragment="").geturl()
-    if not parts.fragment:
-        raise DetectError(f"{path}: no commit is named for {printable(name)[:100]}")
-    return Place("git", url=plain, commit=parts.fragment, subdir=query.get("subdirectory", [""])[0])
+    address, _, commit = address.partition("#")
+    url, _, query = address.partition("?")
+    if not commit:
+        raise DetectError(f"{path}: no commit is named for {printable(name)[:100]}", hint=anew(path))
+    return Place("git", url=url, ref=commit, subdir=parse_qs(query).get("subdirectory", [""])[0])
 
 
 def _edge(item: _Dependency, path: str) -> Edge:
     return Edge(
         name=name_of(item.name, path),
-        version=item.version,
-        extras=frozenset(canonicalize_name(extra) for extra in item.extra),
+        version=version_of(item.version, item.name, path),
+        extras=names_of(item.extra, path),
         marker=marker_of(item.marker, path),
     )

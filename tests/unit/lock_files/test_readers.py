@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable
 
 import pytest
-from changed_texts import VALUES, changed
+from changed_texts import ODD, VALUES, changed, places
 from hypothesis import given
 from hypothesis import strategies as st
 from lock_texts import PDM, PDM_3, PIPFILE, PIPFILE_LOCK, POETRY_1, POETRY_2, POETRY_PROJECT, PYLOCK, UV, A
@@ -23,7 +23,7 @@ from reprolake_builder.lock_files.poetry import read_poetry
 from reprolake_builder.lock_files.poetry_project import read_poetry_project
 from reprolake_builder.lock_files.poetry_versions import alternatives
 from reprolake_builder.lock_files.pylock import read_pylock
-from reprolake_builder.lock_files.reading import marker_of
+from reprolake_builder.lock_files.reading import marker_of, read_tables
 from reprolake_builder.lock_files.select import holds, select
 from reprolake_builder.lock_files.uv import read_uv
 from reprolake_builder.solvers.pypi_target import TARGETS
@@ -131,6 +131,59 @@ def test_a_lock_with_anything_anywhere_is_read_or_refused(kind, place, value):
     read, text = READERS[kind]
     whole = changed(text, place, value)
     assert refusal(lambda: [select(read(whole), target) for target in TARGETS.values()]).isprintable()
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_no_place_of_a_lock_takes_odd_values(kind):
+    """Endless numbers, broken addresses, logins and control characters are pinned by nothing but a DetectError, wherever they stand."""
+    read, text = READERS[kind]
+    for place in places(text):
+        for value in ODD:
+            whole = changed(text, place, value)
+            told = refusal(lambda whole=whole: select(read(whole), TARGETS["3.11"]))
+            assert told.isprintable()
+            assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a" + ".a" * 200 + " = 1", r"^uv\.lock:1: a key of more than 100 parts"),
+        ("\n[" + "'a b' . \"c\" . " * 80 + "x]", r"^uv\.lock:2: a key of more than 100 parts"),
+        ("x = {" + "a." * 150 + "a = 1}", "a key of more than 100 parts"),
+        ("a" + ".a" * 60 + " = 1", "nested deeper"),
+        ("version = 0x" + "f" * 9000, "larger than those of TOML"),
+    ],
+)
+def test_toml_that_would_take_forever_is_refused(text, told):
+    """Keys of very many parts take the parser the square of their length; what is deep or large breaks what comes after it."""
+    with pytest.raises(DetectError, match=told):
+        read_tables(text, "uv.lock")
+
+
+def test_usual_toml_is_read():
+    """Dotted words in texts are no keys, and neither is a long word."""
+    text = f'a.b."c.d" = 1\nx = "{"e.g. " * 40}"\ny = "{"z" * 100_000}"\nz = "{"." * 1000}"\n'
+    assert read_tables(text, "x.toml")["a"] == {"b": {"c.d": 1}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("uv", "version = 1\n", "version = 2\n"),
+        ("pylock", '"1.0"', '"2.0"'),
+        ("poetry 2", 'lock-version = "2', 'lock-version = "3'),
+        ("pdm", 'lock_version = "4', 'lock_version = "5'),
+        ("pipenv", '"pipfile-spec": 6', '"pipfile-spec": 7'),
+    ],
+)
+def test_another_version_of_a_format_is_told_first(kind, old, new):
+    """A lock of a version that is not known stops by its version, whatever else may be other in it, and the hint leads on."""
+    read, text = READERS[kind]
+    assert old in text
+    with pytest.raises(DetectError, match=r"has version '[0-9.]+' of its format") as caught:
+        read(text.replace(old, new, 1))
+    assert "--ignore" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", READERS)

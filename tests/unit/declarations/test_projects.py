@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from changed_texts import VALUES, changed
+from changed_texts import ODD, VALUES, changed, places
 from detected import found, matter, texts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -341,6 +341,18 @@ _PROJECTS = (
 )
 
 
+@pytest.mark.parametrize("kind", range(len(_PROJECTS)))
+def test_no_place_of_a_project_takes_odd_values(tmp_path, kind):
+    """Endless numbers, broken addresses, logins and control characters end in a DetectError or in demands that are printable."""
+    name, text = _PROJECTS[kind]
+    for place in places(text):
+        for number, value in enumerate(ODD):
+            files = {name: changed(text, place, value), "libs/here/setup.py": ""}
+            told = _told(source_tree(tmp_path / f"{place}-{number}", files))
+            assert told.isprintable()
+            assert "s3cret" not in told
+
+
 @given(kind=st.sampled_from(_PROJECTS), place=st.integers(0, 10_000), value=VALUES)
 def test_a_project_with_anything_anywhere_is_read_or_refused(tmp_path_factory, kind, place, value):
     """Whatever stands in one place of a project's file, the answer is demands or a DetectError of one printable text."""
@@ -348,10 +360,14 @@ def test_a_project_with_anything_anywhere_is_read_or_refused(tmp_path_factory, k
     tree = source_tree(
         tmp_path_factory.mktemp("any"), {name: changed(text, place, value), "libs/here/setup.py": ""}
     )
+    assert _told(tree).isprintable()
+
+
+def _told(tree) -> str:
+    """Return why it cannot be understood, or what is not heard and which addresses are asked for."""
     try:
         spec = detect(tree)
     except DetectError as error:
-        told = error.message
-    else:
-        told = "".join(asked.text for asked in spec.requirements)
-    assert told.isprintable()
+        return error.message
+    assert [item.text for item in spec.requirements if not item.text.isprintable()] == []
+    return "".join([item.url for item in spec.sources] + [item.reason for item in spec.unheard])
