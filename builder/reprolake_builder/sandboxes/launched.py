@@ -137,13 +137,18 @@ class Launched(abc.ABC):
             return self._launch(spec, streams, copied=True)
 
     def _launch(self, spec: SandboxSpec, streams: _Streams, *, copied: bool) -> Sandboxed:
-        with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack, contextlib.ExitStack() as failed:
             group = group_for(spec.limits)
+            if group is not None:
+                failed.callback(group.remove)
             report = self._report(spec, group)
+            failed.callback(report.close)
             stack.callback(os.close, report.theirs)
             runtime = self._runtime(spec, stack, report.theirs, copied=copied)
             plan = self._plan(spec, runtime, report.theirs, copied=copied)
             doors, theirs = _doors(stack, spec)
+            if doors is not None:
+                failed.callback(doors.close)
             plan["doors"] = theirs
             plan["groups"] = list(group.procs) if group is not None and runtime.enclosure is None else []
             before = scope.prefix(spec.limits) if isinstance(group, scope.Scope) else ()
@@ -158,6 +163,7 @@ class Launched(abc.ABC):
                 pass_fds=(report.theirs, *runtime.descriptors, plan_fd, *([theirs] if doors else [])),
                 start_new_session=True,
             )
+            failed.pop_all()
         scratch = spec.copy_on_write.scratch if spec.copy_on_write else None
         belongings = Belongings(scratch, spec.home, group, spec.limits.memory_bytes, doors)
         return Sandboxed(child, report, belongings)
