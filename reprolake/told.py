@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -46,7 +47,10 @@ class Told:
 
 @contextlib.contextmanager
 def told(*, logs: bool, stdout: Path | None, stderr: Path | None) -> Iterator[Told | None]:
-    """Yield what takes the outputs, None when nobody wants them. Raises UsageError for a file that cannot be written."""
+    """Yield what takes the outputs, None when nobody wants them; the file "-" is standard output, unless that is a terminal.
+
+    Raises UsageError for a file that cannot be written.
+    """
     if not logs and stdout is None and stderr is None:
         yield None
         return
@@ -54,8 +58,9 @@ def told(*, logs: bool, stdout: Path | None, stderr: Path | None) -> Iterator[To
         files = {}
         for kind, path in (("stdout", stdout), ("stderr", stderr)):
             if path is not None:
+                place = _standard_output(kind) if str(path) == "-" else path
                 try:
-                    files[kind] = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+                    files[kind] = stack.enter_context(open(place, "w", encoding="utf-8", newline=""))
                 except OSError as error:
                     raise UsageError(f"--{kind}-file {path} cannot be written: {error.strerror}") from error
         taker = Told(files, logs=logs)
@@ -63,3 +68,13 @@ def told(*, logs: bool, stdout: Path | None, stderr: Path | None) -> Iterator[To
             yield taker
         finally:
             taker.end()
+
+
+def _standard_output(kind: str) -> int:
+    """Return a descriptor of standard output that is closed with its file. Raises UsageError."""
+    if os.isatty(1):
+        raise UsageError(
+            f"--{kind}-file - would let the notebook drive your terminal",
+            hint="--log-output shows what cells print, and nothing that does",
+        )
+    return os.dup(1)

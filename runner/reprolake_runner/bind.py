@@ -147,7 +147,7 @@ def _given(
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode("".join(text.split()), validate=True)  # `base64` breaks its lines
     except ValueError as error:
         raise NotebookError(f"-b: no base64 text: {error}") from error
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
+import pytest
+
+from reprolake.options import UsageError
 from reprolake.told import told
 from reprolake_runner.driver.protocol import Said
 
@@ -30,3 +35,30 @@ def test_a_line_without_end_is_not_waited_for(capsys):
             shown += re.sub(r"\s", "", capsys.readouterr().err)
             assert len(shown) > number * 30_000 - 70_000
     assert shown + re.sub(r"\s", "", capsys.readouterr().err) == "".join(pieces)
+
+
+def test_a_dash_is_standard_output(capfd):
+    """As in papermill, and as it is; standard output stays open afterwards."""
+    for kind in ("stdout", "stderr"):
+        files = dict.fromkeys(("stdout", "stderr"))
+        with told(logs=False, **{**files, kind: Path("-")}) as taker:
+            taker(Said(kind=kind, text=f"of {kind}\x1b\n"))
+    os.write(1, b"after\n")
+    assert capfd.readouterr().out == "of stdout\x1b\nof stderr\x1b\nafter\n"
+
+
+def test_a_notebook_is_not_given_the_terminal(capfd):
+    """Where standard output is a terminal, a dash is refused with what shows outputs harmlessly."""
+    ours, theirs = os.openpty()
+    before = os.dup(1)
+    os.dup2(theirs, 1)
+    try:
+        with (
+            pytest.raises(UsageError, match="drive your terminal"),
+            told(logs=False, stdout=Path("-"), stderr=None),
+        ):
+            pass
+    finally:
+        os.dup2(before, 1)
+        for descriptor in (ours, theirs, before):
+            os.close(descriptor)

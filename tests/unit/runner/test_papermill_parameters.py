@@ -149,6 +149,13 @@ def test_base64_that_is_none_is_refused():
         bound(base64=("%%%",))
 
 
+def test_base64_may_be_broken_into_lines():
+    """What the program `base64` writes is taken as it comes, as papermill does."""
+    text = base64.encodebytes(f"n: 5\nname: {'x' * 100}".encode()).decode()
+    assert text.count("\n") > 1
+    assert bound(base64=(text,))["name"] == "x" * 100
+
+
 def test_names_are_those_of_the_notebooks_language():
     """Dots belong to names in R and not in Python; nothing that is code is a name in either."""
     options = BindOptions(values=(("a.b", "1"),))
