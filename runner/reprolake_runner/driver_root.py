@@ -17,7 +17,7 @@ FOLDER = "/run/driver"
 _OURS = ("reprolake_runner", "reprolake_builder")
 _NEEDED = (
     "nbclient", "nbformat", "jupyter_client", "jupyter_core", "traitlets", "zmq", "tornado", "dateutil", "msgspec", "jsonschema",
-    "jsonschema_specifications", "fastjsonschema", "referencing", "rpds", "attr", "platformdirs", "typing_extensions", "six",
+    "jsonschema_specifications", "fastjsonschema", "referencing", "rpds", "attr", "platformdirs", "typing_extensions", "six", "PIL",
 )  # fmt: skip
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 _MAIN = "import sys; sys.path += {!r}; from reprolake_runner.driver.main import main; main()"
@@ -76,7 +76,7 @@ def _parent(name: str) -> Path | None:
     """Return the folder that a top-level module is imported from; None when there is none, which some versions do without."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        if name in {*_OURS, "nbclient", "zmq", "msgspec"}:
+        if name in {*_OURS, "nbclient", "zmq", "msgspec", "PIL"}:
             raise SandboxError(f"the Python package {name} is missing", hint="install reprolake again")
         return None
     origin = Path(spec.origin)

@@ -38,6 +38,8 @@ _TAKEN = re.compile(r"\d+:\d\d(?::\d\d)?(?:\.\d+)?|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _UNIT = re.compile(f"{_MARK}\\s*(?:ns|µs|μs|us|ms|s|min|h)\\b(?:\\s*{_MARK}\\s*(?:ns|µs|μs|us|ms|s|min)\\b)*")
 _NUMBER = re.compile(r"((?<![\w.])[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w]))")
 _WHOLE = re.compile(r"[-+]?\d+")
+_NAMED = re.compile(r"""\bid=["']?([\w-]+)""")
+_NAME = re.compile(r"""(?<=[#"'=])[\w-]+""")
 _SPACE = re.compile(r"\s+")
 _SHOWN = 60
 _NEAR_ZERO = 1e-6  # of the tolerance: two results that should be 0 are compared by their size
@@ -73,6 +75,17 @@ def compare_texts(saved: str, new: str, tolerance: float, now: datetime) -> Diff
     if numbers:
         return Difference("numbers differ by less than the tolerance", matters=False)
     return Difference("times, addresses, paths or spaces differ", matters=False)
+
+
+def with_steady_names(markup: str) -> str:
+    """Return HTML or SVG with its elements named by their order, wherever a name is defined or referred to.
+
+    matplotlib, pandas and astropy make such names up in each run; none of them is seen.
+    """
+    names: dict[str, str] = {}
+    for found in _NAMED.finditer(markup):
+        names.setdefault(found[1], f"name{len(names)}")
+    return _NAME.sub(lambda found: names.get(found[0], found[0]), markup)
 
 
 def _plain(text: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.notebooknode import from_dict
+from PIL import Image
 
 from reprolake_runner.documents.run import CheckSpec
 from reprolake_runner.driver.check import SavedCell, check_cell
@@ -76,13 +78,68 @@ def test_tolerances_are_those_of_the_run():
     assert checked([stream("1.0")], [stream("1.1")]).verdict == "differs"
 
 
-def test_images_that_are_no_png_are_compared_by_bytes():
+def test_images_that_cannot_be_decoded_are_compared_by_bytes():
     """Equal bytes are the same, others cannot be told to be, and the reason says so."""
     one, other = (base64.b64encode(data).decode() for data in (b"\xff\xd8\xff1", b"\xff\xd8\xff2"))
     assert checked([shown(image_jpeg=one)], [shown(image_jpeg=one + "\n")]).verdict == "same"
     found = checked([shown(image_jpeg=one)], [shown(image_jpeg=other)])
     assert found.verdict == "differs"
     assert "cannot be compared by pixels" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("PNG", "image_png"), ("JPEG", "image_jpeg"), ("WEBP", "image_webp")]
+)
+def test_images_are_compared_by_pixels(form, kind):
+    """A picture that only was encoded in another way is close; one that shows something else differs by its share."""
+
+    def picture(colour, quality):
+        stream = io.BytesIO()
+        image = Image.new("RGB", (40, 30), "white")
+        image.paste(colour, (0, 0, 20, 30))
+        image.save(stream, form, quality=quality, lossless=True, compress_level=quality // 10)
+        return shown(**{kind: base64.b64encode(stream.getvalue()).decode()})
+
+    assert checked([picture("black", 98)], [picture("black", 90)]).verdict in {"same", "close"}
+    found = checked([picture("black", 98)], [picture("red", 98)])
+    assert found.verdict == "differs"
+    assert "of the pixels differ" in found.reason
+    assert checked([picture("black", 98)], [picture("red", 98)], image_tolerance=0.6).verdict == "close"
+
+
+SVG = """<svg><defs><path id="{0}" d="M 0 0 L 1.0 2.0"/></defs><g id="axes_1">
+<use xlink:href="#{0}" x="3.5" clip-path="url(#{1})"/></g><clipPath id="{1}"/></svg>"""
+STYLED = """<style>#T_{0}_row0_col0 {{color: red}}</style><table id="T_{0}"><td id="T_{0}_row0_col0">{1}</td></table>"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "saved", "new", "verdict"),
+    [
+        ("image_svg__xml", SVG.format("m1f00", "p2f00"), SVG.format("m3abc", "p4abc"), "close"),
+        ("image_svg__xml", SVG.format("m1f00", "p2f00"), SVG.format("m1f00", "p2f00").replace("3.5", "3.6"), "differs"),
+        ("image_svg__xml", SVG.format("m1", "p2"), SVG.format("m1", "p2").replace("#m1", "#p2"), "differs"),
+        ("text_html", STYLED.format("5f3a2", 7), STYLED.format("9b0c1", 7), "close"),
+        ("text_html", STYLED.format("5f3a2", 7), STYLED.format("9b0c1", 8), "differs"),
+        ("text_html", '<table id="table139881264160912">', '<table id="table140353094471632">', "close"),
+        ("text_html", "<b id=x>x</b>", "<b id=y>y</b>", "differs"),
+    ],
+)  # fmt: skip
+def test_names_that_nobody_sees_may_differ(kind, saved, new, verdict):
+    """Elements of SVG and HTML are named by their order, so that what refers to what still counts."""
+    assert checked([shown(**{kind: saved})], [shown(**{kind: new})]).verdict == verdict
+
+
+def test_a_pdf_may_tell_when_it_was_made():
+    """The dates of a PDF are its run's own; what else differs in it counts, and the reason is no base64."""
+
+    def pdf(second, drawn):
+        text = f"%PDF-1.4 << /CreationDate (D:202611221428{second}Z) /ID [<{second}> <00>] >> stream {drawn}"
+        return shown(application_pdf=base64.b64encode(text.encode()).decode())
+
+    assert checked([pdf(10, "x")], [pdf(11, "x")]).verdict == "close"
+    found = checked([pdf(10, "x")], [pdf(11, "y")])
+    assert found.verdict == "differs"
+    assert "the PDF has other bytes" in found.reason
 
 
 @given(st.lists(JSON) | JSON, st.lists(JSON))
