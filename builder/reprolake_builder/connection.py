@@ -230,18 +230,23 @@ class Connection:
         open_to_all = not same_origin(url, first) and not is_private(at)
         return None if open_to_all else self._credentials.auth(url, at)
 
-    def _refuse_inward(self, first: str, url: str, place: str) -> None:
-        """Return when a redirect may be followed. Raises FetchError for one from outside into here."""
-        host = urlsplit(url).hostname or ""
+    def leads_inward(self, told_by: str, url: str) -> bool:
+        """Whether a public place names an address in here, as `inward.leads_inward` says, or a name that stands for this host."""
+        if leads_inward(told_by, url, self._site.gateways):
+            return True
+        host, there = urlsplit(url).hostname or "", urlsplit(told_by).hostname or ""
         looked_up = is_direct(url, self._site.no_proxy) or urlsplit(url).scheme not in self._site.proxies
-        named_here = (
+        return (
             looked_up
-            and not same_origin(url, first)
-            and not {host.lower(), (urlsplit(first).hostname or "").lower()} & self._site.gateways.keys()
-            and not is_inside(urlsplit(first).hostname or "")
+            and not same_origin(url, told_by)
+            and not {host.lower(), there.lower()} & self._site.gateways.keys()
+            and not is_inside(there)
             and is_only_here(host)
         )
-        if named_here or leads_inward(first, url, self._site.gateways):
+
+    def _refuse_inward(self, first: str, url: str, place: str) -> None:
+        """Return when a redirect may be followed. Raises FetchError for one from outside into here."""
+        if self.leads_inward(first, url):
             raise FetchError(
                 f"{place} leads on to {printable(url[:200])}, which is an address of this host or its network",
                 hint="what is public must not lead in here; give that address itself when it is meant",

@@ -156,6 +156,10 @@ class Downloader:
             target = answer.headers.get("Location", "") if answer.is_redirect else ""
         return led_on(url, target) if target else ""
 
+    def leads_inward(self, told_by: str, url: str) -> bool:
+        """Whether a public place (`told_by`, a URL) names an address of this host or its network, or a name of this host."""
+        return self._connection.leads_inward(told_by, url)
+
     def fetch_all(self, wanted: Sequence[Wanted], store: Store, progress: Progress, label: str) -> None:
         """Bring every file that the store lacks, or has with other bytes, into it, side by side; the first failure ends the call."""
         items = {item.sha256: item for item in wanted}

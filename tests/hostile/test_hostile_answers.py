@@ -146,8 +146,9 @@ get, leads_to = Downloader.get, Downloader.leads_to
 )
 def test_a_redirect_to_no_address_is_told(ask, there):
     """What a server leads on to may be no address at all: that is an error about the server, and none of ours."""
+    site = Site(archives={}, no_proxy=("mirror.example.org:8080",))
     with file_server(redirects={"/a": there}) as server, pytest.raises(FetchError, match="no web address"):
-        ask(Downloader(Site(archives={})), f"{server.address}/a")
+        ask(Downloader(site), f"{server.address}/a")
 
 
 def test_servers_of_this_network_lead_where_they_will():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime
 
 import pytest
+from file_server import file_server
 from git_repositories import Repository
 from source_tools import source_tools
 
@@ -39,6 +41,48 @@ def test_a_record_offers_no_files_of_this_network(tools):
         pin_deposit(deposit, LinkRequest(link="", now=NOW), tools)
 
 
+def test_a_record_offers_no_files_at_no_address(tools):
+    """A file whose address cannot be taken apart is refused like any other that no source may hold."""
+    deposit = Deposit(
+        "data.example.org", "x", "https://data.example.org/x", (Offer("x", "https://[x"),), NOW, "published"
+    )
+    with pytest.raises(ResolveError, match="cannot be pinned"):
+        pin_deposit(deposit, LinkRequest(link="", now=NOW), tools)
+
+
+@pytest.fixture
+def alias(monkeypatch):
+    """A public name, which leads to this host as all of its domain do."""
+    real = socket.getaddrinfo
+
+    def look_up(host, *others, **more):
+        return real("127.0.0.1" if str(host).endswith(".example.org") else host, *others, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return "alias.example.org"
+
+
+def test_a_record_names_no_file_of_this_host(tools, alias):
+    """A file of a public portal at a public name that stands for this host is refused before it is asked for."""
+    page = "https://data.example.org/x"
+    with file_server(files={"/x": b"secret"}) as inner:
+        offer = Offer("x", inner.address.replace("127.0.0.1", alias) + "/x")
+        deposit = Deposit("data.example.org", "x", page, (offer,), NOW, "published")
+        with pytest.raises(ResolveError, match="of this host or its network"):
+            pin_deposit(deposit, LinkRequest(link="", now=NOW), tools)
+        assert inner.asked == []
+
+
+def test_a_redirect_names_no_file_of_this_host(tools, alias):
+    """A public server does not lead on to a public name that stands for this host."""
+    with file_server(files={"/x": b"secret"}) as inner, file_server() as outer:
+        outer.redirects["/a"] = inner.address.replace("127.0.0.1", alias) + "/x"
+        with pytest.raises(FetchError, match="of this host or its network"):
+            tools.downloader.get(outer.address.replace("127.0.0.1", "data.example.org") + "/a")
+        assert len(outer.asked) == 1
+        assert inner.asked == []
+
+
 @pytest.fixture
 def server(tools, tmp_path):
     git = git_in(Repository(tmp_path / "r").folder, {"PATH": "/usr/bin:/bin"})
@@ -56,6 +100,12 @@ def test_a_server_of_lfs_gives_no_address_of_this_network(server):
     """What a public server keeps does not lie in here."""
     with pytest.raises(FetchError, match="not followed"):
         wanted(server, INSIDE, {})
+
+
+def test_a_server_of_lfs_names_no_file_of_this_host(server, alias):
+    """What a public server keeps does not lie at a public name that stands for this host."""
+    with pytest.raises(FetchError, match="not followed"):
+        wanted(server, f"http://{alias}/x", {})
 
 
 def test_a_server_of_lfs_does_not_say_whom_a_request_is_for(server):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,7 +16,6 @@ from reprolake_builder.documents.source import Address, FilesSource, RecordPin
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.git_tree import TreeError, check_path
-from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.providers.files import Offering, pin_files
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir
@@ -132,12 +132,13 @@ def _check(deposit: Deposit, request: LinkRequest, tools: Tools) -> None:
             f"{named} offers no files", hint="look at its page: they may be closed, or lie elsewhere"
         )
     for file in deposit.files:
-        if leads_inward(deposit.page, file.url, tools.site.gateways):
+        _check_file(file, named)
+    for file in {urlsplit(file.url).netloc: file for file in deposit.files}.values():
+        if tools.downloader.leads_inward(deposit.page, file.url):
             raise ResolveError(
                 f"the file {printable(file.name)!r} of {named} lies at {printable(file.url)}, an address of this host or its network",
                 hint="what is public must not lead in here; give that address itself when it is meant",
             )
-        _check_file(file, named)
 
 
 def _check_file(file: Offer, named: str) -> None:
@@ -146,7 +147,8 @@ def _check_file(file: Offer, named: str) -> None:
         msgspec.convert(file.name, _Name)
         msgspec.convert(file.url, Address)
         check_path(file.name.encode())
-    except (msgspec.ValidationError, UnicodeEncodeError, TreeError) as error:
+        urlsplit(file.url)
+    except (msgspec.ValidationError, ValueError, TreeError) as error:
         raise ResolveError(
             f"the file {printable(file.name)!r} of {named} cannot be pinned: {error}"
         ) from error

@@ -162,8 +162,8 @@ class _Server:
                     f"{path} is kept in Git LFS, and {self.endpoint} does not give it{why}", hint=_HINT
                 )
             schemes = {"https", "http"} if self.endpoint.startswith("http:") else {"https"}
-            inward = leads_inward(self.endpoint, download.href, self.tools.site.gateways)
-            if inward or not _is_web(download.href, schemes):
+            is_web = _is_web(download.href, schemes)
+            if not is_web or self.tools.downloader.leads_inward(self.endpoint, download.href):
                 raise FetchError(
                     f"{path} is kept in Git LFS, and {self.endpoint} gives it at {printable(download.href[:200])}, "
                     "which is not followed",
