@@ -23,6 +23,7 @@ _ZEROS = bytes(_PIECE)
 _NAMED = 5
 _SHOWN = 100
 _HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_DELETED = "deleted from the repository by the notebook"
 _LEFT_BEHIND = {b"__pycache__", b".ipynb_checkpoints"}
 
 State = Literal["output", "created", "changed"]
@@ -78,6 +79,7 @@ class Collector:
     limits: Limits
     files: list[CollectedFile] = field(default_factory=list)
     exceeded: bool = False
+    _is_whole: bool = False
     _bytes: int = 0
     _entries: int = 0
     _notes: dict[str, list[str]] = field(default_factory=dict)
@@ -88,8 +90,12 @@ class Collector:
         """Copy what lies below `folder` (host path) to `prefix` of the target."""
         self._start(folder, None, prefix, "output")
 
-    def collect_changes(self, upper: Path, pristine: Path, prefix: str) -> None:
-        """Copy what an overlay's upper folder adds to, or changes in, `pristine` (host paths)."""
+    def collect_changes(self, upper: Path, pristine: Path, prefix: str, *, is_whole: bool) -> None:
+        """Copy what an overlay's upper folder adds to, or changes in, `pristine` (host paths).
+
+        Without an overlay it `is_whole`: what is not in it any more was deleted.
+        """
+        self._is_whole = is_whole
         self._start(upper, pristine, prefix, "created")
 
     @property
@@ -121,12 +127,28 @@ class Collector:
             self._note(f"not collected, cannot be read ({error.strerror})", folder.path)
             return
         try:
-            for name in self._listing(readable):
+            names = self._listing(readable)
+            if folder.pristine is not None and (self._is_whole or _is_anew(readable)):
+                self._tell_deleted(folder, folder.pristine, names)
+            for name in names:
                 if self._full(folder):
                     return
                 self._visit(folder, name)
         finally:
             os.close(readable)
+
+    def _tell_deleted(self, folder: _Folder, pristine: int, names: list[bytes]) -> None:
+        """Note what was in a folder before the run, and is not among the `names` that are."""
+        if len(names) > self.limits.entries or not stat.S_ISDIR(os.fstat(pristine).st_mode):
+            return  # there are more of them; it was no folder
+        before = _reopen(pristine, os.O_DIRECTORY)
+        try:
+            gone = {os.fsencode(name) for name in os.listdir(before)} - {*names, *_LEFT_BEHIND}
+        finally:
+            os.close(before)
+        for name in sorted(gone):
+            if not name.endswith(b".pyc"):
+                self._note(_DELETED, f"{folder.path}/{_text(name)}")
 
     def _listing(self, readable: int) -> list[bytes]:
         """Return the names in a folder, sorted; not many more of them than the limit, whatever is there."""
@@ -158,7 +180,7 @@ class Collector:
             if overlaid and (name in _LEFT_BEHIND or name.endswith(b".pyc")):
                 return  # Python's and Jupyter's own traces
             if overlaid and stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
-                self._note("deleted from the repository by the notebook", shown)  # an overlay's whiteout
+                self._note(_DELETED, shown)  # an overlay's whiteout
                 return
             if stat.S_ISDIR(info.st_mode):
                 self._descend(folder, name, handle, original)
@@ -298,6 +320,13 @@ def _reopen(handle: int, flags: int) -> int:
         # The notebook took the permissions of its own file away; that inode, and no other, gets ours back.
         os.chmod(path, 0o700)
         return os.open(path, wanted)
+
+
+def _is_anew(folder: int) -> bool:
+    """Whether an overlay has a folder in place of the one that was there. Source: Linux, overlayfs.rst, "whiteouts and opaque directories"."""
+    with suppress(OSError):
+        return os.getxattr(folder, "user.overlay.opaque") == b"y"
+    return False
 
 
 def _digest(handle: int, size: int) -> str:

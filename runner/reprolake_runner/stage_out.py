@@ -30,6 +30,7 @@ from pathlib import Path
 import msgspec
 
 from reprolake_builder.documents.base import file_sha256, pretty
+from reprolake_builder.sandboxes.interface import CopyOnWrite
 from reprolake_runner.collect import Collector, Limits, copy_plain, open_left
 from reprolake_runner.contents import Contents, Kept, Role
 from reprolake_runner.crate import crate
@@ -194,7 +195,8 @@ def _single(path: Path, partial: Path, name: str, role: Role, limits: Limits) ->
 def _outputs(partial: Path, outcome: Outcome, limits: Limits) -> Collector:
     collector = Collector(partial, limits)
     if outcome.upper is not None:
-        collector.collect_changes(outcome.upper, outcome.repository, "outputs/repository")
+        is_whole = CopyOnWrite.is_whole(outcome.upper)
+        collector.collect_changes(outcome.upper, outcome.repository, "outputs/repository", is_whole=is_whole)
     if outcome.output is not None:
         collector.collect(outcome.output, "outputs")
     return collector

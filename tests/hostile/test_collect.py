@@ -8,6 +8,7 @@ import stat
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -320,3 +321,30 @@ def test_a_whiteout_is_a_deleted_file(tmp_path):
     os.mknod(run.upper / "gone.txt", stat.S_IFCHR, 0)  # the kernel lets everybody make this one
     result = stage(tmp_path, run)
     assert warned(result, "deleted from the repository by the notebook: outputs/repository/gone.txt")
+
+
+def test_what_a_copy_lacks_was_deleted(tmp_path):
+    """Where the repository was copied, files and folders that are gone are told of; in an overlay they are merely unchanged."""
+    for name, told in (("copy", True), ("upper", False)):
+        run = outcome(tmp_path / name / "run")
+        for path in (
+            "gone/file",
+            "kept/file",
+            "kept/gone",
+            "__pycache__/x",
+            "kept/x.pyc",
+            "turned/x",
+            "other",
+        ):
+            (run.repository / path).parent.mkdir(exist_ok=True)
+            (run.repository / path).write_text("x")
+        written = run.upper.rename(run.upper.parent / name)
+        for path in ("kept/file", "other/was-a-file"):
+            (written / path).parent.mkdir()
+            (written / path).write_text("x")
+        (written / "turned").write_text("x")
+        (written / "lightcurve.ipynb").write_bytes((run.repository / "lightcurve.ipynb").read_bytes())
+        result = stage(tmp_path / name, replace(run, upper=written))
+        listed = "outputs/repository/gone, outputs/repository/kept/gone"
+        assert warned(result, f"deleted from the repository by the notebook: {listed}") is told
+        assert told or not warned(result, "deleted")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # the words of the seam alone need none of it
     from reprolake_builder.container_engine import Layer
     from reprolake_builder.progress import Progress
 
+_COPY = "copy"
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRoot:
@@ -58,8 +60,13 @@ class CopyOnWrite:
     @property
     def written(self) -> Path:
         """Host folder with what the program wrote, once it ended: an overlay's upper folder or, where none could be had, all."""
-        copy = self.scratch / "copy"
+        copy = self.scratch / _COPY
         return copy if copy.is_dir() else self.scratch / "upper"
+
+    @staticmethod
+    def is_whole(written: Path) -> bool:
+        """Whether a folder that was `written` has all files, so that one which is not there was deleted."""
+        return written.name == _COPY
 
 
 @dataclass(frozen=True, slots=True)
