@@ -12,11 +12,11 @@ from reprolake_builder.documents.source import GitSource, PinnedSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.address import AddressProvider
-from reprolake_builder.providers.deposits.ckan import CkanProvider
-from reprolake_builder.providers.deposits.dataverse import DataverseProvider
+from reprolake_builder.providers.deposits.ckan import CKAN
+from reprolake_builder.providers.deposits.dataverse import DATAVERSE
 from reprolake_builder.providers.deposits.doi import DoiProvider
-from reprolake_builder.providers.deposits.figshare import FigshareProvider
-from reprolake_builder.providers.deposits.hydroshare import HydroshareProvider
+from reprolake_builder.providers.deposits.figshare import FIGSHARE
+from reprolake_builder.providers.deposits.hydroshare import HYDROSHARE
 from reprolake_builder.providers.git.pages import resolve_page
 from reprolake_builder.providers.git.provider import GitProvider, with_parts
 from reprolake_builder.providers.heritage.provider import HeritageProvider
@@ -34,9 +34,9 @@ GIT = GitProvider()
 MERCURIAL = MercurialProvider()
 ARCHIVES: tuple[Provider, ...] = (
     HeritageProvider(),
-    FigshareProvider(),
-    DataverseProvider(),
-    HydroshareProvider(),
+    FIGSHARE,
+    DATAVERSE,
+    HYDROSHARE,
     InvenioProvider(),
 )
 """Archives that know their links by their text; a DOI that none of them knows leads to one of them, or names one."""
@@ -47,7 +47,7 @@ PROVIDERS: tuple[Provider, ...] = (
     DoiProvider(ARCHIVES),
     ADDRESS,
     MERCURIAL,
-    CkanProvider(),
+    CKAN,
     GIT,
 )
 """Every kind of source, asked in this order."""

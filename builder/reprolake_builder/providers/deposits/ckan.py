@@ -11,15 +11,14 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
-from reprolake_builder.documents.source import FilesSource
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.providers.answers import ask
 from reprolake_builder.providers.deposits.deposit import (
     Deposit,
+    DepositProvider,
     moment,
     offered,
-    pin_deposit,
     refuse_moving,
     shortened,
     told_apart,
@@ -167,15 +166,5 @@ def _kept(package: Package, tools: Tools) -> tuple[Offer, ...]:
     )
 
 
-class CkanProvider:
-    """A data set of a portal of CKAN's, on any host."""
-
-    def recognises(self, link: str) -> bool:
-        """Whether the link may be one to a data set."""
-        return parse_ckan_link(link) is not None
-
-    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
-        """Return the data set's files, None when the host is no such portal. Raises ResolveError and FetchError."""
-        link = parse_ckan_link(request.link)
-        deposit = find_package(link, request, tools) if link else None
-        return pin_deposit(deposit, request, tools) if deposit else None
+CKAN = DepositProvider(parse_ckan_link, find_package)
+"""Data sets of portals of CKAN's, on any host."""

@@ -12,15 +12,14 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import msgspec
 
-from reprolake_builder.documents.source import FilesSource
 from reprolake_builder.download import Offer
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.providers.answers import ask
 from reprolake_builder.providers.deposits.deposit import (
     Deposit,
+    DepositProvider,
     moment,
     offered,
-    pin_deposit,
     refuse_moving,
     shortened,
 )
@@ -277,14 +276,5 @@ def _file(entry: FileEntry, server: str) -> Offer:
     )
 
 
-class DataverseProvider:
-    """A data set, or a file of one, of any installation of Dataverse."""
-
-    def recognises(self, link: str) -> bool:
-        """Whether the link is one to an installation of Dataverse."""
-        return parse_dataverse_link(link) is not None
-
-    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
-        """Return the files of one version of the data set. Raises ResolveError and FetchError."""
-        link = parse_dataverse_link(request.link)
-        return pin_deposit(find_dataset(link, request, tools), request, tools) if link else None
+DATAVERSE = DepositProvider(parse_dataverse_link, find_dataset)
+"""Data sets, and files of them, of any installation of Dataverse."""

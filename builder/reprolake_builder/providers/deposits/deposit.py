@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +21,7 @@ from reprolake_builder.providers.files import Offering, pin_files
 from reprolake_builder.providers.interface import LinkRequest, checked_subdir
 from reprolake_builder.tools import Tools
 
+L = TypeVar("L")
 _Name = Annotated[FolderInside, msgspec.Meta(min_length=1)]
 _KINDS = ("sha256", "md5", "sha1", "sha512")
 
@@ -44,6 +45,27 @@ class Deposit:
     title: str = ""
     asked: str = ""
     chain: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DepositProvider(Generic[L]):
+    """An archive whose records are files: `parse` reads a link, which is None or "" for one of others; `find` asks for it.
+
+    `find` returns None where the host, once asked, is no such archive. Both raise ResolveError.
+    """
+
+    parse: Callable[[str], L | None]
+    find: Callable[[L, LinkRequest, Tools], Deposit | None]
+
+    def recognises(self, link: str) -> bool:
+        """Whether the link is one to a record of the archive."""
+        return bool(self.parse(link))
+
+    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
+        """Return the record's files, None when the host is no such archive. Raises ResolveError and FetchError."""
+        link = self.parse(request.link)
+        deposit = self.find(link, request, tools) if link else None
+        return pin_deposit(deposit, request, tools) if deposit is not None else None
 
 
 def offered(name: str, url: str, size: int | None, checksum: str) -> Offer:

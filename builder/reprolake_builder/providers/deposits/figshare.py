@@ -19,6 +19,7 @@ from reprolake_builder.git_tree import MOST_ENTRIES
 from reprolake_builder.providers.answers import ask
 from reprolake_builder.providers.deposits.deposit import (
     Deposit,
+    DepositProvider,
     moment,
     offered,
     pin_deposit,
@@ -190,17 +191,8 @@ def _kept(files: tuple[File, ...], named: str, tools: Tools) -> tuple[Offer, ...
     )
 
 
-class FigshareProvider:
-    """An article of figshare, or of an institute's part of it."""
-
-    def recognises(self, link: str) -> bool:
-        """Whether the link is one to figshare."""
-        return parse_figshare_link(link) is not None
-
-    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource | None:
-        """Return the files of one version of the article. Raises ResolveError and FetchError."""
-        link = parse_figshare_link(request.link)
-        return pin_deposit(find_article(link, request, tools), request, tools) if link else None
+FIGSHARE = DepositProvider(parse_figshare_link, find_article)
+"""Articles of figshare, or of an institute's part of it."""
 
 
 class PortalProvider:

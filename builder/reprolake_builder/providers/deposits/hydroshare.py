@@ -13,14 +13,13 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from reprolake_builder.documents.source import FilesSource
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import printable
 from reprolake_builder.providers.answers import ask, ask_bytes
 from reprolake_builder.providers.deposits.deposit import (
     Deposit,
+    DepositProvider,
     offered,
-    pin_deposit,
     refuse_moving,
     shortened,
 )
@@ -147,13 +146,5 @@ def find_resource(resource: str, request: LinkRequest, tools: Tools) -> Deposit:
     )
 
 
-class HydroshareProvider:
-    """A resource of HydroShare."""
-
-    def recognises(self, link: str) -> bool:
-        """Whether the link is one to HydroShare."""
-        return bool(parse_hydroshare_link(link))
-
-    def resolve(self, request: LinkRequest, tools: Tools) -> FilesSource:
-        """Return the files of the resource. Raises ResolveError and FetchError."""
-        return pin_deposit(find_resource(parse_hydroshare_link(request.link), request, tools), request, tools)
+HYDROSHARE = DepositProvider(parse_hydroshare_link, find_resource)
+"""Resources of HydroShare."""
