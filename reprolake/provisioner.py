@@ -214,7 +214,8 @@ class SandboxProvisioner(KernelProvisionerBase):
 
         store = session.tools.store
         root = root_of(image, store)
-        kernel = choose(root.trees, self._manager.kernel_name or "python3", self.kernel_spec.language or "")
+        name, language = self._manager.kernel_name or "python3", self.kernel_spec.language or ""
+        kernel = choose(root.trees, name, language, image.env)
         started = command(kernel, f"{SOCKETS}/{CONNECTION}", REPOSITORY)
         limits = run_limits(session.options.settings, {}, weaker=False)
         held = held_limits(limits.limits, limits.bounds, {"timeout": limits.timeout}, sandbox)

@@ -60,7 +60,7 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     limits = with_disk(plan.limits, plan.bounds)
     times = {"timeout": plan.spec.timeout, "execution_timeout": plan.spec.execution_timeout}
     held = held_limits(limits, plan.bounds, times, sandbox)
-    kernel = _kernel(root.trees, notebook, plan)
+    kernel = _kernel(root.trees, notebook, plan, image)
     given = Start(
         spec=plan.spec,
         run=RunFolder(plan.folder),
@@ -101,9 +101,9 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     )
 
 
-def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec]) -> Kernel:
+def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec], image: Image) -> Kernel:
     """Return the kernel that runs the notebook, and say what is not as one would expect."""
-    kernel = choose(trees, notebook.kernel, "" if plan.spec.kernel else notebook.language)
+    kernel = choose(trees, notebook.kernel, "" if plan.spec.kernel else notebook.language, image.env)
     if notebook.kernel and kernel.name.lower() != notebook.kernel.lower():
         said = f"the notebook names the kernel {notebook.kernel}, which the image does not have: {kernel.name} runs it"
         if language_of(notebook.dialect) is language_of(kernel.dialect):

@@ -57,12 +57,17 @@ def content(trees: Sequence[Path], path: str) -> bytes | None:
 
 
 def _opened(tree: Path, parts: list[str]) -> int | None:
-    """Return a descriptor of the folder below `tree`, None when it is not there or a link stands in the way."""
+    """Return a descriptor of the folder below `tree`, None when it is not there, or a link or `..` stands in the way."""
     try:
         descriptor = os.open(tree, _FOLDER)
     except OSError:
         return None
     for part in parts:
+        if part in {"", "."}:
+            continue
+        if part == "..":
+            os.close(descriptor)
+            return None
         try:
             below = os.open(part, _FOLDER, dir_fd=descriptor)
         except OSError:

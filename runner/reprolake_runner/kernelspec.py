@@ -2,8 +2,8 @@
 
 They are data from strangers: they are read as data, and their command only ever runs inside the sandbox.
 
-They are looked for where Jupyter does: in the environment, be it one of conda's or not, in /usr/local, in /usr, and in the notebook user's own folder. Some
-kernels come without one there, because they leave it to a command of theirs to make it:
+They are looked for where Jupyter does: where the image's JUPYTER_PATH leads, in the notebook user's own folder, in the environment, be it one of conda's or
+not, in /usr/local and in /usr. Some kernels come without one there, because they leave it to a command of theirs to make it:
 
 | kernel | taken from |
 |---|---|
@@ -16,7 +16,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,9 @@ from reprolake_runner.ipython_boot import boot
 from reprolake_runner.languages import dialect, language_of
 
 _ENVIRONMENTS = (PREFIX, CONDA_PREFIX)
-FOLDERS = (
-    f"{HOME}/.local/share/jupyter/kernels",
-    *(f"{prefix}/share/jupyter/kernels" for prefix in (*_ENVIRONMENTS, "/usr/local", "/usr")),
+_DATA = (
+    f"{HOME}/.local/share/jupyter",
+    *(f"{prefix}/share/jupyter" for prefix in (*_ENVIRONMENTS, "/usr/local", "/usr")),
 )
 _R_LIBRARIES = tuple(
     f"{folder}/IRkernel"
@@ -46,7 +46,7 @@ _R_LIBRARIES = tuple(
     )
 )
 _PYTHON = "python3"
-_MOST = 200  # kernels of a folder
+_MOST, _MOST_PATHS = 200, 20  # kernels of a folder; folders that a variable names
 _SITE = re.compile(r"python[23]\.\d{1,2}")
 _LAUNCHERS = {"ipykernel_launcher", "ipykernel", "ipykernel.kernelapp"}
 _QUIET = "--HistoryManager.enabled=False"
@@ -93,13 +93,13 @@ class Command:
     cwd: str
 
 
-def choose(trees: Sequence[Path], name: str, language: str) -> Kernel:
+def choose(trees: Sequence[Path], name: str, language: str, env: Mapping[str, str]) -> Kernel:
     """Return the image's kernel of that name, else one of the notebook's language; "" for a language allows no other.
 
-    A name of "" is that of a notebook which names none. Of several the first by name is taken, of Python's kernels python3. `trees` are host folders, lowest first. Raises
-    NotebookError, naming the kernels that there are.
+    A name of "" is that of a notebook which names none. Of several the first by name is taken, of Python's kernels python3. `trees` are host folders, lowest first,
+    `env` are the image's variables. Raises NotebookError, naming the kernels that there are.
     """
-    offered = _offered(trees)
+    offered = _offered(trees, _folders(env))
     if name.lower() in offered:
         return offered[name.lower()]
     others = sorted(offered, key=lambda other: (other != _PYTHON, other)) if language else []
@@ -123,13 +123,20 @@ def choose(trees: Sequence[Path], name: str, language: str) -> Kernel:
     )
 
 
-def _offered(trees: Sequence[Path]) -> dict[str, Kernel]:
+def _folders(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where kernels are looked for, the first to count first. Source: jupyter_core.paths, `jupyter_path`."""
+    named = env.get("JUPYTER_PATH", "").split(":")
+    said = [path for path in named if path.startswith("/") and path.isprintable()]
+    return tuple(f"{path}/kernels" for path in (*said[:_MOST_PATHS], *_DATA))
+
+
+def _offered(trees: Sequence[Path], folders: Sequence[str]) -> dict[str, Kernel]:
     """Return the kernels of the image by their names in small letters."""
     offered = {"bash": _BASH} if _has_module(trees, "bash_kernel") else {}
     for folder in reversed(_R_LIBRARIES):
         if (found := _read(trees, f"{folder}/kernelspec", "ir")) is not None:
             offered["ir"] = found
-    for folder in reversed(FOLDERS):
+    for folder in reversed(folders):
         for name in sorted(image_files.listed(trees, folder))[:_MOST]:
             if (found := _read(trees, f"{folder}/{name}", name)) is not None:
                 offered[name.lower()] = found

@@ -61,7 +61,7 @@ def start(sandbox, built_image, session, tmp_path_factory):
         run=RunFolder(plan.folder),
         root=root,
         repository=root.trees[-1] / "repo",
-        kernel=choose(root.trees, "python3", "python"),
+        kernel=choose(root.trees, "python3", "python", {}),
         env={**image.env, "NONCE": secrets.token_hex(16)},
         inputs=inputs,
         limits=Limits(processes=200, tmp_bytes=64 << 20),
