@@ -91,6 +91,25 @@ def test_anything_is_a_request_or_refused(data):
     assert b"\0" not in written
 
 
+WORDS = [b"HTTP/1.1 200 OK", b"HTTP/1.0 204", b"Content-Length: 3", b"Content-Length: 4", b"Transfer-Encoding: chunked", b"Connection: x", b"X: y",
+         b" folded", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b"\x00", b"\xff"]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(WORDS) | st.binary(max_size=9), max_size=12), st.sampled_from(["GET", "HEAD"])
+)
+def test_anything_is_an_answer_or_refused(words, method):
+    """No bytes of a server make the reader fail in any other way, and what is written of them is one head with one framing."""
+    try:
+        found = heads.answer(WORDS[0] + b"\r\n" + b"".join(words) + b"\r\n\r\n", method)
+    except BadMessageError:
+        return
+    fields = heads.passed_on(found.fields)
+    written = heads.head(f"HTTP/1.1 {found.status} {found.reason}", fields)
+    assert written.count(b"\n") == written.count(b"\r") == len(fields) + 2
+    assert not {name.lower() for name, _ in fields} & {"content-length", "transfer-encoding", "connection"}
+
+
 @given(st.text(max_size=60))
 def test_any_target_is_a_host_or_refused(text):
     """Whatever is asked for, a host that comes out is a plain one, and the path has no blanks."""
