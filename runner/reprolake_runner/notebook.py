@@ -20,16 +20,16 @@ from typing import Any, Literal
 import msgspec
 
 from reprolake_builder.process import printable
+from reprolake_runner.cell_tags import DECLARED, tags_of
 from reprolake_runner.declared import DeclaredParameter, declared_parameters
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.languages import LANGUAGES, dialect, language_of
 from reprolake_runner.sidecar import sidecar_path, with_sidecar
 
 MAX_BYTES = 64 << 20
-TAG = "parameters"
 HOW_TO_TAG = (
-    f'tag the cell that sets the defaults with "{TAG}": in JupyterLab select the cell, open the property inspector '
-    f'(the gear at the top right) and add "{TAG}" under Cell Tags; in VS Code: "…" of the cell, Add Cell Tag'
+    f'tag the cell that sets the defaults with "{DECLARED}": in JupyterLab select the cell, open the property inspector '
+    f'(the gear at the top right) and add "{DECLARED}" under Cell Tags; in VS Code: "…" of the cell, Add Cell Tag'
 )
 _MAX_LISTED = 20
 _MAX_VISITED = 20_000
@@ -68,11 +68,6 @@ class _Cell(msgspec.Struct):
     def text(self) -> str:
         return self.source if isinstance(self.source, str) else "".join(self.source)
 
-    @property
-    def tags(self) -> tuple[str, ...]:
-        tags = self.metadata.get("tags")
-        return tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
-
 
 class _Metadata(msgspec.Struct):
     kernelspec: dict[str, Any] = {}
@@ -103,7 +98,7 @@ class Notebook:
     """A notebook of the repository.
 
     `path` is relative to the repository's root; `sha256` that of the file; `kernel` and `language` as it declares them,
-    "python3" and "python" when it does neither, "" for the kernel when it only declares the language; `cells` their number.
+    "python3" and "python" when it does neither, "" for the kernel when it only declares the language.
     `parameters_cell` is the index of the cell tagged `parameters`, None when there is none; what it declares is known of
     Python notebooks only. `has_outputs` says whether any cell was saved with some. `sidecar` is the path of the file beside it
     that describes its parameters, "" when there is none.
@@ -113,7 +108,6 @@ class Notebook:
     sha256: str
     kernel: str
     language: str
-    cells: int
     code: tuple[CodeCell, ...]
     parameters_cell: int | None
     parameters: tuple[DeclaredParameter, ...]
@@ -148,9 +142,8 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
             printable(f"{shown} is no valid notebook: {error}"),
             hint="open and save it in Jupyter, which repairs or explains it",
         ) from error
-    tagged = next(
-        (n for n, cell in enumerate(file.cells) if cell.cell_type == "code" and TAG in cell.tags), None
-    )
+    code = [(n, cell) for n, cell in enumerate(file.cells) if cell.cell_type == "code"]
+    tagged = next((n for n, cell in code if DECLARED in tags_of(cell.metadata)), None)
     kernel, language = _kernel(file.metadata, shown, kernel, language)
     spoken = dialect(language, kernel)
     declared = _declared(file.cells[tagged].text, shown, tagged, spoken) if tagged is not None else ()
@@ -161,8 +154,7 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
         sha256=hashlib.sha256(data).hexdigest(),
         kernel=kernel,
         language=language,
-        cells=len(file.cells),
-        code=tuple(CodeCell(n, cell.text) for n, cell in enumerate(file.cells) if cell.cell_type == "code"),
+        code=tuple(CodeCell(n, cell.text) for n, cell in code),
         parameters_cell=tagged,
         parameters=_with_sidecar(repository, declared, sidecar, is_complete=tagged is None or known),
         sidecar=sidecar,
@@ -173,10 +165,8 @@ def read_notebook(repository: Path, path: str, kernel: str = "", language: str =
 def _refuse_unbearable(data: bytes, cells: int) -> None:
     """Raise ValueError for a notebook that is valid JSON, and more than what reads it after us can bear."""
     bare = _STRING.sub(b"", data)
-    if (
-        max(itertools.accumulate(map(_LEVELS.__getitem__, bare.translate(None, _NO_LEVEL))), default=0)
-        > _DEPTH
-    ):
+    levels = map(_LEVELS.__getitem__, bare.translate(None, _NO_LEVEL))
+    if max(itertools.accumulate(levels), default=0) > _DEPTH:
         raise ValueError(f"it is nested deeper than {_DEPTH} levels")
     if _LONG.search(bare):
         raise ValueError("a number has thousands of digits")

@@ -100,7 +100,6 @@ class Account:
     cells: dict[int, CellRecord] = field(default_factory=dict)
     running: int | None = None
     alive_at_end: bool = False
-    kernel_status: int | None = None
     driver_status: int | None = None
     failed: Failed | None = None
     saved: str = ""
@@ -140,6 +139,7 @@ class Account:
             error=printable(event.error)[:_MESSAGE],
             execution_count=event.execution_count,
             line=event.line,
+            skipped=event.skipped,
             cpu_seconds=use.cpu_seconds if use else None,
             peak_bytes=use.peak_bytes if use else None,
         )
@@ -224,9 +224,22 @@ class Account:
             return Verdict("broken", f"the driver ended {self.place} without having run everything")
         if not self.alive_at_end:
             return Verdict("kernel-died", "the kernel was gone after the last cell")
-        count = sum(not cell.injected for cell in self.cells.values())
-        ran = f"all {count} code cells ran" if count > 1 else f"{count or 'no'} code cell ran"
+        ran = self._what_ran()
         return self._reproduced(ran) if self.is_checked else Verdict("succeeded", ran)
+
+    def _what_ran(self) -> str:
+        """Return how many of the notebook's own cells ran, and who ended it when one did; those without code do not count."""
+        own = [cell for cell in self.cells.values() if not cell.injected and cell.skipped != "empty"]
+        ran = sum(cell.state in _RAN for cell in own)
+        if any(cell.skipped == "after-exit" for cell in own):
+            last = max(
+                (cell for cell in self.cells.values() if cell.state in _RAN), key=lambda cell: cell.index
+            )
+            return f"{last.name} ended the notebook; {ran} of {len(own)} code cells ran"
+        if (skipped := len(own) - ran) > 0:
+            was = "was" if skipped == 1 else "were"
+            return f"{ran} of {len(own)} code cells ran, {skipped} {was} skipped"
+        return f"all {ran} code cells ran" if ran > 1 else f"{ran or 'no'} code cell ran"
 
     def _reproduced(self, ran: str) -> Verdict:
         """Return the verdict on a run that went well, from the comparison of its outputs."""

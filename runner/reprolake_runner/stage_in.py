@@ -29,7 +29,6 @@ from reprolake_runner.errors import StageInError
 from reprolake_runner.placement import (
     BASKET_FILE,
     BASKET_VARIABLE,
-    DATA,
     INPUTS,
     PARAMETERS_FILE,
     PARAMETERS_VARIABLE,
@@ -42,7 +41,7 @@ from reprolake_runner.transports.interface import Transport
 class StagedInputs:
     """What lies ready for the run.
 
-    `folder` (host path) belongs read-only at `target` (sandbox path); `env` goes to the notebook's environment. `basket` is
+    `folder` (host path) belongs read-only at /data; `env` goes to the notebook's environment. `basket` is
     the normalised one; items that were not fetched have no path in it.
     """
 
@@ -50,7 +49,6 @@ class StagedInputs:
     inputs: tuple[StagedInput, ...]
     basket: Basket
     env: dict[str, str]
-    target: str = DATA
 
 
 def stage_in(basket: Basket, needed: frozenset[str], folder: Path, progress: Progress) -> StagedInputs:

@@ -210,7 +210,6 @@ class Supervisor(Watching):
         self._selector.unregister(self._watch.kernel)
         self._alive.discard("kernel")
         self._deadlines.pop("kernel", None)
-        self._account.kernel_status = status
         self._log.write("kernel-ended", status=status)
         account = self._account
         if "driver" not in self._alive or account.alive_at_end or account.ended or account.failed:

@@ -12,9 +12,9 @@ import msgspec
 from nbformat.notebooknode import NotebookNode
 
 from reprolake_builder.process import printable
-from reprolake_runner.documents.run import cell_name
+from reprolake_runner.cell_tags import INJECTED, MAY_RAISE, SKIPPED, tags_of
+from reprolake_runner.documents.run import Skipped, cell_name
 from reprolake_runner.driver.channels import Channel, Channels, Message, TooMuchError
-from reprolake_runner.driver.inject import INJECTED, tags
 from reprolake_runner.driver.notebook_file import NotebookFile, mark
 from reprolake_runner.driver.notices import Notices
 from reprolake_runner.driver.outputs import Outputs, digest, said
@@ -104,6 +104,8 @@ class Cells:
         self._told = 0.0
         self._shell = ShellLines()
         self._answered: dict[str, int] = {}
+        self._left = False
+        self.ran: list[tuple[int, NotebookNode]] = []
 
     @property
     def code(self) -> list[tuple[int, NotebookNode]]:
@@ -136,27 +138,31 @@ class Cells:
         if language := language_info(info.get("language_info")):
             self._file.notebook.metadata["language_info"] = language
         cells = tuple(index for index, _ in self.code)
-        injected = next((index for index, cell in self.code if INJECTED in tags(cell)), None)
+        injected = next((index for index, cell in self.code if INJECTED in tags_of(cell.metadata)), None)
         self._tell(KernelReady(info=_described(info), cells=cells, injected=injected))
 
     def run(self) -> bool:
         """Run all cells in turn and return whether none of them failed; the first that does ends it."""
         for index, cell in self.code:
-            if not self.is_run(cell):
+            if why := self._why_skipped(cell):
                 mark(cell, "skipped", failed=False)
-                self._tell(CellEnded(index=index, state="skipped", outputs=digest(cell.outputs)))
+                self._tell(CellEnded(index=index, state="skipped", outputs=digest(cell.outputs), skipped=why))
             elif not self._run_one(index, cell):
                 return False
+            else:
+                self.ran.append((index, cell))
             if self._file.due:
                 self._file.save()
         self._hear_out()
         self._outputs.finish()
         return True
 
-    @staticmethod
-    def is_run(cell: NotebookNode) -> bool:
-        """Whether a code cell is one that is run: it has code, and nothing says to skip it."""
-        return "skip-execution" not in tags(cell) and bool(cell.source.strip())
+    def _why_skipped(self, cell: NotebookNode) -> Skipped | None:
+        if self._left:
+            return "after-exit"
+        if SKIPPED in tags_of(cell.metadata):
+            return "tagged"
+        return None if cell.source.strip() else "empty"
 
     def look(self) -> None:
         """See whether the supervisor wants an end; what the kernel says meanwhile is not of interest."""
@@ -195,9 +201,10 @@ class Cells:
             raise
         finally:
             self._outputs.settle()
-        raised = reply.get("status") != "ok"
+        self._left = _is_exit(reply)
+        raised = reply.get("status") != "ok" and not self._left
         failed = raised or bool(self._plan.strict_shell and self._shell.failed)
-        allowed = failed and "raises-exception" in tags(cell)
+        allowed = failed and MAY_RAISE in tags_of(cell.metadata)
         state: Ended = "allowed-failure" if allowed else "failed" if failed else "succeeded"
         count = execution_count(reply.get("execution_count"))
         if count is not None:
@@ -362,6 +369,15 @@ def _described(info: dict[str, Any]) -> dict[str, str]:
     if isinstance(language, dict):
         found |= {"language": language.get("name"), "language_version": language.get("version")}
     return {key: printable(value)[:100] for key, value in found.items() if isinstance(value, str)}
+
+
+def _is_exit(reply: dict[str, Any]) -> bool:
+    """Return whether a cell ended the notebook by `sys.exit()` or `sys.exit(0)`, which papermill takes for a good end, too."""
+    return (
+        reply.get("status") == "error"
+        and reply.get("ename") == "SystemExit"
+        and reply.get("evalue") in ("", "0")
+    )
 
 
 def _error(reply: dict[str, Any]) -> str:

@@ -7,12 +7,11 @@ from typing import Any
 
 from nbformat.notebooknode import NotebookNode, from_dict
 
+from reprolake_runner.cell_tags import DECLARED, INJECTED, tags_of
 from reprolake_runner.documents.run import Parameter
 from reprolake_runner.languages import Language, language_of
 
 _node: Callable[[dict[str, Any]], NotebookNode] = from_dict
-DECLARED = "parameters"
-INJECTED = "injected-parameters"
 
 
 def assignments(parameters: Iterable[Parameter], language: Language) -> str:
@@ -30,11 +29,11 @@ def inject(notebook: NotebookNode, parameters: tuple[Parameter, ...], language: 
     if not parameters or written is None:
         return
     cells = notebook.cells
-    place = next((n for n, cell in enumerate(cells) if INJECTED in tags(cell)), None)
+    place = next((n for n, cell in enumerate(cells) if INJECTED in tags_of(cell.metadata)), None)
     if place is not None:
         del cells[place]
     else:
-        declared = next((n for n, cell in enumerate(cells) if DECLARED in tags(cell)), None)
+        declared = next((n for n, cell in enumerate(cells) if DECLARED in tags_of(cell.metadata)), None)
         place = 0 if declared is None else declared + 1
     cell = _node(
         {
@@ -57,12 +56,6 @@ def hide_code(notebook: NotebookNode) -> None:
         if cell.cell_type == "code":
             known = cell.metadata.get("jupyter")
             cell.metadata["jupyter"] = {**(known if isinstance(known, dict) else {}), "source_hidden": True}
-
-
-def tags(cell: NotebookNode) -> tuple[str, ...]:
-    """Tags of a cell; a stranger's metadata may hold anything in their place."""
-    found = cell.metadata.get("tags")
-    return tuple(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
 
 
 def _ids() -> Iterable[str]:

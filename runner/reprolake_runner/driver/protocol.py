@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from reprolake_builder.documents.base import Document, Sha256
-from reprolake_runner.documents.run import CheckSpec, OutputCheck, Parameter
+from reprolake_runner.documents.run import CheckSpec, OutputCheck, Parameter, Skipped
 
 Ended = Literal["succeeded", "failed", "allowed-failure", "skipped"]
 
@@ -93,7 +93,7 @@ class CellEnded(Document, frozen=True, kw_only=True, tag="cell-ended", tag_field
     """What became of a cell. `outputs` is the SHA-256 of its outputs as JSON; time in seconds.
 
     `error` is one line, `warnings` are about outputs and shell lines, a line each; `execution_count` is what Jupyter shows as
-    `In [n]`; `line` is where the cell was when its time was up.
+    `In [n]`; `line` is where the cell was when its time was up; `skipped` is why it was not run.
     """
 
     index: int
@@ -104,6 +104,7 @@ class CellEnded(Document, frozen=True, kw_only=True, tag="cell-ended", tag_field
     line: int | None = None
     execution_count: int | None = None
     outputs: Sha256
+    skipped: Skipped | None = None
 
 
 class CellChecked(Document, frozen=True, kw_only=True, tag="cell-checked", tag_field="event"):
@@ -162,5 +163,3 @@ Event = (
     | Saved
     | Failed
 )
-
-Json = dict[str, Any]

@@ -41,7 +41,6 @@ def notebook(text=CELL, *, tagged=True):
         sha256="0" * 64,
         kernel="python3",
         language="python",
-        cells=1,
         code=(CodeCell(0, text),),
         parameters_cell=0 if tagged else None,
         parameters=declared_parameters(text, "n.ipynb", 0) if tagged else (),

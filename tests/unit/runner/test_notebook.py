@@ -154,7 +154,7 @@ def test_a_notebook_is_read_with_its_first_tagged_cell(tmp_path):
         cell("1/0"),
     )
     found = read_notebook(tmp_path, "n.ipynb")
-    assert (found.kernel, found.language, found.cells, found.parameters_cell) == ("python3", "python", 3, 1)
+    assert (found.kernel, found.language, found.parameters_cell) == ("python3", "python", 1)
     assert [one.name for one in found.parameters] == ["bins", "x"]
     assert [one.index for one in found.code] == [1, 2]
 

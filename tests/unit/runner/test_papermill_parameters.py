@@ -25,7 +25,6 @@ def notebook(text="", *, tagged=True, language="python"):
         sha256="0" * 64,
         kernel="python3",
         language=language,
-        cells=1,
         code=(CodeCell(0, text),),
         parameters_cell=0 if tagged else None,
         parameters=declared_parameters(text, "n.ipynb", 0) if tagged and language == "python" else (),
