@@ -1,11 +1,12 @@
 """The program that a Python kernel of the image is started with, in place of ipykernel's own launcher.
 
-It does the launcher's work with seven differences. A folder with types.py or random.py must not stand in for Python's own
+It does the launcher's work with eight differences. A folder with types.py or random.py must not stand in for Python's own
 modules while the kernel is being imported, so it starts elsewhere (the folder gets its place on the path from IPython, as in
 Jupyter). It drops no output when it is faster than the driver. It prints no advice on how to connect to it. It leaves its
 sockets to the end of the process: closing them first locks up now and then, after all that the user's code wants to do at
-exit. When it is aborted, or crashes, it says where it was. And it tells of shell lines, and cells of other programs, that
-fail where IPython passes over it.
+exit. When it is aborted, or crashes, it says where it was. It tells of shell lines, and cells of other programs, that
+fail where IPython passes over it. And `exit` and `quit` end the notebook as `sys.exit` does, where IPython's end the kernel a
+moment later, whatever cell it is at by then.
 
 It runs in any Python from 2.7 and with any ipykernel from 4.0.
 """
@@ -95,6 +96,13 @@ try:
         return handler(command, called, *rest, **options)
     common.process_handler = told_handler
 except (ImportError, AttributeError):
+    pass
+try:
+    class Leave(type(app.shell.exiter)):
+        def __call__(self, status=0):
+            raise SystemExit(status)
+    app.shell.exiter = app.shell.user_ns["exit"] = app.shell.user_ns["quit"] = Leave(app.shell)
+except Exception:
     pass
 app.start()
 getattr(atexit, "unregister", lambda _: None)(getattr(app, "close", None))

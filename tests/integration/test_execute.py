@@ -11,6 +11,7 @@ from notebook_runs import Runs, cell, notebook
 
 from reprolake_builder.errors import BuildError, SandboxError
 from reprolake_builder.sandboxes.interface import Limits
+from reprolake_runner.documents.run import CheckSpec
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.execute import execute
 from reprolake_runner.figures import plain_text
@@ -83,6 +84,29 @@ def test_tags_of_cells_are_honoured(run):
     done = run(cell("1/0", "raises-exception"), cell("boom()", "skip-execution"), "  ", "print('end')")
     assert done.record.status == "succeeded"
     assert done.states == ["allowed-failure", "skipped", "skipped", "succeeded"]
+    assert [one.skipped for one in done.record.cells] == [None, "tagged", "empty", None]
+    assert done.record.message == "2 of 3 code cells ran, 1 was skipped"
+
+
+@pytest.mark.parametrize("source", ["import sys; sys.exit()", "import sys; sys.exit(0)", "exit()", "quit"])
+def test_a_cell_may_end_the_notebook(run, source):
+    """As in papermill a notebook that leaves with 0 has succeeded; nothing of it runs after that, and the message says so."""
+    done = run("1", source, "import time; time.sleep(1)", "2", check=CheckSpec())
+    assert (done.record.status, done.record.exit_code) == ("succeeded", 0)
+    assert "cell In [2] ended the notebook; 2 of 4 code cells ran" in done.record.message
+    assert done.states == ["succeeded", "succeeded", "skipped", "skipped"]
+    assert [one.skipped for one in done.record.cells] == [None, None, "after-exit", "after-exit"]
+    assert done.notebook["cells"][1]["outputs"][0]["ename"] == "SystemExit"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [("import sys; sys.exit(3)", "SystemExit: 3"), ("exit('no data')", "SystemExit: no data")],
+)
+def test_a_cell_that_leaves_with_another_status_has_failed(run, source, words):
+    """What does not leave with 0 says that something is wrong."""
+    done = run("1", source, "2")
+    assert (done.record.status, done.record.message) == ("failed", f"cell In [2] raised {words}")
 
 
 @pytest.mark.parametrize(

@@ -131,13 +131,16 @@ def cell_name(index: int, execution_count: int | None = None) -> str:
     return f"cell {index + 1}" if execution_count is None else f"cell In [{execution_count}]"
 
 
+Skipped = Literal["tagged", "empty", "after-exit"]
+
+
 class CellRecord(Document, frozen=True, kw_only=True):
     """What became of one code cell; `index` counts all cells of the executed notebook from 0. Times in seconds.
 
     `execution_count` is what Jupyter shows as `In [n]`, None for a cell that did not end. `line` is where it was when it was
     ended, counted from 1. `begun` is the time since the run's start; `cpu_seconds` and `peak_bytes` are what everything in the
     sandbox took meanwhile, None where it was not measured. `injected` says that it is not the notebook's own but sets the
-    parameters.
+    parameters. `skipped` is why it was not run: its tag skip-execution, no code, or a cell before it that ended the notebook.
     """
 
     index: int
@@ -150,6 +153,7 @@ class CellRecord(Document, frozen=True, kw_only=True):
     cpu_seconds: float | None = None
     peak_bytes: int | None = None
     injected: bool = False
+    skipped: Skipped | None = None
 
     @property
     def name(self) -> str:

@@ -99,11 +99,10 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
 def _check(cells: Cells, saved: list[SavedCell], how: CheckSpec) -> None:
     """Compare what cells put out with what they were saved with, as long as nobody wants an end."""
     now = datetime.now(UTC)
-    for index, cell in cells.code:
-        if cells.is_run(cell):
-            cells.look()
-            before = next((one for one in saved if one.cell is cell), SavedCell(cell, [], None))
-            _tell(CellChecked(check=check_cell(index, before, how, now)))
+    for index, cell in cells.ran:
+        cells.look()
+        before = next((one for one in saved if one.cell is cell), SavedCell(cell, [], None))
+        _tell(CellChecked(check=check_cell(index, before, how, now)))
 
 
 def _tell(event: Event) -> None:

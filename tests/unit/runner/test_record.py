@@ -49,6 +49,28 @@ def test_the_cell_of_the_parameters_does_not_count():
     assert [cell.injected for cell in made.cells.values()] == [False, True, False]
 
 
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([None, None], "all 2 code cells ran"),
+        ([None, "empty"], "1 code cell ran"),
+        (["empty"], "no code cell ran"),
+        ([None, "tagged", "empty"], "1 of 2 code cells ran, 1 was skipped"),
+        (["tagged", "tagged"], "0 of 2 code cells ran, 2 were skipped"),
+        ([None, "tagged", None, "after-exit"], "cell 3 ended the notebook; 2 of 4 code cells ran"),
+    ],
+)
+def test_what_ran_is_counted_truly(cells, message):
+    """A cell that was skipped did not run, one without code does not count, and who ended the notebook is named."""
+    made = account(*["pending"] * len(cells))
+    for index, why in enumerate(cells):
+        if why is None:
+            assert made.start(index)
+        state = "skipped" if why else "succeeded"
+        assert made.end(CellEnded(index=index, state=state, outputs=HASH, skipped=why))
+    assert made.verdict() == Verdict("succeeded", message)
+
+
 def test_a_cell_that_is_belied_has_failed():
     """H27: when the kernel takes back that a cell was done the run has failed at that cell."""
     made = account("succeeded", "succeeded", "pending")
