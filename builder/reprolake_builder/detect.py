@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from reprolake_builder.declarations.heard import ALL_DEFAULTS, Given, Heard, join
 from reprolake_builder.declarations.lines import read_apt, read_python_version, read_runtime
 from reprolake_builder.declarations.own_package import own_package
+from reprolake_builder.declarations.precedence import misunderstood, one_of_two
 from reprolake_builder.declarations.requirements import read_requirements
 from reprolake_builder.declarations.unheard import (
     ENVIRONMENT_YML,
@@ -147,25 +148,18 @@ def _packages(given: Given, folder: str) -> Heard:
     """Return what a lock file of conda's says, or else environment.yml, another lock file, a Pipfile, or requirements.txt."""
     requirements = join(folder, "requirements.txt")
     conda = [path for name in ENVIRONMENT_YML if given.has(path := join(folder, name))]
-    if any(is_conda_lock(name) for name in given.tree.names(folder)):
-        from reprolake_builder.declarations.conda_locks import (  # with parsers that few need
-            find_locks,
-            read_locks,
-        )
-
-        if locks := find_locks(given, folder):
-            return read_locks(given, folder, locks, conda)
-    conda += [path] if given.has(path := join(folder, PIXI_TOML)) else []
-    if not conda:
-        return _python_packages(given, folder)
-    heard = _conda_packages(given, conda[0])
-    for path in conda[1:]:
-        same = given.tree.sha256(path) == given.tree.sha256(conda[0])
-        reason = f"{conda[0]} says the same" if same else f"{conda[0]} stands over it, and they differ"
-        heard += Heard(unheard=(UnheardFile(path=path, reason=reason, matters=not same),))
-    if given.has(requirements) and requirements not in heard.files:
-        heard += _beside(given, requirements, heard)
-    reason = f"{conda[0]} stands over it: ignore one of the two"
+    heard = _locked_by_conda(given, folder, conda)
+    if heard is None:
+        conda += [path] if given.has(path := join(folder, PIXI_TOML)) else []
+        if not conda:
+            return _python_packages(given, folder)
+        heard = _conda_packages(given, conda[0])
+        for path in conda[1:]:
+            same = given.tree.sha256(path) == given.tree.sha256(conda[0])
+            heard += Heard(unheard=(one_of_two(path, conda[0], same=same),))
+        if given.has(requirements) and requirements not in heard.files:
+            heard += _beside(given, requirements, heard)
+    reason = f"{heard.files[0]} stands over it: ignore one of the two"
     return heard + Heard(
         unheard=tuple(
             UnheardFile(path=path, reason=reason, matters=True)
@@ -173,6 +167,19 @@ def _packages(given: Given, folder: str) -> Heard:
             if given.has(path := join(folder, name))
         )
     )
+
+
+def _locked_by_conda(given: Given, folder: str, declared_in: list[str]) -> Heard | None:
+    """Return what a lock file of conda's tools says, None without one."""
+    if not any(is_conda_lock(name) for name in given.tree.names(folder)):
+        return None
+    from reprolake_builder.declarations.conda_locks import (  # with parsers that few need
+        find_locks,
+        read_locks,
+    )
+
+    locks = find_locks(given, folder)
+    return read_locks(given, folder, locks, declared_in) if locks else None
 
 
 def _conda_packages(given: Given, path: str) -> Heard:
@@ -211,15 +218,10 @@ def _beside(given: Given, path: str, heard: Heard) -> Heard:
     try:
         other = read_requirements(given, path)
     except DetectError as error:
-        reason = f"{heard.files[0]} stands over it, and it cannot be understood: {error.message}"
-        return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
-    matters = any(item.matters for item in other.unheard)
-    if not matters and not other.own and not other.sources and _demands(other) <= _demands(heard):
-        return Heard(
-            unheard=(UnheardFile(path=path, reason=f"{heard.files[0]} asks for the same", matters=False),)
-        )
-    reason = f"{heard.files[0]} stands over it, and they differ: ignore one of the two"
-    return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
+        return Heard(unheard=(misunderstood(path, heard.files[0], error),))
+    same = not other.own and not other.sources and _demands(other) <= _demands(heard)
+    same = same and not any(item.matters for item in other.unheard)
+    return Heard(unheard=(one_of_two(path, heard.files[0], same=same),))
 
 
 def _demands(heard: Heard) -> set[tuple[str, str]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from reprolake_builder.conda.lock_files import CondaLockFile
 from reprolake_builder.conda.lock_formats import read_conda_lock, read_explicit, read_pixi_lock
@@ -13,10 +15,12 @@ from reprolake_builder.conda.versions import split_spec
 from reprolake_builder.declarations.environment_yml import read_conda
 from reprolake_builder.declarations.heard import Given, Heard, join
 from reprolake_builder.declarations.pixi import read_pixi
-from reprolake_builder.declarations.requirements import RequirementsReader
-from reprolake_builder.declarations.unheard import CONDA_LOCKS
+from reprolake_builder.declarations.precedence import beside_lock, misunderstood, named_lock, one_of_two
+from reprolake_builder.declarations.requirements import RequirementsReader, read_requirements
+from reprolake_builder.declarations.unheard import CONDA_LOCKS, ENVIRONMENT_YML, PIXI_TOML
 from reprolake_builder.documents.environment import Asked, CondaAsked, CondaPin, UnheardFile
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files.reading import instead
 from reprolake_builder.process import printable
 
 _PLAIN = (".txt", ".lock")
@@ -29,14 +33,7 @@ def find_locks(given: Given, folder: str) -> tuple[str, ...]:
     found = [path for path in found if given.has(path) and _is_lock(given, path)]
     if found:
         return tuple(found)
-    named = [join(folder, name) for name in names if name.endswith(".conda-lock.yml")]
-    named = [path for path in named if given.has(path)]
-    if len(named) > 1:
-        raise DetectError(
-            f"{' and '.join(map(printable, named[:4]))} are each the lock of another environment",
-            hint="take one of them: " + " ".join(f"--ignore {printable(path)}" for path in named[1:]),
-        )
-    return tuple(named)
+    return named_lock(given, folder, "*.conda-lock.yml")
 
 
 def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Sequence[str]) -> Heard:
@@ -54,12 +51,12 @@ def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Seq
         tool=lock.tool,
         pins=lock.pins,
     )
-    unheard = [*_others(paths[1:], lock.path), *_unmet(lock, specs, declared)]
+    beside = (*declared_in, join(folder, PIXI_TOML), join(folder, "requirements.txt"))
+    unheard = [_disagreement(lock, name, reason) for name, reason in _unmet(lock, declared)]
     unheard += [item for item in declared.unheard if "channels have no say" not in item.reason]
+    unheard += [_other_lock(given, path, lock) for path in paths[1:]]
     unheard += [
-        UnheardFile(path=path, reason=f"{lock.path} stands over it", matters=False)
-        for path in (join(folder, "requirements.txt"), join(folder, "pixi.toml"), *declared_in)
-        if given.has(path) and path not in declared.files
+        _beside(given, path, lock) for path in beside if given.has(path) and path not in declared.files
     ]
     return Heard(
         files=(lock.path, *declared.files),
@@ -74,16 +71,17 @@ def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Seq
 def _declared(given: Given, folder: str, lock: CondaLockFile, declared_in: Sequence[str]) -> Heard:
     """Return what the file asks for that the lock was made of."""
     if lock.tool == "pixi":
-        manifest = join(folder, "pixi.toml")
+        manifest = join(folder, PIXI_TOML)
         return read_pixi(given, manifest) if given.has(manifest) else Heard()
     return read_conda(given, declared_in[0]) if declared_in else Heard()
 
 
 def _read(given: Given, path: str) -> CondaLockFile:
-    text = given.read(path) or ""
-    if path.endswith(_PLAIN) and not path.endswith("pixi.lock"):
-        return read_explicit(text, path)
-    return read_pixi_lock(text, path) if path.endswith("pixi.lock") else read_conda_lock(text, path)
+    with instead(path):
+        text = given.read(path) or ""
+        if path.endswith("pixi.lock"):
+            return read_pixi_lock(text, path)
+        return read_explicit(text, path) if path.endswith(_PLAIN) else read_conda_lock(text, path)
 
 
 def _is_lock(given: Given, path: str) -> bool:
@@ -111,42 +109,65 @@ def _places(given: Given, lock: CondaLockFile, declared: Heard) -> Heard:
     return Heard(sources=found.sources, own=() if declared.own else found.own)
 
 
-def _others(paths: Sequence[str], over: str) -> Iterator[UnheardFile]:
-    for path in paths:
-        yield UnheardFile(path=path, reason=f"{over} stands over it", matters=False)
+def _other_lock(given: Given, path: str, over: CondaLockFile) -> UnheardFile:
+    """Return what is to be known of a lock file over which another one stands."""
+    try:
+        other = _read(given, path)
+    except DetectError as error:
+        return misunderstood(path, over.path, error)
+    return one_of_two(path, over.path, same=_pinned(other) == _pinned(over))
 
 
-def _unmet(lock: CondaLockFile, specs: Sequence[Asked], declared: Heard) -> Iterator[UnheardFile]:
-    """Yield where the lock does not hold what the declarations ask for."""
+def _pinned(lock: CondaLockFile) -> set[str]:
+    """Return what a lock pins, wherever the channels are said to be."""
+    return {pin.filename for pin in lock.pins} | {item.text for item in (*lock.pip, *lock.places)}
+
+
+def _beside(given: Given, path: str, lock: CondaLockFile) -> UnheardFile:
+    """Return what is to be known of a declaration over which the lock stands: whether the lock has all that it asks for."""
+    name = path.rpartition("/")[2]
+    try:
+        if name in ENVIRONMENT_YML:
+            other = read_conda(given, path)
+        else:
+            other = read_pixi(given, path) if name == PIXI_TOML else read_requirements(given, path)
+    except DetectError as error:
+        return misunderstood(path, lock.path, error)
+    missing = [reason for _, reason in _unmet(lock, other)]
+    origins = [item.origin for item in other.sources] + [item.origin for item in other.own]
+    missing += [f"{origin} asks for what {lock.path} does not tell of" for origin in origins]
+    return beside_lock(path, lock.path, missing)
+
+
+def _unmet(lock: CondaLockFile, declared: Heard) -> Iterator[tuple[str, str]]:
+    """Yield names of what is asked for and not held, and what the lock has instead."""
     held = {name: (pin, version, build) for pin in lock.pins for name, version, build in (_parts(pin),)}
-    for item in specs:
+    for item in _specs(declared):
         spec = split_spec(item.text)
         if spec is None:
             continue
         found = held.get(spec.name)
         if found is None:
-            yield _disagreement(
-                lock, spec.name, f"{item.origin} asks for {item.text}, and {lock.path} does not have it"
-            )
+            yield spec.name, f"{item.origin} asks for {item.text}, and {lock.path} does not have it"
         elif not _matches(item.text, *found):
-            yield _disagreement(
-                lock,
-                spec.name,
-                f"{item.origin} asks for {item.text}, and {lock.path} has {found[1]} {found[2]}",
-            )
-    pip = {Requirement(item.text).name: Requirement(item.text) for item in lock.pip}
+            yield spec.name, f"{item.origin} asks for {item.text}, and {lock.path} has {found[1]} {found[2]}"
+    versions = {name: version for name, (_, version, _) in held.items()}
+    versions |= {name: version for item in lock.pip for name, _, version in (item.text.partition("=="),)}
     for item in declared.requirements:
         wanted = Requirement(item.text)
         name = canonicalize_name(wanted.name)
-        if name in pip:
-            version = next(iter(pip[name].specifier)).version
-            if not wanted.specifier.contains(version, prereleases=True):
-                reason = f"{item.origin} asks for {item.text}, and {lock.path} has {version}"
-                yield _disagreement(lock, name, reason)
-        elif name not in held:
-            yield _disagreement(
-                lock, name, f"{item.origin} asks for {item.text}, and {lock.path} does not have it"
-            )
+        if name not in versions:
+            yield name, f"{item.origin} asks for {item.text}, and {lock.path} does not have it"
+        elif not _allows(wanted.specifier, versions[name]):
+            yield name, f"{item.origin} asks for {item.text}, and {lock.path} has {versions[name]}"
+
+
+def _allows(specifier: SpecifierSet, version: str) -> bool:
+    """Whether a version is in a set; one that only conda understands says nothing here."""
+    try:
+        return specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True
 
 
 def _disagreement(lock: CondaLockFile, name: str, reason: str) -> UnheardFile:

@@ -82,7 +82,7 @@ def read_pipfile(given: Given, path: str) -> Heard:
         edge, place = _edge(name, item, path), item.place(origin)
         if place is None:
             heard += Heard(requirements=(asked_of(edge, origin),))
-        elif place.kind == "folder" and not place.path:
+        elif place.is_own:
             heard += Heard(own=(Asked(text=",".join(item.extras), origin=origin),))
         else:
             folder = path.rpartition("/")[0]

@@ -157,7 +157,7 @@ def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, 
     is_package = named or _gets_installed(pyproject)
     return _tools(pyproject) + Heard(
         files=(pyproject.path,),
-        python=_requires_python(pyproject, project),
+        python=requires_python(pyproject),
         requirements=tuple(a for a in asked if canonicalize_name(Requirement(a.text).name) != own),
         sources=sources,
         own=(Asked(text="", origin=pyproject.origin("[project]")),) if is_package else (),
@@ -216,8 +216,9 @@ def _tools(pyproject: Pyproject) -> Heard:
     return Heard(unheard=tuple(unheard))
 
 
-def _requires_python(pyproject: Pyproject, project: dict[str, Any]) -> tuple[Asked, ...]:
-    text = project.get("requires-python")
+def requires_python(pyproject: Pyproject) -> tuple[Asked, ...]:
+    """Return what [project] says of Python. Raises DetectError."""
+    text = pyproject.table("project").get("requires-python")
     if text is None:
         return ()
     origin = pyproject.origin("requires-python")

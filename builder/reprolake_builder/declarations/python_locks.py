@@ -5,44 +5,32 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import replace
 
 import msgspec
-from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import NormalizedName, canonicalize_name
 
-from reprolake_builder.declarations.demands import Declared, declared_by_poetry, declared_by_project, unmet
-from reprolake_builder.declarations.groups import default_groups, dependency_groups
+from reprolake_builder.declarations.demands import Declared, unmet
 from reprolake_builder.declarations.heard import Given, Heard, join
+from reprolake_builder.declarations.locked_projects import Locked, declares_packages, read_locked
 from reprolake_builder.declarations.pipfile import (
-    declared_by_pipfile,
-    pipfile_python,
     read_pipfile,
-    read_pipfile_tables,
 )
+from reprolake_builder.declarations.precedence import beside_lock, misunderstood, named_lock, one_of_two
 from reprolake_builder.declarations.pyproject import (
     Pyproject,
     build_requirements,
-    project_texts,
     read_pyproject,
 )
 from reprolake_builder.declarations.requirements import read_requirements
 from reprolake_builder.declarations.sources import ask_place
 from reprolake_builder.documents.environment import Asked, AskedSource, ObeyedLock, UnheardFile
 from reprolake_builder.errors import DetectError
-from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Place, Selection
-from reprolake_builder.lock_files.pdm import PdmProject, read_pdm
-from reprolake_builder.lock_files.pipfile import read_meta, read_pipfile_lock
-from reprolake_builder.lock_files.poetry import read_poetry
-from reprolake_builder.lock_files.poetry_project import read_poetry_project
-from reprolake_builder.lock_files.pylock import read_pylock
+from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Place
 from reprolake_builder.lock_files.reading import edge_of
-from reprolake_builder.lock_files.select import holds, select
-from reprolake_builder.lock_files.uv import read_uv
-from reprolake_builder.process import printable
-from reprolake_builder.solvers.pypi_target import ELSEWHERE, TARGETS, Target, rank_of
+from reprolake_builder.lock_files.select import select
+from reprolake_builder.solvers.pypi_target import TARGETS, Target, rank_of
 
 ORDER = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
 """The lock files that are understood, the one that stands over the others first."""
@@ -51,36 +39,19 @@ _HASHED_NAME = re.compile(r"[0-9a-f]{7}")  # what Pipenv writes in place of a na
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
 
 
-@dataclass(frozen=True, slots=True)
-class _Locked:
-    """A lock file with the demands that it was made of, and whether the project gets installed itself."""
-
-    lock: LockFile
-    declared: tuple[Declared, ...]
-    is_package: bool
-    targets: tuple[Target, ...]
-
-
 def find_locks(given: Given, folder: str) -> tuple[str, ...]:
     """Return the paths of the lock files in a folder, the one to obey first. Raises DetectError where that cannot be told."""
     names = given.tree.names(folder)
     found = [join(folder, name) for name in ORDER if name in names and given.has(join(folder, name))]
     if found or any(given.has(join(folder, name)) for name in _DECLARATIONS):
         return tuple(found)
-    named = [join(folder, name) for name in names if fnmatchcase(name, "pylock.*.toml")]
-    named = [path for path in named if given.has(path)]
-    if len(named) > 1:
-        raise DetectError(
-            f"{' and '.join(map(printable, named[:4]))} are each the lock of another environment",
-            hint="take one of them: " + " ".join(f"--ignore {printable(path)}" for path in named[1:]),
-        )
-    return tuple(named)
+    return named_lock(given, folder, "pylock.*.toml")
 
 
 def read_locks(given: Given, folder: str, paths: tuple[str, ...]) -> Heard:
     """Return what the first of the lock files says, and in what others beside it say something else. Raises DetectError."""
     pyproject = read_pyproject(given, folder)
-    locked = _read(given, folder, paths[0], pyproject)
+    locked = read_locked(given, folder, paths[0], pyproject)
     lock, targets = locked.lock, locked.targets
     chosen = {target.minor: select(lock, target) for target in targets}
     named = {demand.edge.name for demand in locked.declared}
@@ -93,63 +64,60 @@ def read_locks(given: Given, folder: str, paths: tuple[str, ...]) -> Heard:
         direct=direct,
         pythons=tuple(chosen),
     )
+    files = (lock.path, *_made_of(given, folder, lock, pyproject))
+    beside = [join(folder, name) for name in ("Pipfile", "requirements.txt")]
     heard = Heard(
-        files=(lock.path, *_made_of(given, folder, lock, pyproject)),
-        unheard=(*unmet(lock, locked.declared, targets), *_notes(lock, obeyed)),
+        files=files,
+        unheard=(
+            *unmet(lock, locked.declared, targets),
+            *_notes(lock, obeyed),
+            *(_other_lock(given, folder, path, obeyed) for path in paths[1:]),
+            *(_beside(given, path, locked) for path in beside if given.has(path) and path not in files),
+        ),
         python=lock.python,
         sources=tuple(_sources(chosen, targets, folder, given)),
         obeyed=(obeyed,),
     )
-    heard += _own(locked, given, folder)
-    for path in paths[1:]:
-        heard += _other_lock(given, folder, path, heard)
-    for name in ("Pipfile", "requirements.txt"):
-        if given.has(path := join(folder, name)) and path not in heard.files:
-            heard += _beside(given, path, locked)
-    return heard
+    return heard + _own(locked, given, folder)
 
 
-def _other_lock(given: Given, folder: str, path: str, heard: Heard) -> Heard:
+def _other_lock(given: Given, folder: str, path: str, obeyed: ObeyedLock) -> UnheardFile:
     """Return what is to be known of a lock file over which another one stands."""
-    obeyed = heard.obeyed[0]
     try:
-        other = _read(given, folder, path, read_pyproject(given, folder))
+        other = read_locked(given, folder, path, read_pyproject(given, folder))
         chosen = {target.minor: select(other.lock, target) for target in other.targets}
         pins = {asked.text for _, asked in _pins(other.lock, chosen, other.targets)}
     except DetectError as error:
-        reason = f"{obeyed.path} stands over it, and it cannot be understood: {error.message}"
-        return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
-    same = pins == {asked.text for asked in obeyed.pins}
-    reason = f"{obeyed.path} stands over it, and they " + (
-        "say the same" if same else "differ: ignore one of the two"
-    )
-    return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=not same),))
+        return misunderstood(path, obeyed.path, error)
+    return one_of_two(path, obeyed.path, same=pins == {asked.text for asked in obeyed.pins})
 
 
-def _beside(given: Given, path: str, locked: _Locked) -> Heard:
+def _beside(given: Given, path: str, locked: Locked) -> UnheardFile:
     """Return what is to be known of a file over which the lock stands: whether the lock has all that it asks for."""
+    lock = locked.lock
     try:
         other = read_pipfile(given, path) if path.endswith("Pipfile") else read_requirements(given, path)
     except DetectError as error:
-        reason = f"{locked.lock.path} stands over it, and it cannot be understood: {error.message}"
-        return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=True),))
+        return misunderstood(path, lock.path, error)
     declared = [Declared(edge_of(asked.text, asked.origin), asked.origin) for asked in other.requirements]
-    missing = [item.reason for item in unmet(locked.lock, declared, locked.targets)]
-    names = {pin.name for pin in locked.lock.pins}
+    names = {pin.name for pin in lock.pins}
+    bounds = [Declared(edge_of(asked.text, asked.origin), asked.origin) for asked in other.constraints]
+    declared += [item for item in bounds if item.edge.name in names]
+    missing = [item.reason for item in unmet(lock, declared, locked.targets)]
     missing += [
-        f"{asked.origin} asks for {asked.name or asked.url or asked.folder}, which {locked.lock.path} does not tell of"
+        f"{asked.origin} asks for {asked.name or asked.url or asked.folder}, which {lock.path} does not tell of"
         for asked in other.sources
         if asked.name not in names
     ]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        reason = f"{missing[0]}{more}: ignore one of the two"
-    else:
-        reason = f"{locked.lock.path} has all that it asks for"
-    return Heard(unheard=(UnheardFile(path=path, reason=reason, matters=bool(missing)),))
+    if not locked.is_package:
+        missing += [
+            f"{asked.origin} asks for the repository's own package, which {lock.path} does not install"
+            for asked in other.own
+        ]
+    return beside_lock(path, lock.path, missing)
 
 
-def _own(locked: _Locked, given: Given, folder: str) -> Heard:
+def _own(locked: Locked, given: Given, folder: str) -> Heard:
     """Return the demand for the repository's own package, when it is one that gets installed."""
     if folder != given.base or not locked.is_package:
         return Heard()
@@ -163,117 +131,6 @@ def _own(locked: _Locked, given: Given, folder: str) -> Heard:
         return Heard()
     own = (Asked(text="", origin=origin),)
     return Heard(files=(path,), own=own, build_requirements=build_requirements(pyproject))
-
-
-def _read(given: Given, folder: str, path: str, pyproject: Pyproject | None) -> _Locked:
-    """Return the lock, the demands that it was made of as far as they are there, and whether the project is a package."""
-    name = path.rpartition("/")[2]
-    if name == "Pipfile.lock":
-        lock, declared, is_package = _read_pipenv(given, folder, path)
-    elif name.startswith("pylock."):
-        lock = read_pylock(given.read(path) or "", path, given.selection)
-        demands = pyproject is not None and _has_demands(pyproject)
-        declared = tuple(declared_by_project(pyproject, given.selection, "")) if demands and pyproject else ()
-        is_package = pyproject is not None and pyproject.has_build_system
-    elif pyproject is None:
-        raise DetectError(
-            f"{path} is the lock of a project, and {join(folder, 'pyproject.toml')} is not there",
-            hint=f"go on without the lock: --ignore {path}",
-        )
-    elif name == "poetry.lock":
-        lock, declared, is_package = _read_poetry(given, path, pyproject)
-    elif name == "pdm.lock":
-        lock = read_pdm(
-            given.read(path) or "", path, given.selection, _pdm_project(pyproject, given.selection.extras)
-        )
-        declared = tuple(declared_by_project(pyproject, given.selection, "PDM"))
-        is_package = (
-            pyproject.has_build_system and pyproject.tool.get("pdm", {}).get("distribution") is not False
-        )
-    else:
-        lock = read_uv(given.read(path) or "", path, given.selection, default_groups(pyproject, "uv"))
-        demands = pyproject.has_project or lock.own == ""
-        declared = tuple(declared_by_project(pyproject, given.selection, "uv")) if demands else ()
-        is_package = lock.has_own
-    targets = _targets(lock)
-    return _Locked(lock, declared, is_package, _serving(lock, declared, targets))
-
-
-_Parts = tuple[LockFile, tuple[Declared, ...], bool]
-
-
-def _read_pipenv(given: Given, folder: str, path: str) -> _Parts:
-    pipfile = join(folder, "Pipfile")
-    tables = read_pipfile_tables(given, pipfile)
-    lock = read_pipfile_lock(given.read(path) or "", path, given.selection, tables)
-    declared = tuple(declared_by_pipfile(tables, pipfile, given.selection)) if tables is not None else ()
-    is_own = any(
-        pin.place is not None and not pin.place.path and pin.place.kind == "folder" for pin in lock.pins
-    )
-    requires = (
-        tables if tables is not None else {"requires": read_meta(given.read(path) or "", path).requires}
-    )
-    return replace(lock, python=pipfile_python(requires, pipfile)), declared, is_own
-
-
-def _read_poetry(given: Given, path: str, pyproject: Pyproject) -> _Parts:
-    project = read_poetry_project(pyproject.tables, pyproject.path)
-    lock = read_poetry(given.read(path) or "", path, given.selection, project, pyproject.tables)
-    own = _has_demands(pyproject)
-    standard = dependency_groups(pyproject)
-    groups = given.selection.groups & standard.keys()
-    if given.selection.defaults:
-        groups |= standard.keys() - project.optional_groups
-    selection = Selection(given.selection.extras, frozenset(groups), defaults=False)
-    declared = tuple(declared_by_project(pyproject, selection, "")) if own else ()
-    return (
-        lock,
-        (*declared, *declared_by_poetry(pyproject, project, given.selection, main=not own)),
-        project.is_package,
-    )
-
-
-def _has_demands(pyproject: Pyproject) -> bool:
-    return pyproject.has_project and "dependencies" in pyproject.table("project")
-
-
-def _pdm_project(pyproject: Pyproject, extras: frozenset[str]) -> PdmProject:
-    groups: dict[str, tuple[str, ...]] = {"default": project_texts(pyproject, frozenset())}
-    groups |= {extra: project_texts(pyproject, frozenset({extra})) for extra in extras}
-    groups |= {str(name): texts for name, texts in dependency_groups(pyproject).items()}
-    return PdmProject(groups, default_groups(pyproject, "PDM"))
-
-
-def _targets(lock: LockFile) -> tuple[Target, ...]:
-    """Return the Pythons of Debian that the lock was made for, others where there is none of these.
-
-    Raises DetectError when it is for another machine.
-    """
-    sets = [SpecifierSet(asked.text) for asked in lock.python]
-    found = [t for t in TARGETS.values() if all(one.contains(t.version, prereleases=True) for one in sets)]
-    if not found and not any(_accepts_any(sets, minor) for minor in TARGETS):
-        found = [target for minor, target in ELSEWHERE.items() if _accepts_any(sets, minor)]
-    fitting = [t for t in found if not lock.environments or any(holds(m, t) for m in lock.environments)]
-    if found and not fitting:
-        raise DetectError(
-            f"{lock.path} was made for other machines only: {str(lock.environments[0])[:200]}",
-            hint=f"go on without it: --ignore {lock.path}",
-        )
-    return tuple(fitting)
-
-
-def _accepts_any(sets: list[SpecifierSet], minor: str) -> bool:
-    return any(all(one.contains(f"{minor}.{patch}") for one in sets) for patch in range(100))
-
-
-def _serving(
-    lock: LockFile, declared: tuple[Declared, ...], targets: tuple[Target, ...]
-) -> tuple[Target, ...]:
-    """Return the Pythons for which the lock meets the demands: all of them where it does so for none.
-
-    A lock that was made for one Python does not always say so.
-    """
-    return tuple(target for target in targets if not unmet(lock, declared, (target,))) or targets
 
 
 def _pins(
@@ -342,7 +199,7 @@ def _made_of(given: Given, folder: str, lock: LockFile, pyproject: Pyproject | N
     if lock.tool == "Pipenv":
         path = join(folder, "Pipfile")
         return (path,) if given.has(path) else ()
-    if pyproject is None or (lock.tool == "pylock" and not _has_demands(pyproject)):
+    if pyproject is None or (lock.tool == "pylock" and not declares_packages(pyproject)):
         return ()
     return (pyproject.path,)
 

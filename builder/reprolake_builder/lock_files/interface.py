@@ -51,6 +51,11 @@ class Place:
     subdir: str = ""
     sha256: tuple[Sha256, ...] = ()
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the folder that the file itself lies in."""
+        return self.kind == "folder" and not self.path
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:

@@ -18,13 +18,13 @@ from reprolake_builder.lock_files.reading import (
     SnakeTable,
     check_version,
     checked_count,
+    converted,
     edge_of,
     folder_of,
     marker_of,
     metadata_of,
     name_of,
     names_of,
-    read_lock,
     read_tables,
     refuse_unknown,
     specifier_of,
@@ -75,7 +75,7 @@ def read_pdm(text: str, path: str, selection: Selection, project: PdmProject) ->
     """Return the lock of the project beside it. Raises DetectError."""
     tables = read_tables(text, path)
     check_version(metadata_of(tables).get("lock_version"), ("3", "4"), path)
-    lock = read_lock(tables, path, _Written)
+    lock = converted(tables, path, _Written)
     checked_count(len(lock.package), path)
     locked = names_of(lock.metadata.groups, path) | {"default"}
     wanted = {"default", *selection.extras, *selection.groups}

@@ -19,12 +19,12 @@ from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Place, S
 from reprolake_builder.lock_files.reading import (
     check_version,
     checked_count,
+    converted,
     file_of,
     folder_of,
     marker_of,
     name_of,
     read_json,
-    read_lock,
     refuse_unknown,
     version_of,
 )
@@ -97,10 +97,10 @@ def read_pipfile_lock(
     Groups are the categories of packages: `default` always, `develop` (or `dev`) as the selection has it.
     """
     tables = read_json(text, path, dict[str, Any])
-    meta = read_lock(tables, path, _Categories).meta
+    meta = converted(tables, path, _Categories).meta
     check_version(meta.spec, ("6",), path)
     tables.pop("_meta", None)
-    categories = read_lock(tables, path, dict[str, dict[str, _Locked]])
+    categories = converted(tables, path, dict[str, dict[str, _Locked]])
     known: dict[NormalizedName, str] = {name_of(name, path): name for name in categories}
     known[canonicalize_name("dev")] = "develop"
     refuse_unknown("group", selection.groups, known, path)

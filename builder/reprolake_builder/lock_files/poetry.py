@@ -22,13 +22,13 @@ from reprolake_builder.lock_files.reading import (
     Table,
     check_version,
     checked_count,
+    converted,
     file_of,
     folder_of,
     marker_of,
     metadata_of,
     name_of,
     names_of,
-    read_lock,
     read_tables,
     refuse_unknown,
     version_of,
@@ -87,7 +87,7 @@ def read_poetry(
     check_version(
         metadata_of(tables).get("lock-version", "1.0"), ("1", "2"), path
     )  # the first format told none
-    lock = read_lock(tables, path, _Lock)
+    lock = converted(tables, path, _Lock)
     checked_count(len(lock.package), path)
     extras = names_of(lock.extras, path) | set(project.extras)
     groups = _groups(selection, project, path)

@@ -12,12 +12,12 @@ from reprolake_builder.lock_files.reading import (
     Table,
     check_version,
     checked_count,
+    converted,
     file_of,
     folder_of,
     marker_of,
     name_of,
     names_of,
-    read_lock,
     read_tables,
     refuse_unknown,
     specifier_of,
@@ -75,7 +75,7 @@ def read_pylock(text: str, path: str, selection: Selection) -> LockFile:
     """Return the lock. Raises DetectError."""
     tables = read_tables(text, path)
     check_version(tables.get("lock-version"), ("1",), path)
-    lock = read_lock(tables, path, _Pylock)
+    lock = converted(tables, path, _Pylock)
     checked_count(len(lock.packages), path)
     extras = names_of(lock.extras, path)
     groups = names_of(lock.dependency_groups, path)
@@ -83,7 +83,7 @@ def read_pylock(text: str, path: str, selection: Selection) -> LockFile:
     refuse_unknown("group", selection.groups, groups, path)
     defaults = names_of(lock.default_groups, path) if selection.defaults else set()
     pins = tuple(_pin(package, path) for package in lock.packages)
-    own = next((pin for pin in pins if pin.place is not None and _is_own(pin.place)), None)
+    own = next((pin for pin in pins if pin.place is not None and pin.place.is_own), None)
     python = (Asked(text=str(specifier_of(lock.requires_python, path)), origin=path),)
     return LockFile(
         path=path,
@@ -99,10 +99,6 @@ def read_pylock(text: str, path: str, selection: Selection) -> LockFile:
         own=own.name if own is not None else "",
         has_own=own is not None,
     )
-
-
-def _is_own(place: Place) -> bool:
-    return place.kind == "folder" and place.path == ""
 
 
 def _pin(package: _Package, path: str) -> Pin:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any, Literal, TypeVar
 from urllib.parse import unquote
@@ -80,29 +81,29 @@ def read_json(text: str, path: str, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise _not_understood(path, error, anew(path)) from error
+        raise _not_understood(path, error) from error
 
 
-def read_lock(tables: Mapping[str, Any], path: str, kind: type[T]) -> T:
-    """Return the tables of a lock as the type says. Raises DetectError naming the entry that is something else."""
-    return converted(tables, path, kind, anew(path))
-
-
-def converted(data: object, path: str, kind: type[T], hint: str = "") -> T:
+def converted(data: object, path: str, kind: type[T]) -> T:
     """Return what was read as the type says. Raises DetectError naming the entry that is something else."""
     try:
         return msgspec.convert(data, kind)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise _not_understood(path, error, hint) from error
+        raise _not_understood(path, error) from error
 
 
-def _not_understood(path: str, error: Exception, hint: str) -> DetectError:
-    return DetectError(f"{path} is not as its tool writes it: {printable(str(error))[:300]}", hint=hint)
+def _not_understood(path: str, error: Exception) -> DetectError:
+    return DetectError(f"{path} is not as its tool writes it: {printable(str(error))[:300]}")
 
 
-def anew(path: str) -> str:
-    """Return what to do about a lock that cannot be used."""
-    return f"have its tool write it anew, or go on without it: --ignore {printable(path)}"
+@contextmanager
+def instead(path: str) -> Iterator[None]:
+    """Say what to do about a lock that cannot be used, where the DetectError that is raised here does not say it."""
+    try:
+        yield
+    except DetectError as error:
+        hint = f"have its tool write it anew, or go on without it: --ignore {printable(path)}"
+        raise DetectError(error.message, hint=error.hint or hint) from error
 
 
 def metadata_of(tables: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -115,8 +116,7 @@ def check_version(version: object, majors: Sequence[str], path: str) -> None:
     """Return when the version of a lock's format is one that is read here. Raises DetectError."""
     if str(version).partition(".")[0] not in majors:
         raise DetectError(
-            f"{path} has version {printable(str(version))[:20]!r} of its format, and what is read here is {' and '.join(majors)}",
-            hint=anew(path),
+            f"{path} has version {printable(str(version))[:20]!r} of its format, and what is read here is {' and '.join(majors)}"
         )
 
 

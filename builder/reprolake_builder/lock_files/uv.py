@@ -14,15 +14,14 @@ from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
 from reprolake_builder.lock_files.reading import (
     Table,
-    anew,
     check_version,
     checked_count,
+    converted,
     file_of,
     folder_of,
     marker_of,
     name_of,
     names_of,
-    read_lock,
     read_tables,
     refuse_unknown,
     specifier_of,
@@ -95,7 +94,7 @@ def read_uv(text: str, path: str, selection: Selection, default_groups: frozense
     """
     tables = read_tables(text, path)
     check_version(tables.get("version"), ("1",), path)
-    lock = read_lock(tables, path, _UvLock)
+    lock = converted(tables, path, _UvLock)
     checked_count(len(lock.package), path)
     own = next((package for package in lock.package if package.source.folder == ""), None)
     wanted = selection.groups | (default_groups if selection.defaults else frozenset())
@@ -177,7 +176,7 @@ def _git(address: str, name: str, path: str) -> Place:
     address, _, commit = address.partition("#")
     url, _, query = address.partition("?")
     if not commit:
-        raise DetectError(f"{path}: no commit is named for {printable(name)[:100]}", hint=anew(path))
+        raise DetectError(f"{path}: no commit is named for {printable(name)[:100]}")
     return Place("git", url=url, ref=commit, subdir=parse_qs(query).get("subdirectory", [""])[0])
 
 

@@ -44,7 +44,8 @@ def test_a_lock_stands_in_for_resolving(tmp_path):
 )
 def test_a_lock_for_pythons_that_debian_lacks_serves_those(tmp_path, python, serves):
     """Only where no Python of Debian's fits are others thought of, which conda or a standalone build may have."""
-    spec = found(tmp_path, {**PYPROJECT, "uv.lock": UV.replace('">=3.9"', f'"{python}"', 1)})
+    files = {"pyproject.toml": UV_PROJECT.replace(">=3.9", python), "uv.lock": UV.replace(">=3.9", python, 1)}
+    spec = found(tmp_path, files)
     assert spec.obeyed.pythons == serves
     assert pins(spec)
 

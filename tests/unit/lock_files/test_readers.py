@@ -178,12 +178,11 @@ def test_usual_toml_is_read():
     ],
 )
 def test_another_version_of_a_format_is_told_first(kind, old, new):
-    """A lock of a version that is not known stops by its version, whatever else may be other in it, and the hint leads on."""
+    """A lock of a version that is not known stops by its version, whatever else may be other in it."""
     read, text = READERS[kind]
     assert old in text
-    with pytest.raises(DetectError, match=r"has version '[0-9.]+' of its format") as caught:
+    with pytest.raises(DetectError, match=r"has version '[0-9.]+' of its format"):
         read(text.replace(old, new, 1))
-    assert "--ignore" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", READERS)
