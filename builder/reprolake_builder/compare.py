@@ -7,7 +7,6 @@ import io
 import json
 import os
 import stat
-import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,10 @@ from typing import IO, TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+from reprolake_builder.archives.members import Member, Stamp
+from reprolake_builder.archives.tars import tar_members
 from reprolake_builder.documents.base import Digest
+from reprolake_builder.git_tree import TreeError
 from reprolake_builder.image import Image
 from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
@@ -26,10 +28,17 @@ from reprolake_builder.rootfs import Item, layer_entries, shown
 from reprolake_builder.store import Store
 from reprolake_builder.trees import KINDS, MTIME, Entry, walk
 
-_PIECE = 1 << 18
+_PIECE = 1 << 18  # bytes of a blob
+_PLAIN = 1 << 20  # bytes of a tar stream: zeros are a thousandth of themselves in a blob
 _GZIP = 31  # zlib's number for: a gzip header, the largest window
 OpenBlob = Callable[[Digest], AbstractContextManager[IO[bytes]]]
-"""Opens the blob of that digest. Raises FileNotFoundError."""
+"""Opens the blob of that digest. Raises FileNotFoundError where there is none, and OSError."""
+_ENTRY_KINDS: dict[str, Literal["f", "d", "l", "h"]] = {
+    "file": "f",
+    "folder": "d",
+    "link": "l",
+    "hard link": "h",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +84,13 @@ class LayerReader(io.RawIOBase):
         view[:size], self._rest = self._rest[:size], self._rest[size:]
         return size
 
-    def drain(self) -> None:
-        """Read to the end."""
-        for _ in self._pieces:
-            pass
+    def drain(self, most: int) -> None:
+        """Read to the end, or until there are more than `most` bytes of the tar stream."""
+        done = 0
+        for piece in self._pieces:
+            done += len(piece)
+            if done > most:
+                return
 
     def _decompress(self, stream: IO[bytes]) -> Iterator[bytes]:
         """Yield the tar stream. Source: RFC 1952, section 2.2: gzip files may stand one after the other."""
@@ -88,9 +100,9 @@ class LayerReader(io.RawIOBase):
             self._packed.update(piece)
             while piece:
                 begun = True
-                plain = member.decompress(piece)
+                plain = member.decompress(piece, _PLAIN)
                 self._plain.update(plain)
-                piece = member.unused_data
+                piece = member.unconsumed_tail or member.unused_data
                 if member.eof:
                     member, begun = zlib.decompressobj(_GZIP), False
                 if plain:
@@ -159,64 +171,59 @@ def _of_layer(image: Image, number: int, digest: Digest, blob: OpenBlob, store: 
     try:
         with blob(digest) as stream:
             reader = LayerReader(stream)
-            reader.drain()
+            reader.drain(layer.size)
     except FileNotFoundError:
         return Difference(name, "", f"its blob {digest} is missing")
     except (zlib.error, EOFError) as error:
         return Difference(name, "", f"it cannot be decompressed: {error}")
+    except OSError as error:
+        return Difference(name, "", f"its blob {digest} cannot be read: {error.strerror or error}")
     if reader.plain != layer.diff_id:
         expected = [placed.entry for placed in layer_entries(image, layer, store)]
         with blob(digest) as stream:
-            return Difference(name, *_first_in_tar(LayerReader(stream), expected))
+            return Difference(name, *_first_in_tar(LayerReader(stream), expected, layer.size))
     if reader.packed != digest:
         return Difference(name, "", f"its blob is {reader.packed}, and the manifest says {digest}")
     return None
 
 
-def _first_in_tar(reader: LayerReader, expected: Sequence[Entry]) -> tuple[str, str]:
-    """Return path and difference of the first member of a tar stream that is not as expected."""
+def _first_in_tar(reader: LayerReader, expected: Sequence[Entry], size: int) -> tuple[str, str]:
+    """Return path and difference of the first member of a tar stream that is not as expected; `size` (bytes) is that expected."""
     done = 0
     try:
-        with tarfile.open(fileobj=reader, mode="r|") as archive:
-            for member in archive:
-                if done == len(expected):
-                    return shown(os.fsencode(member.name)), "is there, and should not be"
-                what = _of_member(archive, member, expected[done])
-                if what:
-                    return shown(expected[done].path), what
-                done += 1
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        return "", f"it cannot be read after {done} of {len(expected)} entries: {error}"
+        for member in tar_members(io.BufferedReader(reader), size + _PLAIN, hard_links=True):
+            if done == len(expected):
+                return shown(member.path), "is there, and should not be"
+            if what := _of_member(member, expected[done]):
+                return shown(expected[done].path), what
+            done += 1
+    except (TreeError, zlib.error, EOFError, OSError) as error:
+        return "", f"it cannot be read after {done} of {len(expected)} entries: {printable(str(error))}"
     if done < len(expected):
         return shown(expected[done].path), "is missing"
     return "", "all entries are as expected, and only the form of the tar stream differs"
 
 
-def _of_member(archive: tarfile.TarFile, member: tarfile.TarInfo, expected: Entry) -> str:
-    kinds: dict[bytes, Literal["f", "d", "l", "h"]] = {
-        tarfile.REGTYPE: "f",
-        tarfile.DIRTYPE: "d",
-        tarfile.SYMTYPE: "l",
-        tarfile.LNKTYPE: "h",
-    }
-    path = os.fsencode(member.name)
+def _of_member(member: Member, expected: Entry) -> str:
+    """Return in words how a member differs from the expected entry; its content is read only where it has the same size."""
+    path = member.path.rstrip(b"/") if member.kind == "folder" else member.path
     if path != expected.path:
         return f"expected here, found {shown(path)}"
-    if member.type not in kinds:
-        return f"is of tar type {member.type!r}, expected a {KINDS[expected.kind]}"
-    content = archive.extractfile(member) if member.isreg() else None
-    digest = hashlib.file_digest(content, "sha256").digest() if content else b""  # type: ignore[arg-type]
+    digest = hashlib.sha256()
+    for piece in member.pieces() if member.size == expected.size else ():
+        digest.update(piece)
+    stamp = member.stamp or Stamp(0, 0, 0, 0)
     found = Entry(
         path,
-        kinds[member.type],
-        member.mode,
-        member.uid,
-        member.gid,
-        member.size if member.isreg() else 0,
-        digest,
-        os.fsencode(member.linkname),
+        _ENTRY_KINDS[member.kind],
+        stamp.mode,
+        stamp.uid,
+        stamp.gid,
+        member.size,
+        digest.digest() if member.kind == "file" else b"",
+        member.target,
     )
-    return _of_entry(found, expected) or _of_time(int(member.mtime))
+    return _of_entry(found, expected) or _of_time(stamp.time)
 
 
 def compare_root(image: Image, expected: Sequence[Item], root: bytes, *, owners: bool) -> Difference | None:

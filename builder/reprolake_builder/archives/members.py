@@ -38,11 +38,21 @@ def _nothing() -> Iterator[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """Mode, owner and time (seconds after 1970) of an entry, as the header of a tar has them; -1 for what is no number."""
+
+    mode: int
+    uid: int
+    gid: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """An entry as the archive has it: `path` is not checked yet, `size` in bytes, `target` that of a link,
     or the path of the file that a hard link is another name of.
 
-    `pieces` gives a file's content, before the next member is asked for.
+    `pieces` gives a file's content, before the next member is asked for. `stamp` is what a tar says besides.
     """
 
     path: bytes
@@ -51,3 +61,4 @@ class Member:
     executable: bool = False
     target: bytes = b""
     pieces: Callable[[], Iterator[bytes]] = _nothing
+    stamp: Stamp | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reprolake_builder.archives.members import Limits, Member
-from reprolake_builder.git_tree import TreeError, shown
+from reprolake_builder.git_tree import TreeError, folders_of, shown
 
 _LONGEST_NAME = 255  # bytes: no Linux file system takes more
 _LONGEST_PATH = 3000  # bytes: there has to be room for the folder that all lies in
@@ -108,7 +108,7 @@ def _refuse_conflicts(paths: Sequence[bytes]) -> None:
         if path in files:
             raise TreeError(f"{shown(path)} stands in it twice")
         files.add(path)
-    folders = _parents(paths)
+    folders = folders_of(paths)
     if both := files & folders:
         raise TreeError(f"{shown(min(both))} is a file and a folder in it")
     known: dict[str, bytes] = {}
@@ -179,23 +179,13 @@ def _notes(
 
 def _empty(members: Sequence[Member], names: Sequence[bytes], held: Sequence[bytes]) -> list[bytes]:
     """Return the folders in which nothing lies that is taken."""
-    used = _parents(held)
+    used = folders_of(held)
     return sorted(
         name
         for name, member in zip(names, members, strict=True)
         if member.kind == "folder"
+        and name
         and name not in used
         and not _is_apple(name)
         and b".git" not in name.lower().split(b"/")
     )
-
-
-def _parents(paths: Iterable[bytes]) -> set[bytes]:
-    """Return every folder that one of the paths lies in, and the root."""
-    found = {b""}
-    for path in paths:
-        parent = path.rpartition(b"/")[0]
-        while parent not in found:
-            found.add(parent)
-            parent = parent.rpartition(b"/")[0]
-    return found

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, Literal
 
-from reprolake_builder.archives.members import LONGEST_TARGET, PIECE, Member
+from reprolake_builder.archives.members import LONGEST_TARGET, PIECE, Member, Stamp
 from reprolake_builder.git_tree import TreeError, shown
 
 BLOCK = 512
@@ -25,6 +25,7 @@ _REFUSED = {
 }
 _PAX_RECORD = re.compile(rb"(\d{1,7}) ([^=]+)=")
 _MEANINGFUL = {b"path", b"linkpath", b"size"}
+_STAMP = ((108, 116), (116, 124), (136, 148))  # where a header has user, group and time
 
 
 class _Source:
@@ -66,6 +67,7 @@ class _Header:
         if told not in {unsigned, signed}:
             raise TreeError("a tar header is damaged")
         self.mode = _octal(block[100:108])
+        self.stamp = Stamp(self.mode, *(_octal_or_less(block[start:end]) for start, end in _STAMP))
         self.size = _octal(block[124:136])
         self.kind = block[156:157]
         self.target = block[157:257].partition(b"\0")[0]
@@ -134,16 +136,17 @@ def _member(
         if len(target) > LONGEST_TARGET:
             raise TreeError(f"{shown(path)} is a link of {len(target)} bytes")
         kind: Literal["link", "hard link"] = "link" if header.kind == b"2" else "hard link"
-        return Member(path, kind, target=target), iter(())
+        return Member(path, kind, target=target, stamp=header.stamp), iter(())
     if header.kind == b"5" or (header.kind == b"\0" and path.endswith(b"/")):
-        return Member(path, "folder"), source.pieces(size)
+        return Member(path, "folder", stamp=header.stamp), source.pieces(size)
     if header.kind == b"V":
         return None, source.pieces(size)  # the label of a volume
     if header.kind not in {_FILES[:1], _FILES[1:2], _FILES[2:]}:
         what = _REFUSED.get(header.kind, f"is of the unknown kind {shown(header.kind)}")
         raise TreeError(f"{shown(path)} {what}")
     content = source.pieces(size)
-    return Member(path, "file", size, bool(header.mode & 0o100), pieces=lambda: content), content
+    executable = bool(header.mode & 0o100)
+    return Member(path, "file", size, executable, pieces=lambda: content, stamp=header.stamp), content
 
 
 def _extended(header: _Header, text: bytes) -> dict[bytes, bytes]:
@@ -160,6 +163,14 @@ def _extended(header: _Header, text: bytes) -> dict[bytes, bytes]:
         found[record[2]] = text[record.end() : end - 1]
         at = end
     return found
+
+
+def _octal_or_less(digits: bytes) -> int:
+    """Return a header's number, -1 for one below zero or none: most who read archives do not ask for it."""
+    try:
+        return _octal(digits)
+    except TreeError:
+        return -1
 
 
 def _octal(digits: bytes) -> int:

@@ -109,6 +109,17 @@ def test_forms_of_tar(form, tmp_path):
     assert set(found) == {"r", f"t/{long}/file", "t/link"}
 
 
+def test_odd_times_and_owners_do_not_matter(tmp_path):
+    """A file from before 1970, and one whose owner is no number, are read as any other."""
+    info = tarfile.TarInfo("a")
+    info.mtime, info.uid = -1, -2
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[116:124] = b"nogroup\0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    assert unpacked(bytes(header) + bytes(1024), tmp_path, "a.tar")[0] == {"a": b""}
+
+
 @pytest.mark.parametrize(("outer", "inner"), [(zipped, zipped), (zipped, tarred), (tarred, zipped)])
 def test_an_archive_alone_in_an_archive_is_unpacked_too(outer, inner, tmp_path):
     """What is in the inner one counts, whether it lies in a folder or not; one more level is left as it is."""
