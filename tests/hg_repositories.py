@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from waiting import until
 
 DATE = 1_700_000_000
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HGRCPATH": "", "HGPLAIN": "1", "HGUSER": "a", "LC_ALL": "C"}
@@ -51,6 +52,17 @@ class HgRepository:
         return self.hg("log", "--rev", ".", "--template", "{node}")
 
 
+def _answers(host: str) -> bool:
+    connection = http.client.HTTPConnection(host, timeout=60)
+    try:
+        connection.request("GET", "/lab/crab?cmd=capabilities")
+        return bool(connection.getresponse().read())
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
 @contextmanager
 def served_hg(folder: Path, *settings: str) -> Iterator[str]:
     """Yield the http:// address of a server for the repository in a folder."""
@@ -63,16 +75,7 @@ def served_hg(folder: Path, *settings: str) -> Iterator[str]:
         assert program.stdout is not None
         address = program.stdout.readline().decode().strip().rstrip("/")
         host = address.split("/")[2]
-        for _ in range(100):
-            connection = http.client.HTTPConnection(host, timeout=1)
-            try:
-                connection.request("GET", "/lab/crab?cmd=capabilities")
-                connection.getresponse().read()
-                break
-            except OSError:
-                time.sleep(0.05)
-            finally:
-                connection.close()
+        until(lambda: _answers(host))
         yield address
     finally:
         program.kill()

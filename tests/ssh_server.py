@@ -8,10 +8,11 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from waiting import free_ports, until
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,9 @@ class SshServer:
     port: int
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def ssh_serving(folder: Path) -> Iterator[SshServer]:
     """Run the server while the context lasts; its files lie in `folder`."""
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    port, user = _free_port(), getpass.getuser()
+    (port,), user = free_ports(1), getpass.getuser()
     settings = (
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\nStrictModes no\n"
         f"PidFile none\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin yes\nLogLevel ERROR\n"
@@ -50,10 +50,7 @@ def ssh_serving(folder: Path) -> Iterator[SshServer]:
     program = shutil.which("sshd") or "/usr/sbin/sshd"
     server = subprocess.Popen([program, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.05)
+        until(lambda: _listens(port))
         yield SshServer(f"ssh -F {folder}/ssh_config", user, port)
     finally:
         server.terminate()

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import socket
 import subprocess
+
 from sandbox_programs import output, spec, start
 from waiting import until
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 PLAIN = ROOT / "sample-repos" / "no-parameters"
@@ -60,7 +60,7 @@ def test_pruning_everything_spares_what_a_run_uses(reprolake, store, tmp_path):
     repository = tmp_path / "repository"
     shutil.copytree(PLAIN, repository)
     notebook = (repository / "sum.ipynb").read_text()
-    pause = "import time\\ntime.sleep(12)\\nimport decimal, sqlite3\\n"  # modules that nothing loaded before
+    pause = "import os, time\\nwhile not os.path.exists('/out/go'): time.sleep(0.05)\\nimport decimal, sqlite3\\n"  # modules that nothing loaded before
     (repository / "sum.ipynb").write_text(notebook.replace("limit = 100", f"{pause}limit = 100"))
     with subprocess.Popen(
         [PROGRAM, "run", repository, "sum.ipynb", "--stage", tmp_path / "stage", "--store", store],
@@ -68,12 +68,10 @@ def test_pruning_everything_spares_what_a_run_uses(reprolake, store, tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
     ) as run:
-        while run.poll() is None and not list((store / "tmp").glob("*/*/*/events.jsonl")):
-            time.sleep(0.05)
+        (log,) = until(lambda: run.poll() is not None or list((store / "tmp").glob("*/*/*/events.jsonl")))
         done = reprolake("cache", "prune", "--max-size", "0", "--json", "--store", store)
-        was_running = run.poll() is None
+        log.with_name("output").joinpath("go").touch()
         out, _ = run.communicate()
-    assert was_running, out
     assert run.returncode == 0, out
     assert done.returncode == 0, done.stderr
     kept = {line["kind"]: line["count"] for line in json.loads(done.stdout)["kept"]}

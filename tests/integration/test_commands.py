@@ -186,7 +186,7 @@ class Terminal:
         """Type."""
         os.write(self.end, text.encode())
 
-    def until(self, pattern, seconds=20.0):
+    def until(self, pattern, seconds=60.0):
         """Wait for what the screen shows."""
         deadline = time.monotonic() + seconds
         while not re.search(pattern, self.seen) and time.monotonic() < deadline:

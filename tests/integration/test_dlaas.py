@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from tools import tool_folder
+from waiting import free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 CRAB = ROOT / "sample-repos" / "crab-lightcurve"
@@ -71,18 +71,10 @@ class Hub:
         )  # fmt: skip
 
 
-def _ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 @pytest.fixture(scope="module")
 def hub(image, tmp_path_factory) -> Iterator[Hub]:
     """A JupyterHub whose user alice has a server of the image."""
-    folder, ports, token = tmp_path_factory.mktemp("hub"), _ports(3), secrets.token_hex(16)
+    folder, ports, token = tmp_path_factory.mktemp("hub"), free_ports(3), secrets.token_hex(16)
     programs = tool_folder("hub")
     environment = {
         "PATH": f"{programs}:{os.environ['PATH']}", "HOME": str(folder), "TEST_IMAGE": image, "TEST_TOKEN": token,
@@ -95,7 +87,7 @@ def hub(image, tmp_path_factory) -> Iterator[Hub]:
         )  # fmt: skip
     made = Hub(f"http://127.0.0.1:{ports[1]}", token)
     try:
-        _wait(lambda: made.ask("/hub/api/")[0] == 200, folder / "log", 60)
+        _wait(lambda: made.ask("/hub/api/")[0] == 200, folder / "log", 120)
         assert made.ask("/hub/api/users/alice", "POST")[0] == 201
         assert made.ask("/hub/api/users/alice/server", "POST")[0] in {201, 202}
         _wait(

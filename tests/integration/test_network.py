@@ -151,9 +151,9 @@ def test_a_request_goes_on_while_the_run_ends(run, web):
     host = place(web)
     started = (
         "import subprocess, sys\n"
-        f"code = \"import socket, time; s = socket.create_connection(('127.0.0.1', 3128)); s.sendall(b'CONNECT {host} HTTP/1.1\\\\r\\\\n\\\\r\\\\n'); print(s.recv(99)); time.sleep(60)\"\n"
+        f"code = \"import socket, time; s = socket.create_connection(('127.0.0.1', 3128)); s.sendall(b'CONNECT {host} HTTP/1.1\\\\r\\\\n\\\\r\\\\n'); print(s.recv(99), flush=True); time.sleep(600)\"\n"
         "child = subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE)\n"
-        "import time; time.sleep(1.5)"
+        "child.stdout.readline()"
     )
     done = run(started, network=network(f"allow={host}", host))
     assert done.record.status == "succeeded"
