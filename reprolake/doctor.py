@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,24 +18,25 @@ from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.conda import CondaChannel
 from reprolake_builder.errors import ReprolakeError, without_logins
 from reprolake_builder.process import printable, run
-from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.choice import every
+from reprolake_builder.sandboxes.interface import Sandbox
+from reprolake_builder.sandboxes.requirements import other_machine
 from reprolake_builder.solvers.conda_index import find_channel
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 from reprolake_builder.solvers.standalone import standalone_builds
 
-_MACHINE = "x86_64"
 _ENOUGH = 5 << 30  # bytes: a base and a scientific stack, unpacked
 
 
 class Check(Document, frozen=True, kw_only=True):
-    """One finding. `needed_for` names the commands that fail without it."""
+    """One finding. `needed_for` names the commands that fail without it; what is optional may be absent."""
 
     name: str
     ok: bool
     found: str
     remedy: str = ""
     needed_for: str = ""
+    is_optional: bool = False
 
 
 class Report(Document, frozen=True, kw_only=True):
@@ -50,32 +51,53 @@ def examine(session: Session) -> Report:
     """Return what works on this host; nothing is changed, a small test file in the store excepted."""
     checks = tuple(check for examiner in _EXAMINERS for check in examiner(session))
     return Report(
-        ok=all(check.ok for check in checks), checks=checks, settings=shown(session.options.settings)
+        ok=all(check.ok or check.is_optional for check in checks),
+        checks=checks,
+        settings=shown(session.options.settings),
     )
 
 
 def _sandboxes(session: Session) -> Iterator[Check]:
-    """Bubblewrap has to work, since builds from source need it; of the others it is told whether they could be chosen."""
+    """Bubblewrap has to work, since images are made in it; the others are there to be chosen."""
+    usable: dict[str, Sandbox] = {}
     for name, sandbox in every(session.options.engine_environment):
-        problem = sandbox.problem()
+        lacking = sandbox.missing()
+        problem = lacking or sandbox.problem()
+        if not problem:
+            usable[name] = sandbox
         is_needed = name == "bubblewrap"
         yield Check(
             name=f"sandbox {name}",
-            ok=not (problem and is_needed),
-            found=f"not usable: {problem}"
-            if problem and not is_needed
-            else problem or sandbox.promises()["sandbox"],
-            remedy=_remedy() if problem and is_needed else "",
-            needed_for="build, run" if is_needed else f"--sandbox {name}",
+            ok=not problem,
+            is_optional=not is_needed,
+            found=problem or sandbox.promises()["sandbox"],
+            remedy=_remedy(is_told=bool(lacking)) if problem and is_needed else "",
+            needed_for="build, and run where no other sandbox works" if is_needed else f"--sandbox {name}",
         )
+    yield from _held(session, usable)
 
 
-def _remedy() -> str:
-    return (
-        "install the Debian package bubblewrap; user namespaces and overlay mounts in them must be allowed"
-        if platform.machine() == _MACHINE
-        else "build and run on a host that can, with the same lock"
-    )
+def _remedy(*, is_told: bool) -> str:
+    if other_machine():
+        return "build and run on a host that can, with the same lock"
+    return "" if is_told else "allow user namespaces, and overlay mounts in them"
+
+
+def _held(session: Session, usable: Mapping[str, Sandbox]) -> Iterator[Check]:
+    """Tell what holds which limit; one that cannot be held stops only the runs that ask for it."""
+    limits = run_limits(session.options.settings, {"max_cpus": "1"}, weaker=True)
+    told: dict[str, list[str]] = {}
+    for sandbox_name, sandbox in usable.items():
+        by: dict[str, list[str]] = {}
+        for name, held in sandbox.holds(limits.limits).items():
+            words = f"nothing as promised, {held.by} with --allow-weaker" if held.weaker else held.by
+            by.setdefault(words, []).append(name.removesuffix("_bytes"))
+        by["watchdog"] = ["times", "processor time", "disk"]
+        by["driver"] = ["messages"]
+        found = "; ".join(f"{', '.join(names)} by {words}" for words, names in by.items())
+        told.setdefault(found, []).append(sandbox_name)
+    for found, names in told.items():
+        yield Check(name=f"limits in {', '.join(names)}", ok=True, found=found)
 
 
 def _git(session: Session) -> Iterator[Check]:
@@ -206,7 +228,7 @@ def _standalone(session: Session) -> Iterator[Check]:
         yield Check(name="standalone Pythons", ok=True, found=f"on the list: {', '.join(reversed(minors))}")
 
 
-def _limits(session: Session) -> Iterator[Check]:
+def _machine(session: Session) -> Iterator[Check]:
     del session
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     overlay = "overlay" in Path("/proc/filesystems").read_text()
@@ -218,17 +240,4 @@ def _limits(session: Session) -> Iterator[Check]:
     )
 
 
-def _held(session: Session) -> Iterator[Check]:
-    """Tell what holds which limit; one that cannot be held stops only the runs that ask for it."""
-    limits = run_limits(session.options.settings, {"max_cpus": "1"}, weaker=True)
-    by: dict[str, list[str]] = {}
-    for name, held in Bubblewrap().holds(limits.limits).items():
-        words = f"nothing as promised, {held.by} with --allow-weaker" if held.weaker else held.by
-        by.setdefault(words, []).append(name.removesuffix("_bytes"))
-    by["watchdog"] = ["times", "processor time", "disk"]
-    by["driver"] = ["messages"]
-    found = "; ".join(f"{', '.join(names)} by {words}" for words, names in by.items())
-    yield Check(name="limits", ok=True, found=found)
-
-
-_EXAMINERS = (_limits, _sandboxes, _held, _git, _hg, _store, _shared, _resolver, _conda, _standalone, _debian)
+_EXAMINERS = (_machine, _sandboxes, _git, _hg, _store, _shared, _resolver, _conda, _standalone, _debian)

@@ -73,10 +73,12 @@ def _host(session: Session, *, as_json: bool) -> None:
     report = examine(session)
     lines = []
     for check in report.checks:
-        mark = style("ok     ", fg="green") if check.ok else style("missing", fg="red")
+        word, color = ("missing", "red") if not check.is_optional else ("absent", "yellow")
+        mark = style("ok     ", fg="green") if check.ok else style(f"{word:7}", fg=color)
         lines.append(f"{mark}  {printable(f'{check.name}: {check.found}')}")
         if not check.ok:
-            lines.append(printable(f"         needed for {check.needed_for}; remedy: {check.remedy}"))
+            remedy = f"; remedy: {check.remedy}" if check.remedy else ""
+            lines.append(printable(f"         needed for {check.needed_for}{remedy}"))
     lines += ["", "settings", *(printable(f"  {line}") for line in setting_lines(report.settings))]
     show(session, report, as_json=as_json, text="\n".join(lines), styled=True)
     if not report.ok:

@@ -10,8 +10,9 @@ import pytest
 from sandbox_programs import HOST, SANDBOXES, spec, start
 
 from reprolake_builder.errors import SandboxError
-from reprolake_builder.sandboxes import cgroups
+from reprolake_builder.sandboxes import cgroups, requirements
 from reprolake_builder.sandboxes.interface import Bind, ImageRoot
+from reprolake_builder.sandboxes.trial import trial
 
 LAUNCHED = [pytest.param(name, marks=pytest.mark.engine(name)) for name in ("bubblewrap", "apptainer")]
 
@@ -53,3 +54,14 @@ def test_a_start_that_fails_leaves_nothing(name, why, tmp_path, monkeypatch):
         start(sandbox, given)
     assert groups() == []
     assert held() == before
+
+
+@pytest.mark.engine("bubblewrap")
+def test_why_a_sandbox_does_not_work_is_told_in_its_own_words(monkeypatch):
+    """Whoever asks whether a sandbox works reads what its program said, and nothing when it does."""
+    sandbox = SANDBOXES["bubblewrap"]()
+    assert sandbox.problem() == ""
+    monkeypatch.setattr(requirements, "bwrap", lambda: "/bin/ls")
+    found = trial(sandbox, "bubblewrap")
+    assert found.startswith("the sandbox cannot be set up: the launcher ended with 2")
+    assert "unrecognized option '--args'" in found

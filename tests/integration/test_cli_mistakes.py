@@ -47,6 +47,8 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("run", PLAIN, NOTEBOOK, "--timeout", "1h"), 2, "no number of seconds"),
         (("run", PLAIN, NOTEBOOK, "--timeout", "0"), 2, "no number of seconds"),
         (("run", PLAIN), 2, "no notebook is named"),
+        (("run", PLAIN / NOTEBOOK, "out.ipynb"), 2, f"reprolake run {PLAIN.parent.parent} "),
+        (("exec", PLAIN / NOTEBOOK, "--", "true"), 2, "LINK is the repository that it is in"),
         (("plan", PLAIN), 2, "no notebook is named"),
         (("plan", PLAIN, NOTEBOOK, "--as-of", "yesterday"), 2, "such as 2022-12-01"),
         (("lock", PLAIN, "--as-of", "2999-01-01"), 2, "lies in the future"),
@@ -88,6 +90,24 @@ def test_the_stage_is_looked_at_before_the_run(reprolake, tmp_path):
     assert done.returncode == 27
     assert "--stage" in done.stderr
     assert "Fetching Debian packages" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("none.ipynb",), 21, "there is no notebook none.ipynb"),
+        ((NOTEBOOK, "--cwd", "none"), 21, "no folder of the repository"),
+        ((NOTEBOOK, "-k", "python3", "--basket", "none.json"), 20, "none.json cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_the_notebook_is_looked_at_before_anything_is_solved(
+    reprolake, tmp_path, command, arguments, code, said
+):
+    """Nobody waits for a solver to hear that a notebook is not there, or that what was given does not fit it."""
+    done = reprolake(command, PLAIN, *arguments, "--store", tmp_path / "store")
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert "Resolving Python packages" not in done.stderr
 
 
 def test_resolve_takes_a_lock(reprolake, tmp_path):
@@ -173,6 +193,8 @@ def test_doctor_tells_of_a_ca_bundle_that_is_not_there(reprolake):
     assert done.returncode == 23
     assert "invalid path: /does/not/exist" in done.stdout
     assert "missing  git: not found" in done.stdout
+    assert "absent   sandbox docker: docker is not installed here" in done.stdout
+    assert "         needed for --sandbox docker\n" in done.stdout
     assert "\N{REPLACEMENT CHARACTER}" not in done.stdout
     assert "Traceback" not in done.stderr
 
