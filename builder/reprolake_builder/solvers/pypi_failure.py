@@ -66,7 +66,7 @@ class NoChoice:
             head = f"no Python on offer has wheels for the whole set as of {self.as_of.day}:\n{self._lines()}"
         where = places(refusal.whole, self.demands)
         words = [f"uv says for Python {python}:", refusal.words] if refusal.words else []
-        hint = _OBEYED.format(self.lock) if self.lock else RELAX
+        hint = _OBEYED.format(self.lock) if self.lock else refusal.hint or RELAX
         return LockError("\n".join(part for part in (head, where, *words) if part) + self._early(), hint=hint)
 
     def _lines(self) -> str:

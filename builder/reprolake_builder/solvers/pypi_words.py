@@ -19,11 +19,18 @@ _ABI = re.compile(rf"only found wheels for `({_NAME})`")
 _ELSEWHERE = re.compile(rf"hint: Wheels are available for `({_NAME})` \(v[^)]*\) on the following platform")
 _WHEELLESS = re.compile(rf"hint: Wheels are required for `({_NAME})`")
 _ABSENT = re.compile(rf"\b({_NAME}) was not found in the package registry")
+_NO_RELEASE = re.compile(
+    r"Because there is no version of (\S+) and you require \1, we can conclude that your requirements are unsat"
+)
+_OTHERS_ONLY = re.compile(
+    rf"Because only (({_NAME})[=<>!~]\S*) is available and you require \2[=<>!~]\S*, we can conclude that your requirements are unsat"
+)
 _FILTERED = re.compile(rf"`({_NAME})` was filtered by `exclude-newer`")
 _HINT_OF_UV = re.compile(
     r"^hint: (?:You require|Wheels are available|`\S+` was filtered)[^\n]*", re.MULTILINE
 )
 _ADVICE = re.compile(r" The latest version satisfying.*| Consider using .*", re.DOTALL)
+_MISNAMED = "correct the name or the version where it stands, or say which index has it (`extra_index_urls`, UV_INDEX)"
 _BLAMED = r"([A-Za-z0-9][\w.-]*)(?:[=<>!~]\S*)? depends? on {held}(?![\w.-])"
 
 
@@ -31,13 +38,14 @@ _BLAMED = r"([A-Za-z0-9][\w.-]*)(?:[=<>!~]\S*)? depends? on {held}(?![\w.-])"
 class Refusal:
     """Why a set cannot be resolved: `reason` in one sentence without full stop, `words` as uv put it, in a few lines, `whole` all of it.
 
-    `lacking` are packages that have no wheel that can be used.
+    `lacking` are packages that have no wheel that can be used. `hint` is the next step, "" for the usual ones.
     """
 
     reason: str
     words: str
     whole: str
     lacking: tuple[str, ...] = ()
+    hint: str = ""
 
 
 class UnsatisfiableError(LockError):
@@ -52,7 +60,8 @@ def failure(stderr: str, minor: str) -> LockError:
     """Return the error for uv's standard error; `minor` is the Python asked for."""
     text = printable(stderr).strip()
     if "No solution found" in text and "network was disabled" not in text:
-        return UnsatisfiableError(Refusal(_reason(text, minor), _shortened(text), text, wheelless(text)))
+        reason, hint = _reason(text, minor)
+        return UnsatisfiableError(Refusal(reason, _shortened(text), text, wheelless(text), hint))
     network = _NETWORK.search(text) is not None and _REFUSED.search(text) is None
     if network or "network was disabled" in text:
         return LockError(
@@ -76,17 +85,22 @@ def blamed_for(words: str, held: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.findall(pattern, " ".join(words.split()))))
 
 
-def _reason(text: str, minor: str) -> str:
+def _reason(text: str, minor: str) -> tuple[str, str]:
+    """Return the reason, and the next step where it is not the usual one."""
     flat = " ".join(text.split())
     if absent := _ABSENT.search(flat):
-        return f"{absent[1]} is not in the package index"
+        return f"{absent[1]} is not in the package index", _MISNAMED
     if elsewhere := _ELSEWHERE.search(flat):
-        return f"{elsewhere[1]} has wheels for other platforms than this only"
+        return f"{elsewhere[1]} has wheels for other platforms than this only", ""
     if wheel := _ABI.search(flat) or _WHEELLESS.search(flat):
-        return f"{wheel[1]} has no wheel for Python {minor}"
+        return f"{wheel[1]} has no wheel for Python {minor}", ""
     if filtered := _FILTERED.search(flat):
-        return f"no release of {filtered[1]} that is asked for had been uploaded"
-    return "the requirements contradict each other"
+        return f"no release of {filtered[1]} that is asked for had been uploaded", ""
+    if unreleased := _NO_RELEASE.search(flat):
+        return f"there is no release {unreleased[1]}", _MISNAMED
+    if others := _OTHERS_ONLY.search(flat):
+        return f"of {others[2]} there is {others[1]} only", ""
+    return "the requirements contradict each other", ""
 
 
 def _shortened(text: str) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from reprolake_builder.solvers.as_of import AsOf
+from reprolake_builder.solvers.pypi_failure import explained
 from reprolake_builder.solvers.pypi_words import UnsatisfiableError, blamed_for, failure
 
 NO_WHEEL = """\
@@ -43,6 +47,19 @@ error: No solution found when resolving dependencies
              astropy==5.0.1
          depend on numpy>=1.18,<1.23 and you require numpy>=1.24, we can conclude that your requirements are unsatisfiable.
 """
+UNRELEASED = """\
+error: No solution found when resolving dependencies
+  cause: Because there is no version of numpy==9.9 and you require numpy==9.9, we can conclude that your requirements are unsatisfiable.
+"""
+OTHERS = """\
+error: No solution found when resolving dependencies
+  cause: Because only numpy<=2.5.5 is available and you require numpy>=9, we can conclude that your requirements are unsatisfiable.
+"""
+UNRELEASED_WITHIN = """\
+error: No solution found when resolving dependencies
+  cause: Because there is no version of numpy==9.9 and astropy==5.0 depends on numpy==9.9, we can conclude that astropy==5.0 cannot be used.
+         And because you require astropy==5.0, we can conclude that your requirements are unsatisfiable.
+"""
 REFUSED_CONNECTION = """\
 error: Request failed after 3 retries in 3.7s
   cause: Failed to fetch: http://127.0.0.1:9/simple/six/
@@ -66,8 +83,14 @@ hint: Packages were unavailable because the network was disabled. When the netwo
         (FILTERED, "no release of numpy that is asked for had been uploaded"),
         (ABSENT, "nosuchpackage is not in the package index"),
         (CONFLICT, "the requirements contradict each other"),
+        (UNRELEASED, "there is no release numpy==9.9"),
+        (OTHERS, "of numpy there is numpy<=2.5.5 only"),
+        (UNRELEASED_WITHIN, "the requirements contradict each other"),
     ],
-    ids=["no wheel", "other abi", "other platform", "too new", "absent", "conflict"],
+    ids=[
+        *("no wheel", "other abi", "other platform", "too new", "absent", "conflict"),
+        *("unreleased", "others only", "unreleased for another"),
+    ],
 )
 def test_the_reason_comes_first(stderr, reason):
     """One sentence says what is wrong, uv's explanation stays below it, its advice about its own options does not."""
@@ -78,6 +101,16 @@ def test_the_reason_comes_first(stderr, reason):
     assert "exclude-newer-package" not in error.refusal.words
     assert "--no-build" not in error.refusal.words
     assert not error.transient
+
+
+@pytest.mark.parametrize("stderr", [ABSENT, UNRELEASED])
+def test_a_wrong_name_is_not_to_be_relaxed(stderr):
+    """What is nowhere is to be corrected where it stands, or comes from another index; no date and no Python helps."""
+    error = failure(stderr, "3.11")
+    assert isinstance(error, UnsatisfiableError)
+    hint = explained(error, (), AsOf(datetime(2024, 6, 1, tzinfo=UTC), "now", hides=False), "3.11").hint
+    assert "correct the name or the version" in hint
+    assert "--as-of" not in hint
 
 
 @pytest.mark.parametrize("stderr", [REFUSED_CONNECTION, OFFLINE], ids=["refused", "offline"])
