@@ -43,6 +43,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def one_line(text: str) -> str:
+    """Return `text` in one line, printable."""
+    return " ".join(printable(text).split())
+
+
 def run(
     argv: Sequence[str],
     *,

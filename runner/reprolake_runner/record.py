@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from reprolake_builder.process import printable
+from reprolake_builder.process import one_line, printable
 from reprolake_runner.documents.run import CellRecord, OutputCheck, Status, cell_name
 from reprolake_runner.driver.protocol import SHELL_LINE, CellEnded, Failed, KernelReady
 from reprolake_runner.meter import CellUse
@@ -159,7 +159,7 @@ class Account:
         known = self.cells.get(check.index)
         if not self.is_checked or known is None or known.state not in _RAN or check.index in self.checks:
             return False
-        reason = printable(" ".join(check.reason.split()))[:_MESSAGE]
+        reason = one_line(check.reason)[:_MESSAGE]
         self.checks[check.index] = msgspec.structs.replace(check, reason=reason)
         return True
 

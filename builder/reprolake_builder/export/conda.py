@@ -21,6 +21,7 @@ from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, Sd
 from reprolake_builder.engines.conda import fetch_conda
 from reprolake_builder.errors import LockError
 from reprolake_builder.inventory import environment_wheels
+from reprolake_builder.process import one_line
 from reprolake_builder.solvers.pypi_sdists import sdist_url
 from reprolake_builder.solvers.pypi_urls import wheel_urls
 from reprolake_builder.tools import Tools
@@ -116,7 +117,7 @@ def _conda(lock: EnvironmentLock) -> CondaLock:
 
 
 def _heading(lock: EnvironmentLock) -> Iterator[str]:
-    yield f"# Written by reprolake: packages as of {lock.as_of:%Y-%m-%d} ({lock.as_of_is})."
+    yield f"# Written by reprolake: packages as of {lock.as_of:%Y-%m-%d} ({one_line(lock.as_of_is)})."
     for wheel in environment_wheels(lock)[1]:
         if not isinstance(wheel.origin, SdistOrigin):
             yield f"# {wheel.name} {wheel.version} was built from a repository and stands in no index: it is not in this file."

@@ -28,7 +28,7 @@ from reprolake_builder.export.docker_python import WORK, Installer
 from reprolake_builder.export.docker_words import address, fitting, packed, quoted, runs, words
 from reprolake_builder.image import HOME, PREFIX, REPOSITORY, USER
 from reprolake_builder.inventory import environment_wheels, origins
-from reprolake_builder.process import printable
+from reprolake_builder.process import one_line
 from reprolake_builder.tools import Tools
 
 _LONGEST_LABEL = 4000  # characters
@@ -92,7 +92,7 @@ def _lines(lock: EnvironmentLock, tools: Tools) -> Iterator[str]:
 
 def _heading(lock: EnvironmentLock) -> Iterator[str]:
     source = lock.source
-    yield f"# Written by reprolake: packages as of {lock.as_of:%Y-%m-%d} ({_comment(lock.as_of_is)}), for {lock.platform}."
+    yield f"# Written by reprolake: packages as of {lock.as_of:%Y-%m-%d} ({one_line(lock.as_of_is)}), for {lock.platform}."
     yield "# It gives the same packages in the same versions as the lock, not the same bytes: files differ in times, byte code and what"
     yield "# installers write, and the base brings packages of its own. `reprolake build` gives the same bytes everywhere."
     yield "#"
@@ -102,13 +102,9 @@ def _heading(lock: EnvironmentLock) -> Iterator[str]:
         yield f"# FOLDER holds the repository, whose files have the git tree {source.tree}."
     else:
         at = "" if isinstance(source, FilesSource) or not source.commit else f" at {source.commit}"
-        yield f"# FOLDER holds {_comment(source.url)}{at} (git tree {source.tree})."
+        yield f"# FOLDER holds {one_line(source.url)}{at} (git tree {source.tree})."
     if lock.post_build is not None and lock.post_build.reached:
         yield "# postBuild fetches from the network what no lock pins."
-
-
-def _comment(text: str) -> str:
-    return " ".join(printable(text).split())
 
 
 def _debian(lock: EnvironmentLock, tools: Tools) -> Iterator[str]:

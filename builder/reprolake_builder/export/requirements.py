@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, GitOrigin, SdistOrigin
 from reprolake_builder.inventory import environment_wheels, origin_in_words
+from reprolake_builder.process import one_line
 from reprolake_builder.tools import Tools
 
 
@@ -33,7 +34,7 @@ def _lines(lock: EnvironmentLock) -> Iterator[str]:
         yield f"{demand} \\\n    --hash=sha256:{sha256}"
     if loose:
         yield "# pip takes no hash of these: install the above first, then these with --no-deps"
-    yield from (_without_hash(wheel) for wheel in loose)
+    yield from (one_line(_without_hash(wheel)) for wheel in loose)
 
 
 def _demand(name: str, version: str, url: str) -> str:
@@ -45,4 +46,4 @@ def _without_hash(wheel: BuiltWheelLock) -> str:
         source = wheel.origin.source
         inside = f"#subdirectory={source.subdir}" if source.subdir else ""
         return f"# {wheel.name} @ git+{source.url}@{source.commit}{inside}"
-    return f"# {origin_in_words(wheel.origin)}  ({wheel.name} {wheel.version}, a package of the repository itself)"
+    return f"# {origin_in_words(wheel.origin)} ({wheel.name} {wheel.version}, a package of the repository itself)"

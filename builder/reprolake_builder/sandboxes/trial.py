@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from reprolake_builder.errors import SandboxError
-from reprolake_builder.process import printable
+from reprolake_builder.process import one_line
 from reprolake_builder.sandboxes.interface import HostRoot, Sandbox, SandboxSpec
 
 _SECONDS = 60
@@ -32,5 +32,5 @@ def trial(sandbox: Sandbox, name: str) -> str:
         else:
             problem = f"a program that does nothing ended with status {status} in {name}" if status else ""
         said.seek(0)
-        words = " ".join(printable(said.read(_SHOWN).decode(errors="replace")).split())
+        words = one_line(said.read(_SHOWN).decode(errors="replace"))
     return f"{problem}: {words}" if problem and words else problem
