@@ -49,7 +49,8 @@ def _probe(session: Session, name: str, *, as_json: bool) -> None:
     found = report(name, session.options.engine_environment)
     lines = []
     for one in found.sandboxes:
-        lines.append(f"{one.sandbox}: {printable(one.problem)}" if one.problem else f"{one.sandbox}:")
+        verdict = "keeps all that is promised" if one.ok else "DOES NOT KEEP what is promised"
+        lines.append(f"{one.sandbox}: {printable(one.problem) or verdict}")
         for row in one.rows:
             mark = "holds" if row.holds else "differs" if row.why else "OPEN"
             color = {"holds": "green", "differs": "yellow", "OPEN": "red"}[mark]

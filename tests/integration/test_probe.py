@@ -137,7 +137,7 @@ def test_doctor_tells_row_by_row(reprolake):
     done = reprolake("doctor", "--sandbox", "apptainer")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert lines[0] == "apptainer:"
+    assert lines[0] == "apptainer: keeps all that is promised"
     assert sum(line.startswith("  holds ") for line in lines) == len(ROWS) - len(EVERYWHERE)
     assert sum(line.startswith("  differs ") for line in lines) == len(EVERYWHERE)
     assert sum("not promised: " in line for line in lines) == len(EVERYWHERE)
