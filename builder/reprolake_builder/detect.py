@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.declarations.heard import ALL_DEFAULTS, Given, Heard, join
-from reprolake_builder.declarations.lines import read_apt, read_python_version, read_runtime
+from reprolake_builder.declarations.lines import read_apt, read_python_version, read_runtime, read_script
 from reprolake_builder.declarations.own_package import own_package
 from reprolake_builder.declarations.precedence import misunderstood, one_of_two
 from reprolake_builder.declarations.requirements import read_requirements
@@ -73,7 +73,7 @@ def detect(
     unheard = tuple(_judged(item, given) for item in dict.fromkeys(heard.unheard))
     _check_ignored(given, heard.files, unheard)
     declared = bool(heard.own)
-    scripts = {name: path if given.has(path := join(folder, name)) else "" for name in ("postBuild", "start")}
+    scripts = {name: read_script(given, join(folder, name)) for name in ("postBuild", "start")}
     spoken = dict.fromkeys((*heard.files, *filter(None, scripts.values())))
     return EnvironmentSpec(
         files=tuple(SpokenFile(path=path, sha256=tree.sha256(path)) for path in spoken),

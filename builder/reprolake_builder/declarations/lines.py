@@ -1,8 +1,9 @@
-"""The small files of one thing a line: runtime.txt and .python-version (a Python), apt.txt (Debian packages)."""
+"""The small files of one thing a line: runtime.txt and .python-version (a Python), apt.txt (Debian packages); scripts' first lines."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from reprolake_builder.declarations.heard import Given, Heard
@@ -12,6 +13,7 @@ from reprolake_builder.process import printable
 
 _RUNTIME = re.compile(r"python-?(\d+(?:\.\d+){0,2})")
 _VERSION = re.compile(r"(?:cpython[@-])?(\d+(?:\.\d+){0,2})")
+_LONGEST_LINE = 4096  # bytes
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
 
@@ -73,6 +75,24 @@ def read_apt(given: Given, path: str) -> Heard:
             )
         asked.append(Asked(text=line, origin=f"{path}:{number}"))
     return Heard(files=(path,), apt=tuple(asked))
+
+
+def read_script(given: Given, path: str) -> str:
+    """Return the path of a script that can be started, "" when it is not there or ignored.
+
+    Raises DetectError for one with line ends of Windows: its first line then names a program that is nowhere.
+    """
+    found = given.tree.on_disk(path) if given.has(path) else None
+    if found is None:
+        return ""
+    with found.open("rb") as stream:
+        first = stream.readline(_LONGEST_LINE)
+    if first.endswith(b"\r\n"):
+        raise DetectError(
+            f"{path}:1 ends as lines of Windows do, and so what it names is not found",
+            hint=f"save it with the line ends of Unix (sed -i 's/\\r$//' {shlex.quote(path)}), or leave it away: --ignore {path}",
+        )
+    return path
 
 
 def _series(version: str) -> str:

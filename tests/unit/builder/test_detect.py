@@ -275,6 +275,17 @@ def test_apt_lines_are_names_only(tmp_path, line):
         found(tmp_path, {"apt.txt": f"git\n{line}\n"})
 
 
+@pytest.mark.parametrize("name", ["postBuild", "start"])
+def test_scripts_with_line_ends_of_windows_are_refused(tmp_path, name):
+    """No program would be found by the name in its first line: the script is named, with what mends it."""
+    files = {f"binder/{name}": "#!/bin/bash\r\necho\r\n"}
+    with pytest.raises(DetectError, match=f"binder/{name}:1 ends as lines of Windows do") as caught:
+        found(tmp_path, files)
+    assert f"sed -i 's/\\r$//' binder/{name}" in caught.value.hint
+    spec = found(tmp_path, files, (f"binder/{name}",))
+    assert (spec.post_build, spec.start) == ("", "")
+
+
 def test_ignore_must_name_a_file_that_speaks(tmp_path):
     """--ignore of anything else is an error that names the nearest such file."""
     files = {"Dockerfile": "", "README.md": "", "requirements.txt": "numpy"}
