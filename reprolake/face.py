@@ -12,7 +12,7 @@ from typing import Any
 
 from reprolake.options import load_options
 from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, open_session, pin
-from reprolake.runs import RunRequest, run_notebook
+from reprolake.runs import RunRequest, look, run_notebook
 from reprolake_builder.image import Image
 from reprolake_builder.progress import SILENT, Progress
 from reprolake_runner.bind import BindOptions
@@ -63,7 +63,8 @@ def run(
             lifetime=None,
             limits=limits or {},
         )
-        return run_notebook(request, obtain_lock(asked, session, pinned=pinned.source), session)
+        obtained = obtain_lock(asked, session, pinned=pinned.source, look=look(request, pinned.source))
+        return run_notebook(request, obtained, session)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -106,6 +106,9 @@ class Obtained:
     origin: str
 
 
+Look = Callable[[SourceTree], object]
+
+
 @dataclass(frozen=True, slots=True)
 class Making:
     """What a new lock is made of."""
@@ -174,11 +177,17 @@ def pin(request: Request, session: Session) -> Resolved:
 
 
 def obtain_lock(
-    request: Request, session: Session, *, fresh: bool = False, pinned: PinnedSource | None = None
+    request: Request,
+    session: Session,
+    *,
+    fresh: bool = False,
+    pinned: PinnedSource | None = None,
+    look: Look | None = None,
 ) -> Obtained:
     """Return the lock of the request's link: read, remembered or made; `fresh` never takes a remembered one.
 
-    `pinned` is what `pin` found the link to stand for, when it was asked before.
+    `pinned` is what `pin` found the link to stand for, when it was asked before. `look` is shown the repository before
+    anything is solved for it, and raises when that would be in vain.
     """
     if request.locked and fresh:
         raise UsageError("--locked refuses to resolve, and `reprolake lock` is there to resolve")
@@ -200,6 +209,8 @@ def obtain_lock(
             f"{request.link} was not locked before on this host, and --locked refuses to resolve",
             hint=f"make a lock first: reprolake lock {request.link} -o reprolake.lock, then use that file as the link",
         )
+    if look is not None:
+        look(tree)
     refuse_unheard(spec)
     from reprolake.locking import make_lock  # with every solver: seldom wanted
 
@@ -328,8 +339,17 @@ def refuse_changes(what: str, request: Request) -> None:
 
 
 def _lock_path(request: Request) -> Path:
-    """Return the host path at which the link's lock lies, if it is one: a vendored folder stands for the lock in it."""
+    """Return the host path at which the link's lock lies, if it is one: a vendored folder stands for the lock in it.
+
+    Raises UsageError for a notebook, which papermill would take.
+    """
     path = Path(request.link)
+    if path.suffix == ".ipynb" and os.path.isfile(path):
+        top = next((one for one in path.parents if os.path.lexists(one / ".git")), path.parent)
+        raise UsageError(
+            f"{path} is a notebook, and LINK is the repository that it is in",
+            hint=f"give both, as in: reprolake run {top} {path.relative_to(top)}",
+        )
     return path / vendored.LOCK if "\0" not in request.link and vendored.is_vendored(path) else path
 
 

@@ -14,7 +14,7 @@ from reprolake.basket_file import basket_in
 from reprolake.isolation import Isolation, isolated
 from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
-from reprolake.pipeline import Obtained, Session, obtain_image
+from reprolake.pipeline import Look, Obtained, Session, obtain_image
 from reprolake.prepared_roots import with_root
 from reprolake.reach import network_of
 from reprolake_builder.documents.base import Document
@@ -23,6 +23,7 @@ from reprolake_builder.documents.source import PinnedSource
 from reprolake_builder.image import Image
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
+from reprolake_builder.source_tree import SourceTree
 from reprolake_runner.added import add_files
 from reprolake_runner.bind import Binding, BindOptions, bind, refuse_unfilled
 from reprolake_runner.documents.run import CheckSpec, Parameter, RunSpec
@@ -131,10 +132,28 @@ class RunResult(Document, frozen=True, kw_only=True):
 
 def prepare(request: RunRequest, obtained: Obtained, session: Session) -> Prepared:
     """Return the notebook with its parameters bound. Raises NotebookError and BasketError."""
-    path = _within(obtained, request.notebook)
-    notebook = read_notebook(obtained.tree.folder, path, request.kernel, request.language)
-    cwd = _within(obtained, request.cwd) if request.cwd else ""
-    check_cwd(obtained.tree.folder, cwd)
+    notebook, binding, cwd = _bound(request, obtained.tree, obtained.lock.source.subdir)
+    provided = provided_modules(obtained.lock, session.tools.store)
+    provided |= repository_modules(obtained.tree.folder, notebook.path)
+    provided |= {file.stem for file in request.add}
+    missing = tuple(item.module for item in undeclared_imports(notebook, provided))
+    return Prepared(notebook, binding, missing, cwd)
+
+
+def look(request: RunRequest, source: PinnedSource) -> Look:
+    """Return what raises for a notebook that cannot be run on what was given, from the repository alone."""
+    return lambda tree: _bound(request, tree, source.subdir)
+
+
+def _bound(request: RunRequest, tree: SourceTree, subdir: str) -> tuple[Notebook, Binding, str]:
+    """Return the notebook, its parameters bound, and its working folder, as in Prepared.
+
+    The request's paths are relative to `subdir`, the folder that environment and notebooks are in.
+    """
+    path = _within(subdir, request.notebook)
+    notebook = read_notebook(tree.folder, path, request.kernel, request.language)
+    cwd = _within(subdir, request.cwd) if request.cwd else ""
+    check_cwd(tree.folder, cwd)
     basket = basket_in(request.basket) if request.basket is not None else None
     inject_input, inject_output = request.injects
     values = replace(
@@ -142,12 +161,7 @@ def prepare(request: RunRequest, obtained: Obtained, session: Session) -> Prepar
         input_path=path if inject_input else "",
         output_path=path.rpartition("/")[2] if inject_output else "",
     )
-    binding = bind(notebook, basket, values)
-    provided = provided_modules(obtained.lock, session.tools.store)
-    provided |= repository_modules(obtained.tree.folder, path)
-    provided |= {file.stem for file in request.add}
-    missing = tuple(item.module for item in undeclared_imports(notebook, provided))
-    return Prepared(notebook, binding, missing, cwd)
+    return notebook, bind(notebook, basket, values), cwd
 
 
 def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
@@ -289,9 +303,7 @@ def _stage_in(prepared: Prepared, folder: Path, session: Session) -> StagedInput
     return stage_parameters(staged, binding.parameters)
 
 
-def _within(obtained: Obtained, path: str) -> str:
-    """Return a path relative to the repository's root, given relative to the folder that environment and notebooks are in."""
-    subdir = obtained.lock.source.subdir
+def _within(subdir: str, path: str) -> str:
     return f"{subdir}/{path}" if subdir else path
 
 

@@ -32,12 +32,13 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     """
     from reprolake.describe import as_text, plan_lines
     from reprolake.pipeline import obtain_lock, pin
-    from reprolake.runs import plan_run
+    from reprolake.runs import look, plan_run
     from reprolake_builder.process import printable
 
     request = run_request(rest)
     asked = request_of(link, rest)
     pinned = pin(asked, session)
     request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))
-    found = plan_run(request, obtain_lock(asked, session, pinned=pinned.source), session)
+    obtained = obtain_lock(asked, session, pinned=pinned.source, look=look(request, pinned.source))
+    found = plan_run(request, obtained, session)
     show(session, found, as_json=as_json, text=printable(as_text(plan_lines(found))))

@@ -37,14 +37,14 @@ def command(*, session: Session, link: str, as_json: bool, **rest: Any) -> None:
     """
     from reprolake.isolation import refuse_early
     from reprolake.pipeline import obtain_lock, pin
-    from reprolake.runs import prepare_only, run_notebook
+    from reprolake.runs import look, prepare_only, run_notebook
 
     request = run_request(rest)
     refuse_early(request.isolation, session.options)
     asked = request_of(link, rest)
     pinned = pin(asked, session)
     request = replace(request, notebook=chosen_notebook(request.notebook, link, pinned.notebook))
-    obtained = obtain_lock(asked, session, pinned=pinned.source)
+    obtained = obtain_lock(asked, session, pinned=pinned.source, look=look(request, pinned.source))
     session.tools.progress.note(f"environment: {obtained.origin}")
     request = replace(request, report_mode=rest["report_mode"])
     if rest["prepare_only"]:
