@@ -23,16 +23,16 @@ from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Sandbox
 from reprolake_builder.store import Store
 from reprolake_runner.added import bring
-from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import RunSpec
 from reprolake_runner.errors import NotebookError
-from reprolake_runner.inside import entry_of, repository_of, root_of, trees_of
+from reprolake_runner.grounds import grounds_of
+from reprolake_runner.inside import entry_of
 from reprolake_runner.kernelspec import Kernel, choose
 from reprolake_runner.languages import language_of
 from reprolake_runner.network import promised
-from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
+from reprolake_runner.notebook import Notebook, read_notebook
 from reprolake_runner.placement import PARAMETERS_VARIABLE
-from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
+from reprolake_runner.plan import Course, Ending, Execution, RunPlan, record_of
 from reprolake_runner.processes import RunFolder, Start, kernel_spec, start
 from reprolake_runner.record import Account, EventLog, Verdict
 from reprolake_runner.supervise import Supervisor
@@ -48,28 +48,22 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
     BuildError when the image is not whole in the store.
     """
     sandbox = sandbox or Bubblewrap()
-    root = plan.root or root_of(image, store)
-    repository = repository_of(image, trees_of(image, store))
-    notebook = read_notebook(repository, plan.spec.notebook, plan.spec.kernel, plan.spec.language)
-    check_cwd(repository, plan.spec.cwd)
+    ground = grounds_of(image, store, plan, sandbox)
+    notebook = read_notebook(ground.repository, plan.spec.notebook, plan.spec.kernel, plan.spec.language)
     if notebook.sha256 != plan.spec.notebook_sha256:
         raise NotebookError(
             f"{plan.spec.notebook} in the image has the SHA-256 {notebook.sha256}, the run was made for another",
             hint="start again from the image",
         )
-    limits = with_disk(plan.limits, plan.bounds)
-    times = {"timeout": plan.spec.timeout, "execution_timeout": plan.spec.execution_timeout}
-    held = held_limits(limits, plan.bounds, times, sandbox)
-    kernel = _kernel(root.trees, notebook, plan, image)
     given = Start(
         spec=plan.spec,
         run=RunFolder(plan.folder),
-        root=root,
-        repository=repository,
-        kernel=kernel,
+        root=ground.root,
+        repository=ground.repository,
+        kernel=_kernel(ground.root.trees, notebook, plan, image),
         env={**image.env, **plan.env},
         inputs=plan.inputs,
-        limits=limits,
+        limits=ground.limits,
         bounds=plan.bounds,
         gpus=plan.gpus,
         told=plan.told,
@@ -85,14 +79,14 @@ def execute(image: Image, store: Store, plan: RunPlan[RunSpec], sandbox: Sandbox
         events.close()
     return Execution(
         record=msgspec.structs.replace(
-            record_of(plan, ending, sandbox, held),
+            record_of(plan, ending, sandbox, ground.held),
             kernel=given.kernel.name,
             transport=given.transport,
             kernel_info=account.ready.info if account.ready else {},
             cells=tuple(cell for _, cell in sorted(account.cells.items())),
             checks=tuple(check for _, check in sorted(account.checks.items())),
         ),
-        repository=repository,
+        repository=ground.repository,
         notebook=given.run.executed if _is_file(given.run.executed) else None,
         output=given.run.output,
         upper=given.view.written,
@@ -120,35 +114,35 @@ def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec],
 def _run(
     given: Start, notebook: Notebook, sandbox: Sandbox, events: EventLog, plan: RunPlan[RunSpec]
 ) -> tuple[Ending, Account]:
-    started, begun = datetime.now(UTC), time.monotonic()
+    course = Course()
     account = Account(expected=len(notebook.code), is_checked=plan.spec.check is not None)
     events.write("run-started", run=plan.id, kernel=given.kernel.name, spec=msgspec.to_builtins(plan.spec))
     sandbox.prepare(kernel_spec(given), plan.progress)
-    loaded = time.monotonic()
+    course.over(loading=time.monotonic())
     with (
         plan.progress.step("Running the notebook", account.expected) as step,
         contextlib.ExitStack() as stack,
     ):
         supervisor = Supervisor(start(given, sandbox, stack), account, events, step)
-        up = time.monotonic()
+        course.over(start=time.monotonic())
         events.write("processes-started", sandbox=promised(sandbox, plan.network))
         versions = {
             name: importlib.metadata.version(name) for name in _PACKAGES
         }  # while the kernel is being imported
         supervisor.run()
     verdict = _hinted(_proven(account, given.run.executed), account, given)
-    ended, end = datetime.now(UTC), time.monotonic()
+    course.over(**supervisor.times, end=time.monotonic())
     events.end(verdict)
-    marks = {"loading": loaded, "start": up, **supervisor.times, "end": end}
-    seconds = {"total": round(end - begun, 4)}
-    for name, mark in marks.items():
-        seconds[name] = round(mark - begun, 4)
-        begun = mark
-    resources = supervisor.meter.resources()
-    warnings = tuple(account.warnings)
-    return Ending(
-        verdict, (started, ended), seconds, versions, resources, warnings, supervisor.network
-    ), account
+    ending = Ending(
+        verdict=verdict,
+        span=(course.started, datetime.now(UTC)),
+        seconds=course.seconds,
+        versions=versions,
+        resources=supervisor.meter.resources(),
+        warnings=tuple(account.warnings),
+        network=supervisor.network,
+    )
+    return ending, account
 
 
 def _proven(account: Account, executed: Path) -> Verdict:

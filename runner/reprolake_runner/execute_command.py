@@ -19,15 +19,14 @@ import msgspec
 
 from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
-from reprolake_builder.sandboxes.interface import CopyOnWrite, Sandbox, SandboxSpec
+from reprolake_builder.sandboxes.interface import CopyOnWrite, Limits, Sandbox, SandboxSpec
 from reprolake_builder.store import Store
 from reprolake_runner.added import bring
-from reprolake_runner.bounds import held_limits, with_disk
 from reprolake_runner.documents.run import CommandSpec
-from reprolake_runner.inside import Places, Program, entry_of, inside, repository_of, root_of, trees_of
+from reprolake_runner.grounds import grounds_of
+from reprolake_runner.inside import Places, Program, entry_of, inside
 from reprolake_runner.network import opened, promised, served
-from reprolake_runner.notebook import check_cwd
-from reprolake_runner.plan import Ending, Execution, RunPlan, record_of
+from reprolake_runner.plan import Course, Ending, Execution, RunPlan, record_of
 from reprolake_runner.record import EventLog
 from reprolake_runner.relay import Relay
 from reprolake_runner.supervise import Pipe
@@ -61,6 +60,7 @@ class _Given:
     plan: RunPlan[CommandSpec]
     places: Places
     program: Program
+    limits: Limits
     folders: _Folders
     relay: Relay | None
 
@@ -80,43 +80,33 @@ def execute_command(
     not whole in the store.
     """
     sandbox = sandbox or Bubblewrap()
-    root = plan.root or root_of(image, store)
-    repository = repository_of(image, trees_of(image, store))
-    check_cwd(repository, plan.spec.cwd)
-    limits = with_disk(plan.limits, plan.bounds)
-    held = held_limits(limits, plan.bounds, {"timeout": plan.spec.timeout}, sandbox)
+    ground = grounds_of(image, store, plan, sandbox)
     folders = _Folders.made(plan.folder)
+    view = CopyOnWrite(ground.repository, folders.changes, REPOSITORY)
+    cwd = f"{REPOSITORY}/{plan.spec.cwd}".rstrip("/")
     given = _Given(
         plan=plan,
-        places=Places(
-            root,
-            CopyOnWrite(repository, folders.changes, REPOSITORY),
-            folders.output,
-            plan.inputs,
-            plan.gpus,
-            entry_of(image),
-        ),
-        program=Program(
-            plan.spec.argv, {**image.env, **plan.env}, f"{REPOSITORY}/{plan.spec.cwd}".rstrip("/")
-        ),
+        places=Places(ground.root, view, folders.output, plan.inputs, plan.gpus, entry_of(image)),
+        program=Program(plan.spec.argv, {**image.env, **plan.env}, cwd),
+        limits=ground.limits,
         folders=folders,
         relay=relay,
     )
-    bring(plan.added, given.places.view)
+    bring(plan.added, view)
     events = EventLog(folders.events)
     try:
         ending, exit_status = _run(given, sandbox, events)
     finally:
         events.close()
     # nothing here reads a kernel's messages
-    held = tuple(one for one in held if one.held_by != "driver")
+    held = tuple(one for one in ground.held if one.held_by != "driver")
     printed = {"stdout.txt": folders.stdout, "stderr.txt": folders.stderr}
     return Execution(
         record=msgspec.structs.replace(record_of(plan, ending, sandbox, held), exit_status=exit_status),
-        repository=repository,
+        repository=ground.repository,
         notebook=None,
         output=folders.output,
-        upper=given.places.view.written,
+        upper=view.written,
         printed=printed if relay is None else {"terminal.txt": folders.stdout},
         events=folders.events,
     )
@@ -124,30 +114,25 @@ def execute_command(
 
 def _run(given: _Given, sandbox: Sandbox, events: EventLog) -> tuple[Ending, int | None]:
     plan = given.plan
-    started, begun = datetime.now(UTC), time.monotonic()
+    course = Course()
     events.write("run-started", run=plan.id, command=plan.spec.name, spec=msgspec.to_builtins(plan.spec))
-    spec = opened(inside(given.places, given.program, with_disk(plan.limits, plan.bounds)), plan.network)
+    spec = opened(inside(given.places, given.program, given.limits), plan.network)
     sandbox.prepare(spec, plan.progress)
-    loaded = time.monotonic()
+    course.over(loading=time.monotonic())
     with contextlib.ExitStack() as stack:
         if given.relay is None:
             stack.enter_context(plan.progress.step("Running the command"))
-        watch = _started(given, spec, sandbox, stack, begun)
-        up = time.monotonic()
+        watch = _started(given, spec, sandbox, stack, course.begun)
+        course.over(start=time.monotonic())
         events.write("processes-started", sandbox=promised(sandbox, plan.network))
         supervisor = CommandSupervisor(watch, events)
         verdict = supervisor.run()
-    ended, end = datetime.now(UTC), time.monotonic()
+    course.over(command=time.monotonic())
     events.end(verdict)
     ending = Ending(
         verdict=verdict,
-        span=(started, ended),
-        seconds={
-            "total": round(end - begun, 4),
-            "loading": round(loaded - begun, 4),
-            "start": round(up - loaded, 4),
-            "command": round(end - up, 4),
-        },
+        span=(course.started, datetime.now(UTC)),
+        seconds=course.seconds,
         versions={"reprolake": importlib.metadata.version("reprolake")},
         resources=supervisor.meter.resources(),
         warnings=tuple(supervisor.warnings),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -65,6 +67,28 @@ class Execution:
     upper: Path
     printed: Mapping[str, Path]
     events: Path
+
+
+class Course:
+    """When a run began (UTC, and as monotonic seconds), and when each of its parts was over."""
+
+    def __init__(self) -> None:
+        self.started, self.begun = datetime.now(UTC), time.monotonic()
+        self._parts: dict[str, float] = {}
+
+    def over(self, **parts: float) -> None:
+        """Note when parts were over (monotonic seconds), in their order."""
+        self._parts |= parts
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long all parts took, and each of them; the last one was over at the run's end."""
+        marks = [self.begun, *self._parts.values()]
+        taken = {
+            name: round(after - before, 4)
+            for name, (before, after) in zip(self._parts, itertools.pairwise(marks), strict=True)
+        }
+        return {"total": round(marks[-1] - self.begun, 4), **taken}
 
 
 @dataclass(frozen=True, slots=True)

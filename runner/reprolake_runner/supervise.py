@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import select
 import selectors
@@ -43,7 +42,7 @@ from reprolake_runner.printed import Printed
 from reprolake_runner.record import Account, EventLog, Verdict, died
 from reprolake_runner.signals import ending_signals
 from reprolake_runner.watchdog import Guarded, out_of_memory
-from reprolake_runner.watching import Watching
+from reprolake_runner.watching import Watching, not_set_up, too_many_processes
 from reprolake_runner.where import line_of_dump
 
 if TYPE_CHECKING:
@@ -122,8 +121,7 @@ class Supervisor(Watching):
         self._selector.register(watch.kernel, selectors.EVENT_READ, self._kernel_gone)
         self._selector.register(watch.driver, selectors.EVENT_READ, self._driver_gone)
         for printed in (self._said, self._complaints):
-            read = functools.partial(self._read_printed, printed)
-            self._selector.register(printed.descriptor, selectors.EVENT_READ, read)
+            self._listen(printed)
         self._hear(watch.server)
         try:
             with ending_signals(self._selector, self._signalled):
@@ -138,8 +136,7 @@ class Supervisor(Watching):
             if why := self._hear_no_more():
                 self._account.warnings.append(why)
             self._selector.close()
-            if (usage := self.meter.look()) is not None and usage.refused:
-                self._account.warnings.append("the limit on processes was reached: some could not be started")
+            self._account.warnings.extend(too_many_processes(self.meter.look()))
 
     def _time_up(self, what: str) -> None:
         match what:
@@ -247,8 +244,7 @@ class Supervisor(Watching):
             return running.wait()
         except SandboxError as error:
             printed.read()
-            said = f": {printed.last_words}" if printed.last_words else ""
-            raise SandboxError(f"{error.message}{said}", hint=error.hint) from error
+            raise not_set_up(error, printed.last_words) from error
 
     # ------------------------------------------------------------------ what the driver tells
     def _read_events(self) -> None:

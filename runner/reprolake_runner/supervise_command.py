@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import selectors
 import signal
 import time
@@ -20,7 +19,7 @@ from reprolake_runner.signals import ending_signals
 from reprolake_runner.spoken import Spoken
 from reprolake_runner.supervise import Pipe, Told
 from reprolake_runner.watchdog import Guarded, out_of_memory, size
-from reprolake_runner.watching import Watching
+from reprolake_runner.watching import Watching, not_set_up, too_many_processes
 
 if TYPE_CHECKING:
     from reprolake_builder.network.serving import Server  # most runs have none
@@ -73,8 +72,7 @@ class CommandSupervisor(Watching):
         """
         self._selector.register(self._watch.running, selectors.EVENT_READ, self._gone)
         for printed in self._printed.values():
-            read = functools.partial(self._read_printed, printed)
-            self._selector.register(printed.descriptor, selectors.EVENT_READ, read)
+            self._listen(printed)
         relay = self._watch.relay
         self._hear(self._watch.server)
         try:
@@ -156,8 +154,7 @@ class CommandSupervisor(Watching):
                 self.exit_status = _NOT_THERE
                 self._ended = Verdict("failed", f"the image cannot run {program}: {why}")
             else:
-                said = f": {words}" if words else ""
-                raise SandboxError(f"{error.message}{said}", hint=error.hint) from error
+                raise not_set_up(error, words) from error
         self._read_the_rest()
         self._log.write("command-ended", status=self.exit_status)
 
@@ -172,8 +169,7 @@ class CommandSupervisor(Watching):
         for name, printed in self._printed.items():
             if printed.dropped:
                 self.warnings.append(f"{name} was longer than {size(KEPT)}: the rest of it was not kept")
-        if (usage := self._watch.running.usage()) is not None and usage.refused:
-            self.warnings.append("the limit on processes was reached: some could not be started")
+        self.warnings.extend(too_many_processes(self._watch.running.usage()))
 
     def _verdict(self) -> Verdict:
         if self._ended is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import selectors
 import time
 from abc import ABC, abstractmethod
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from reprolake_builder.errors import SandboxError
 from reprolake_builder.network.traffic import Event as NetworkEvent
 from reprolake_builder.network.traffic import NetworkRecord
-from reprolake_builder.sandboxes.interface import Running
+from reprolake_builder.sandboxes.interface import Running, Usage
 from reprolake_runner.meter import Meter
 from reprolake_runner.printed import Printed
 from reprolake_runner.record import EventLog, Verdict
@@ -96,8 +98,25 @@ class Watching(ABC):
         self.network = self._server.stop(self._note_network)
         return "the process that served the sandbox's network ended before the run did" if broke else ""
 
+    def _listen(self, printed: Printed) -> None:
+        """Take what a process prints as it comes."""
+        self._selector.register(
+            printed.descriptor, selectors.EVENT_READ, functools.partial(self._read_printed, printed)
+        )
+
     def _read_printed(self, printed: Printed) -> None:
         """Take what a process printed; listen no more when nothing will follow."""
         if not printed.read():
             with contextlib.suppress(KeyError):
                 self._selector.unregister(printed.descriptor)
+
+
+def too_many_processes(usage: Usage | None) -> tuple[str, ...]:
+    """Return a warning when processes could not be started, for there were as many as there may be."""
+    refused = usage is not None and usage.refused
+    return ("the limit on processes was reached: some could not be started",) if refused else ()
+
+
+def not_set_up(error: SandboxError, words: str) -> SandboxError:
+    """Return the error of a sandbox that could not be set up after all, with its own last words."""
+    return SandboxError(f"{error.message}: {words}" if words else error.message, hint=error.hint)
