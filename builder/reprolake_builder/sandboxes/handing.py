@@ -6,8 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.interface import CopyOnWrite, SandboxSpec
 from reprolake_builder.sandboxes.reports import unavailable
+
+_DEEPEST = 500
 
 
 def refuse_nul(spec: SandboxSpec) -> None:
@@ -28,12 +31,14 @@ def hand_over(spec: SandboxSpec, user: int) -> None:
 
 
 def give(place: Path, user: int) -> None:
-    """Make all of a host file or folder a user's; nothing happens for a negative number."""
+    """Make all of a host file or folder a user's; nothing happens for a negative number. Raises SandboxError for a bottomless one."""
     if user < 0:
         return
     os.chown(place, user, user, follow_symlinks=False)
+    above = str(place).count("/")
     for folder, folders, files, descriptor in os.fwalk(place, follow_symlinks=False):
-        del folder
+        if folder.count("/") - above > _DEEPEST:  # each takes a call and a descriptor
+            raise unavailable(f"in {printable(str(place))} folders lie deeper than {_DEEPEST} in one another")
         for name in (*folders, *files):
             os.chown(name, user, user, dir_fd=descriptor, follow_symlinks=False)
 
