@@ -235,7 +235,8 @@ def plan_lines(plan: Plan) -> list[str]:
         for name in plan.unfilled
     ]
     lines += [
-        f"undeclared  {name}: the notebook imports it, and nothing declares it" for name in plan.undeclared
+        f"undeclared  {name}: the notebook imports it, and nothing declares it; --infer adds it"
+        for name in plan.undeclared
     ]
     lines += [f"notice      {text}" for text in plan.notices]
     return lines

@@ -43,6 +43,18 @@ class _AsOf(click.ParamType[str]):
         return str(value)
 
 
+class _Python(click.ParamType[str]):
+    name = "version"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text as it is, once it can be the version of a Python."""
+        from reprolake_builder.solvers.python_choice import VERSION
+
+        if value and not VERSION.fullmatch(value):
+            self.fail(f"{value!r} is no version of a Python: write it like 3.11 or 3.11.4", param, ctx)
+        return str(value)
+
+
 class _AptName(click.ParamType[str]):
     name = "package"
 
@@ -137,7 +149,11 @@ lock_options = stacked(
         help="Take packages as they were at DATE, or `now`. [the source's date]",
     ),
     click.option(
-        "--python", metavar="X.Y", default="", help="Use this Python, whatever the repository declares."
+        "--python",
+        metavar="X.Y",
+        type=_Python(),
+        default="",
+        help="Use this Python, whatever the repository declares.",
     ),
     _ignore_option,
     click.option(

@@ -35,6 +35,8 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("lock", PLAIN, "-o", LONG), 2, "File name too long"),
         (("lock", PLAIN, "-o", "none/a.lock"), 2, "there is no folder none"),
         (("lock", PLAIN, "--apt", "Lib FFTW"), 2, "write NAME or NAME=VERSION"),
+        (("lock", PLAIN, "--python", "newest"), 2, "write it like 3.11 or 3.11.4"),
+        (("lock", PLAIN, "--python", "3.4"), 13, "--python 3.4 is not on offer"),
         (
             ("lock", "--upgrade", "./somewhere", "-o", "a.lock"),
             2,

@@ -64,7 +64,7 @@ def fetch_indexes(channel: CondaChannel, tools: Tools) -> tuple[Index, ...]:
         )
     raise FetchError(
         f"the conda channel {channel.name} cannot be read: " + "; ".join(one.message for one in failures),
-        hint=f"say where it is with [conda] channels = {{{channel.name} = ADDRESS}} in reprolake.toml (an address or file://FOLDER)",
+        hint=f'say where it is with [conda] channels = {{"{channel.name}" = "ADDRESS"}} in reprolake.toml (an address or file://FOLDER)',
         transient=any(one.transient for one in failures),
     )
 

@@ -23,7 +23,8 @@ from reprolake_builder.solvers.pythons import (
 )
 from reprolake_builder.solvers.standalone import chosen_build
 
-_VERSION = re.compile(r"(\d+\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))?", re.ASCII)
+VERSION = re.compile(r"(\d+\.(?:0|[1-9]\d*))(?:\.(?:0|[1-9]\d*))?", re.ASCII)
+"""What `--python` takes: the minor version in group 1, and a patch release."""
 _PATCHES = range(100)
 _Specifier = tuple[SpecifierSet, Asked]
 
@@ -167,7 +168,7 @@ def is_on_offer(declared: Sequence[Asked]) -> bool:
 
 def _overridden(declared: Sequence[Asked], text: str) -> tuple[tuple[Asked, ...], tuple[str, ...]]:
     """Return what `--python` asks for in place of the files, and notes on what in these it contradicts."""
-    parsed = _VERSION.fullmatch(text)
+    parsed = VERSION.fullmatch(text)
     if parsed is None:
         raise LockError(
             f"--python {printable(text)[:50]} is no version of a Python, such as {_offer()}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tomllib
 from datetime import UTC, datetime
 
 import pytest
@@ -288,11 +289,12 @@ def test_an_index_is_fetched_once_and_serves_when_its_server_is_gone(tmp_path):
 
 
 def test_a_channel_that_is_nowhere_is_told_with_the_setting(site_of, tmp_path):
-    """The error names every address that was tried and the setting that says where a channel is."""
+    """The error names every address that was tried and the setting that says where a channel is, as it can be pasted."""
     with pytest.raises(FetchError) as caught:
-        chosen(asked("tool", channels=("astro",)), site_of(["main", "astro"]))
-    assert (tmp_path / "astro").as_uri() in caught.value.message
-    assert "[conda] channels" in caught.value.hint
+        chosen(asked("tool", channels=("lab/astro",)), site_of(["main", "lab/astro"]))
+    assert (tmp_path / "lab/astro").as_uri() in caught.value.message
+    setting = caught.value.hint.removeprefix("say where it is with ").partition(" in ")[0]
+    assert tomllib.loads(setting.replace("] ", "]\n", 1)) == {"conda": {"channels": {"lab/astro": "ADDRESS"}}}
 
 
 def test_what_an_earlier_lock_has_stays_unless_it_is_upgraded(tools):
