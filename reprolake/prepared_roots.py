@@ -6,6 +6,7 @@ every image carries.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -22,14 +23,16 @@ from reprolake_builder.errors import SandboxError
 from reprolake_builder.image import LOCK_IN_IMAGE, Image
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.handing import give
-from reprolake_builder.sandboxes.interface import Bind, HostRoot, ImageRoot, Sandbox, SandboxSpec
+from reprolake_builder.sandboxes.interface import Bind, HostRoot, ImageRoot, Running, Sandbox, SandboxSpec
 from reprolake_builder.sif import squashfs_in
+from reprolake_runner.disk import lacks_room
 from reprolake_runner.image_files import content
 from reprolake_runner.inside import trees_of
 
 _PROGRAMS = "/usr/local/bin:/usr/bin:/bin"
 _SHOWN = ("/usr", "/bin", "/lib", "/lib64")
 _UNPACKED = "/unpacked"
+_KEPT_FREE, _LOOK = 512 << 20, 0.2  # bytes; seconds
 _SOME_WENT_WRONG = (
     2  # unsquashfs could not make a file as it was: in the sandbox there are no devices, nor owners
 )
@@ -109,7 +112,7 @@ def _unsquashed(file: Path, offset: int, place: Path, sandbox: Sandbox) -> Path:
     with tempfile.TemporaryFile() as said:
         running = sandbox.start(spec, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         try:
-            status = running.wait()
+            status = _watched(running, file, place)
         finally:
             running.kill()
         said.seek(0)
@@ -120,3 +123,14 @@ def _unsquashed(file: Path, offset: int, place: Path, sandbox: Sandbox) -> Path:
             f"{printable(str(file))} cannot be unpacked: {words}", hint="see whether it is whole"
         )
     return place / "root"
+
+
+def _watched(running: Running, file: Path, place: Path) -> int:
+    """Wait for the end while there is room where it writes: a small file may be made to hold more than any disk."""
+    while not lacks_room(place, _KEPT_FREE):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return running.wait(_LOOK)
+    raise SandboxError(
+        f"{printable(str(file))} unpacks to more than there is room for",
+        hint="choose a --store on a larger disk",
+    )

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from conftest import SAMPLES
 
+from reprolake import prepared_roots
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.image import LOCK_IN_IMAGE
+from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sif import squashfs_in
 from reprolake_runner.inside import trees_of
 
@@ -180,6 +182,18 @@ def test_what_is_no_root_is_refused(reprolake, tmp_path):
     found = execute(reprolake, file, "true")
     assert found.returncode == 23
     assert "neither a squashfs nor a SIF" in found.stderr
+
+
+@pytest.mark.engine("bubblewrap")
+def test_files_that_are_larger_than_the_disk_are_not_unpacked(little, session, tmp_path, monkeypatch):
+    """Unpacking ends when no more than some room would be left, and nothing of it stays; with the room there it goes well."""
+    file = squashed(little, tmp_path / "s")
+    kept = prepared_roots._KEPT_FREE
+    monkeypatch.setattr(prepared_roots, "_KEPT_FREE", 1 << 60)
+    with pytest.raises(SandboxError, match="unpacks to more than there is room for"):
+        prepared_roots._unpacked(file, session, Bubblewrap())
+    monkeypatch.setattr(prepared_roots, "_KEPT_FREE", kept)
+    assert (prepared_roots._unpacked(file, session, Bubblewrap()) / "usr/bin/sh").is_file()
 
 
 @pytest.mark.engine("docker")
