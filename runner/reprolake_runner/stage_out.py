@@ -271,7 +271,7 @@ def _partial(folder: Path, run: str) -> Iterator[Path]:
     with _locked(folder, wait=True) as alone:  # so that nobody sweeps a folder before its owner holds it
         if alone:
             for name in os.listdir(folder):
-                if name.startswith(_PARTIAL):
+                if name.startswith(_PARTIAL) and is_run_id(name.removeprefix(_PARTIAL)):
                     _sweep(folder / name)
         partial.mkdir(mode=0o700)
         in_use = contextlib.ExitStack()

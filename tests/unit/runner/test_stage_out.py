@@ -130,7 +130,7 @@ def test_nothing_is_left_when_staging_fails(tmp_path):
 
 def test_what_a_killed_process_left_is_swept(tmp_path):
     """Unfinished work of a process that is gone disappears with the next result, other results stay."""
-    abandoned = tmp_path / "stage" / ".tmp-abandoned"
+    abandoned = tmp_path / "stage" / f".tmp-{new_run_id()}"
     abandoned.mkdir(parents=True)
     (abandoned / "x").write_text("half")
     first = stage_out(outcome(tmp_path / "a"), Staging(tmp_path / "stage"))
@@ -138,6 +138,16 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     assert sorted(path.name for path in (tmp_path / "stage").iterdir()) == sorted(
         [first.record.id, second.record.id]
     )
+
+
+
+def test_folders_of_the_user_are_not_swept(tmp_path):
+    """A folder of results may be any folder of the user's: what is not named as ours are stays, whatever it begins with."""
+    kept = [tmp_path / "stage" / name for name in (".tmp-backup", ".tmp-", f".tmp-{new_run_id()}~")]
+    for folder in kept:
+        folder.mkdir(parents=True)
+    stage_out(outcome(tmp_path / "run"), Staging(tmp_path / "stage"))
+    assert all(folder.is_dir() for folder in kept)
 
 
 def test_only_the_owner_enters_a_result(tmp_path):
