@@ -178,6 +178,23 @@ def check_path(path: bytes) -> None:
             raise TreeError(f"the tree holds the path {shown(path)}, which no repository may have")
 
 
+def folders_above(path: bytes) -> Iterator[bytes]:
+    """Yield the folders that a path lies in, the innermost first, without the root."""
+    while path := path.rpartition(b"/")[0]:
+        yield path
+
+
+def folders_of(paths: Iterable[bytes]) -> set[bytes]:
+    """Return all folders that the paths lie in, without the root."""
+    found: set[bytes] = set()
+    for path in paths:
+        for folder in folders_above(path):
+            if folder in found:
+                break  # and so are those above it: a hostile tree may be deep
+            found.add(folder)
+    return found
+
+
 def shown(path: bytes) -> str:
     """Return a path of any bytes as text for messages."""
     return printable(path.decode("utf-8", "backslashreplace"))

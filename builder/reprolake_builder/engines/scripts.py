@@ -18,7 +18,7 @@ from typing import IO
 from reprolake_builder.documents.lock import Reached
 from reprolake_builder.engines.attending import LEFT_FREE, Work, attend, last_words
 from reprolake_builder.errors import BuildError
-from reprolake_builder.git_tree import MOST_ENTRIES
+from reprolake_builder.git_tree import MOST_ENTRIES, folders_above, folders_of
 from reprolake_builder.image import HOME
 from reprolake_builder.network.policy import Policy
 from reprolake_builder.network.serving import Server, Serving
@@ -99,7 +99,7 @@ def _within(call: ScriptCall) -> Iterator[Placed]:
     """Yield what lies in the writable folders, folders above them included."""
     starts = tuple(f"{folder.strip('/')}/".encode() for folder in call.writable)
     whole = {start.rstrip(b"/") for start in starts}
-    above = {parent for start in starts for parent in _parents(start.rstrip(b"/"))}
+    above = folders_of(whole)
     for placed in merge((tree.root, tree.entries) for tree in call.trees)[0]:
         path = placed.entry.path
         if path in whole or path in above or path.startswith(starts):
@@ -110,17 +110,12 @@ def _refuse_links(call: ScriptCall, before: Mapping[bytes, Placed]) -> None:
     """Return when no writable folder is, or lies below, a link: on this host that would lead somewhere else. Raises BuildError."""
     for folder in call.writable:
         path = folder.strip("/").encode()
-        for place in (path, *_parents(path)):
+        for place in (path, *folders_above(path)):
             if place in before and before[place].entry.kind != "d":
                 raise BuildError(
                     f"{call.what} needs the folder {folder}, and a package of the image has something else at {shown(place)}",
                     hint="leave that package away",
                 )
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    while path := path.rpartition(b"/")[0]:
-        yield path
 
 
 def _copy(entries: Iterable[Placed], root: Path) -> None:

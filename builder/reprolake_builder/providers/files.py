@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from reprolake_builder.documents.base import Document, Sha256, TreeHash, content
 from reprolake_builder.documents.source import FilesSource, PinnedFile, RecordPin
 from reprolake_builder.download import Offer, Wanted, make_room
 from reprolake_builder.errors import FetchError, ResolveError
-from reprolake_builder.git_tree import TreeError, TreeHasher, TreeWriter, shown
+from reprolake_builder.git_tree import TreeError, TreeHasher, TreeWriter, folders_above, folders_of, shown
 from reprolake_builder.process import printable
 from reprolake_builder.tools import Tools
 
@@ -150,9 +150,7 @@ def _laid_out(files: tuple[PinnedFile, ...], tools: Tools, subdir: str = "") -> 
         hasher = TreeHasher()
         with tools.progress.step("Reading the files"):
             notes = _lay_out(files, hasher, tools)
-        if subdir and subdir.encode() not in (
-            paths := {part for path in hasher.blobs for part in _parents(path)}
-        ):
+        if subdir and subdir.encode() not in (paths := folders_of(hasher.blobs)):
             tops = sorted(shown(path) for path in paths if b"/" not in path)
             raise TreeError(f"there is no folder {subdir} in them; folders: {', '.join(tops[:10]) or 'none'}")
         known = _LaidOut(tree=hasher.tree_hash, notes=notes)
@@ -177,7 +175,7 @@ def _lay_out(files: Sequence[PinnedFile], sink: TreeHasher, tools: Tools) -> tup
             told = unpack(tools.store.archive(file.sha256), file.name, sink, below=place)
             notes += [f"{printable(file.name)}: {note}" for note in told.notes]
     taken = sink.blobs
-    above = {parent for path in taken for parent in _parents(path)}
+    above = folders_of(taken)
     for file in files:
         path = file.name.encode()
         if file.unpacked:
@@ -191,7 +189,7 @@ def _lay_out(files: Sequence[PinnedFile], sink: TreeHasher, tools: Tools) -> tup
                 notes.append(
                     f"{printable(file.name)} is not taken: the archive has another file of that name"
                 )
-        elif path in above or any(parent in taken for parent in _parents(path)):
+        elif path in above or any(parent in taken for parent in folders_above(path)):
             raise TreeError(f"{shown(path)} is a file and a folder in it")
         else:
             sink.file(path, file.size, content, executable=False)
@@ -205,8 +203,3 @@ def _folders(files: Sequence[PinnedFile]) -> dict[str, str]:
         return {archives[0]: ""}
     alike = Counter(folder_name(name) for name in archives)
     return {name: name if alike[folder_name(name)] > 1 else folder_name(name) for name in archives}
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    while path := path.rpartition(b"/")[0]:
-        yield path

@@ -14,7 +14,7 @@ from reprolake_builder.archives.formats import reading
 from reprolake_builder.archives.members import LIMITS, Member
 from reprolake_builder.documents.source import HeritageSource
 from reprolake_builder.errors import FetchError, ResolveError
-from reprolake_builder.git_tree import MOST_BYTES, TreeError, TreeWriter, shown
+from reprolake_builder.git_tree import MOST_BYTES, TreeError, TreeWriter, folders_of, shown
 from reprolake_builder.providers.answers import ask, decoded
 from reprolake_builder.providers.heritage.objects import Cooking, Row
 from reprolake_builder.providers.heritage.walk import API
@@ -93,7 +93,6 @@ def _cook(core: str, address: str, tools: Tools, patience: Patience) -> None:
 def _unpack(bundle: Path, writer: TreeWriter, source: HeritageSource, tools: Tools) -> None:
     """Put what lies in the bundle's one folder into the writer; of a submodule the bundle has an empty folder."""
     empty: set[bytes] = set()
-    filled: set[bytes] = set()
     with reading(bundle, LIMITS.allowed(bundle.stat().st_size)) as members:
         for member in members:
             top, _, path = member.path.removeprefix(b"./").rstrip(b"/").partition(b"/")
@@ -103,8 +102,7 @@ def _unpack(bundle: Path, writer: TreeWriter, source: HeritageSource, tools: Too
                 empty.add(path)
             else:
                 _take(member, path, writer)
-            while path := path.rpartition(b"/")[0]:
-                filled.add(path)
+    filled = folders_of([*writer.blobs, *empty])
     _submodules(sorted(empty - filled - {b""}), writer, source, tools)
 
 

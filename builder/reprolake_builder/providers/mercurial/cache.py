@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from reprolake_builder.archives.tars import tar_members
 from reprolake_builder.credentials import Credentials
 from reprolake_builder.errors import BuilderError, FetchError, ResolveError, StoreError
-from reprolake_builder.git_tree import MOST_BYTES, TreeError, TreeHasher, shown
+from reprolake_builder.git_tree import MOST_BYTES, TreeError, TreeHasher, folders_of, shown
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.links.git import GitLink
 from reprolake_builder.providers.mercurial.command import Hg, settings_text
@@ -87,7 +87,6 @@ def opened(link: GitLink, tools: Tools, failure: type[ResolveError | FetchError]
 
 def read_files(cache: HgCache, node: str, into: TreeHasher) -> frozenset[str]:
     """Read the changeset's files into a hasher or writer and return the folders that they lie in."""
-    folders = {b""}
     arguments = ("archive", f"--rev={node}", "--no-decode", "--type=tar", "--prefix=x", "--", "-")
     try:
         with cache.progress.step("Reading the repository's files"), cache.hg.converse(*arguments) as stream:
@@ -99,11 +98,9 @@ def read_files(cache: HgCache, node: str, into: TreeHasher) -> frozenset[str]:
                     into.symlink(path, member.target)
                 elif member.kind == "file":
                     into.file(path, member.size, member.pieces(), executable=member.executable)
-                while (path := path.rpartition(b"/")[0]) not in folders:
-                    folders.add(path)
     except TreeError as error:
         raise cache.failure(f"the changeset {node} cannot be taken: {error}") from error
-    return frozenset(shown(folder) for folder in folders if folder)
+    return frozenset(shown(folder) for folder in folders_of(into.blobs))
 
 
 def _search_path(environment: Mapping[str, str]) -> str:

@@ -29,6 +29,7 @@ from reprolake_builder.git_tree import (
     TreeHasher,
     check_extent,
     folder_hash,
+    folders_of,
     shown,
 )
 from reprolake_builder.providers.git.cache import CommitFacts
@@ -152,16 +153,8 @@ def _archived(git: Git, commit: str) -> _Hashes:
                 found.symlink(path, member.target)
             else:
                 found.file(path, member.size, member.pieces(), executable=member.executable)
-    for path in folders - _parents([*found.blobs, *folders]):
+    for path in folders - folders_of([*found.blobs, *folders]):
         found.empty_folder(path)  # a submodule's place
-    return found
-
-
-def _parents(paths: Iterable[bytes]) -> set[bytes]:
-    found: set[bytes] = set()
-    for path in paths:
-        while path := path.rpartition(b"/")[0]:  # upwards
-            found.add(path)
     return found
 
 
