@@ -140,7 +140,6 @@ def test_what_a_killed_process_left_is_swept(tmp_path):
     )
 
 
-
 def test_folders_of_the_user_are_not_swept(tmp_path):
     """A folder of results may be any folder of the user's: what is not named as ours are stays, whatever it begins with."""
     kept = [tmp_path / "stage" / name for name in (".tmp-backup", ".tmp-", f".tmp-{new_run_id()}~")]
