@@ -158,7 +158,7 @@ def amount(limit: LimitSetting, said: Setting) -> float | None:
     try:
         return limit.parse(said.value) if said.value else None
     except ValueError as error:
-        raise UsageError(f"{said.origin}: {limit.setting} is {printable(str(error))}") from error
+        raise UsageError(f"{said.origin}: {limit.setting}: {printable(str(error))}") from error
 
 
 def shown(settings: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -347,9 +347,14 @@ def _from_file(path: Path, *, must_exist: bool = False) -> dict[str, Setting]:
         if must_exist:
             raise UsageError(f"{path} is not there", hint="--config names a reprolake.toml") from error
         return {}
-    except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError) as error:
+    except msgspec.ValidationError as error:
         known = ", ".join(_File.__struct_fields__)
         raise UsageError(f"{path}: {error}", hint=f"known settings are {known}") from error
+    except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {error}",
+            hint="a setting is a line of TOML, like: max_memory_bytes = '16G'",
+        ) from error
     said = {name: value for name, value in msgspec.structs.asdict(found).items() if value}
     del said["conda"]
     said |= found.conda.said()

@@ -93,4 +93,9 @@ def show_failure(error: ReprolakeError) -> None:
     """Print what failed and the next step."""
     click.echo(style("error: ", fg="red", bold=True) + printable(error.message), err=True)
     if error.hint:
-        click.echo(style(" hint: ", fg="cyan", bold=True) + printable(error.hint), err=True)
+        show_hint(error.hint)
+
+
+def show_hint(hint: str) -> None:
+    """Print the next step."""
+    click.echo(style(" hint: ", fg="cyan", bold=True) + printable(hint), err=True)

@@ -26,8 +26,9 @@ def ending_lines(record: RunRecord, session: Session) -> str:
 
 
 def show_result(staged: StagedResult, session: Session, *, as_json: bool) -> NoReturn:
-    """Show where the result is, and leave with the run's exit code."""
+    """Show where the result is and what may be done about its end, and leave with the run's exit code."""
     from reprolake.runs import RunResult
+    from reprolake.terminal import show_hint
     from reprolake_builder.process import printable
 
     record = staged.record
@@ -48,4 +49,25 @@ def show_result(staged: StagedResult, session: Session, *, as_json: bool) -> NoR
     show(session, result, as_json=as_json, text="\n".join(lines), styled=True)
     if as_json and record.status != "succeeded":
         click.echo(ending, err=True)
+    if hint := _next_step(record):
+        show_hint(hint)
     raise click.exceptions.Exit(record.exit_code)
+
+
+def _next_step(record: RunRecord) -> str:
+    """Return what to do about the way in which a run ended, "" where its message says all."""
+    from reprolake.amounts import LIMITS
+    from reprolake_runner.documents.run import RunSpec
+
+    if record.status == "limit-exceeded":
+        of_notebook = isinstance(record.spec, RunSpec)
+        reached = [one for one in LIMITS if of_notebook or not one.of_cells]
+        flags = [one.flag for one in reached if one.flag and not one.setting.endswith("timeout")]
+        return f"{', '.join(flags)} set other limits; `reprolake config` shows those that hold without"
+    if record.status == "kernel-died":
+        return (
+            "log.txt of the result has what the kernel printed; `reprolake shell` looks around in its sandbox"
+        )
+    if record.status == "not-reproduced":
+        return "index.html shows what became of each cell; --tolerance and --image-tolerance let more pass"
+    return ""

@@ -122,6 +122,7 @@ def test_a_limit_of_the_command_line_holds(repository, tmp_path, reprolake):
     assert done.returncode == 26, done.stderr
     result = json.loads(done.stdout)
     assert "more than 300 MiB of memory, in cell 2" in result["message"]
+    assert " hint: --memory, " in done.stderr
     record = json.loads((Path(result["result"]) / "run.json").read_text())
     limit = next(one for one in record["limits"] if one["name"] == "memory_bytes")
     assert (limit["value"], bool(limit["held_by"])) == (300 << 20, True)

@@ -200,3 +200,19 @@ def test_an_unknown_keyring_is_refused(tmp_path):
     """The keyring is asked by its program, or not at all."""
     with pytest.raises(UsageError, match="can be subprocess or disabled"):
         load_options(environment(tmp_path, REPROLAKE_KEYRING="native"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("store = x", "at line 1", "a line of TOML"),
+        ("sotre = 'x'", "unknown field `sotre`", "known settings are store, "),
+    ],
+)
+def test_a_file_that_is_no_settings_says_how_they_are_written(tmp_path, text, said, hint):
+    """A mistake of form gets another next step than a setting that there is not."""
+    place = tmp_path / "reprolake.toml"
+    place.write_text(text)
+    with pytest.raises(UsageError, match=said) as caught:
+        load_options(environment(tmp_path), "", str(place))
+    assert hint in caught.value.hint
