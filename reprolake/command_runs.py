@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 
 from reprolake.basket_file import basket_in
 from reprolake.images import find_image, is_image_id
-from reprolake.isolation import Isolation, isolated
-from reprolake.limits import run_limits, with_room
 from reprolake.options import UsageError
 from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, refuse_changes
-from reprolake.prepared_roots import with_root
-from reprolake.reach import network_of
+from reprolake.running import Asked, granted, kept, plan_of, ready, scratch
 from reprolake_builder.image import REPOSITORY, Image
 from reprolake_builder.process import printable
 from reprolake_runner.added import add_files
@@ -23,12 +19,10 @@ from reprolake_runner.documents.run import CommandSpec, RunRecord
 from reprolake_runner.execute_command import execute_command
 from reprolake_runner.inside import repository_of, trees_of
 from reprolake_runner.placement import place
-from reprolake_runner.plan import Execution, RunPlan
 from reprolake_runner.relay import Relay
-from reprolake_runner.stage_in import StagedInputs, stage_in
-from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
-from reprolake_runner.staged import StagedResult, new_run_id
-from reprolake_runner.supervise import Told
+from reprolake_runner.stage_in import stage_in
+from reprolake_runner.stage_out import check_folder
+from reprolake_runner.staged import StagedResult
 
 SHELL = (
     "sh",
@@ -38,27 +32,14 @@ SHELL = (
 """A shell of the image that is in charge of its terminal, where the image has what it takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRequest:
-    """What the user asked for beside the image. `basket` and `stage` are host paths; without the latter nothing is staged.
-
-    `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
-    `cwd` is relative to the folder of the repository that holds environment and notebooks. `env` is added to the image's.
-    `add` are host paths of files to bring along.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRequest(Asked):
+    """What the user asked for beside the image. `stage` is a host path; without it nothing is staged. `env` is added to the image's."""
 
     argv: tuple[str, ...]
-    basket: Path | None
     stage: Path | None
-    lifetime: timedelta | None
-    limits: Mapping[str, str]
-    allow_weaker: bool = False
-    cwd: str = ""
-    add: tuple[Path, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    told: Told | None = None
     relay: Relay | None = None
-    isolation: Isolation = field(default_factory=Isolation)
 
 
 def image_of(request: Request, session: Session) -> Image:
@@ -79,65 +60,32 @@ def run_command(
         _refuse_unreadable(word)
     if request.stage is not None:
         check_folder(request.stage)
-    limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
-    chosen = with_root(isolated(request.isolation, session.options), request.isolation.root, image, session)
-    network = network_of(request.isolation.network, session.options, session.tools.progress)
+    site = granted(request, session).on(image, request, session)
     tools = session.tools
     basket = place(basket_in(request.basket)) if request.basket is not None else Basket()
-    with tools.store.scratch() as scratch:
-        scratch.chmod(0o700)
-        inputs = stage_in(basket, frozenset(), scratch / "inputs", tools.progress)
+    with scratch(session) as folder:
+        inputs = stage_in(basket, frozenset(), folder / "inputs", tools.progress)
         cwd = _folder(image, request.cwd)
         repository = repository_of(image, trees_of(image, tools.store))
-        added = add_files(request.add, repository, cwd, scratch / "added")
-        run = new_run_id()
-        (scratch / run).mkdir(mode=0o700)
-        tools.progress.note(f"run {run}; `reprolake logs -f {run}` follows it")
-        plan = RunPlan(
-            spec=CommandSpec(
-                image=image.id,
-                argv=request.argv,
-                inputs=inputs.inputs,
-                timeout=limits.timeout,
-                cwd=cwd,
-                added=added,
-                terminal=request.relay is not None,
-                network=str(network.policy),
-            ),
-            network=network,
-            id=run,
-            folder=scratch / run,
-            inputs=inputs.folder,
-            env={**inputs.env, **request.env},
-            limits=limits.limits,
-            bounds=with_room(limits.bounds, scratch, request.stage or scratch),
-            added=scratch / "added" if added else None,
-            progress=tools.progress,
-            told=request.told,
-            root=chosen.root,
-            isolation=chosen.facts,
-            gpus=request.isolation.gpus,
+        added = add_files(request.add, repository, cwd, folder / "added")
+        made = ready(folder, request.stage, inputs, added, session)
+        spec = CommandSpec(
+            image=image.id,
+            argv=request.argv,
+            inputs=inputs.inputs,
+            timeout=site.limits.timeout,
+            cwd=cwd,
+            added=added,
+            terminal=request.relay is not None,
+            network=str(site.network.policy),
         )
-        execution = execute_command(image, tools.store, plan, chosen.sandbox, request.relay)
+        plan = plan_of(spec, request, site, made, session)
+        plan = replace(plan, env={**plan.env, **request.env})
+        execution = execute_command(image, tools.store, plan, site.chosen.sandbox, request.relay)
         if request.stage is None:
             return execution.record, None
-        outcome = _outcome(execution, inputs, image)
-        staged = stage_out(outcome, Staging(request.stage, request.lifetime))
+        staged = kept(execution, made, image, request.lifetime)
         return staged.record, staged
-
-
-def _outcome(execution: Execution, inputs: StagedInputs, image: Image) -> Outcome:
-    """Return what is to be staged."""
-    return Outcome(
-        record=execution.record,
-        repository=execution.repository,
-        output=execution.output,
-        upper=execution.upper,
-        printed=execution.printed,
-        events=execution.events,
-        basket=inputs.folder / "basket.json",
-        annotations=image.annotations,
-    )
 
 
 def shell_request(request: CommandRequest, terminal: str) -> CommandRequest:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from msgspec.structs import replace as replace_in
-
 from reprolake.basket_file import basket_in
-from reprolake.isolation import Isolation, isolated
-from reprolake.limits import RunLimits, run_limits, with_room
 from reprolake.modules import provided_modules
 from reprolake.pipeline import Look, Obtained, Session, obtain_image
-from reprolake.prepared_roots import with_root
 from reprolake.reach import network_of
+from reprolake.running import Asked, Granted, Ready, granted, kept, plan_of, ready, scratch
 from reprolake_builder.documents.base import Document
 from reprolake_builder.documents.environment import UnheardFile
 from reprolake_builder.documents.source import PinnedSource
@@ -31,42 +25,31 @@ from reprolake_runner.errors import NotebookError, StageOutError
 from reprolake_runner.execute import execute
 from reprolake_runner.imports import repository_modules, undeclared_imports
 from reprolake_runner.notebook import Notebook, check_cwd, read_notebook
-from reprolake_runner.plan import RunPlan
 from reprolake_runner.prepare import prepared_notebook
 from reprolake_runner.stage_in import StagedInputs, stage_in, stage_parameters
-from reprolake_runner.stage_out import Outcome, Staging, check_folder, stage_out
+from reprolake_runner.stage_out import check_folder
 from reprolake_runner.staged import StagedResult, new_run_id
-from reprolake_runner.supervise import Told
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What the user asked for beside the link. `basket` and `stage` are host paths.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest(Asked):
+    """What the user asked for beside the link. `stage` is a host path.
 
-    `limits` are amounts of limits by their setting; `allow_weaker` goes on where this host cannot hold one as promised.
-    `injects` says whether the paths of the notebook and of the executed one are parameters. `kernel`, `language` and `cwd` are
-    the RunSpec's, as `kernel_transport` and `check` are; `add` are host paths of files to bring along; `told` is given what cells print.
+    `injects` says whether the paths of the notebook and of the executed one are parameters. `kernel` and `language` are the
+    RunSpec's, as `kernel_transport` and `check` are.
     """
 
     notebook: str
-    basket: Path | None
     values: BindOptions
     stage: Path
-    lifetime: timedelta | None
-    limits: Mapping[str, str]
-    allow_weaker: bool = False
     strict_shell: bool = False
     injects: tuple[bool, bool] = (False, False)
     kernel: str = ""
     language: str = ""
-    cwd: str = ""
     start_timeout: float = 60
     kernel_transport: Literal["auto", "ipc", "tcp"] = "auto"
     report_mode: bool = False
     check: CheckSpec | None = None
-    add: tuple[Path, ...] = ()
-    told: Told | None = None
-    isolation: Isolation = field(default_factory=Isolation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,54 +211,18 @@ def run_notebook(request: RunRequest, obtained: Obtained, session: Session) -> S
     if request.check is not None:
         _refuse_without_outputs(prepared.notebook)
     check_folder(request.stage)
-    limits = run_limits(session.options.settings, request.limits, weaker=request.allow_weaker)
-    chosen = isolated(request.isolation, session.options)
-    tools = session.tools
-    network = network_of(request.isolation.network, session.options, tools.progress)
-    _tell(prepared, tools.progress)
+    site = granted(request, session)
+    _tell(prepared, session.tools.progress)
     image = obtain_image(obtained, session)
-    chosen = with_root(chosen, request.isolation.root, image, session)
-    with tools.store.scratch() as scratch:
-        scratch.chmod(0o700)
-        staged_inputs = _stage_in(prepared, scratch / "inputs", session)
-        run = new_run_id()
-        (scratch / run).mkdir(mode=0o700)
-        tools.progress.note(f"run {run}; `reprolake logs -f {run}` follows it")
-        folder = prepared.cwd or prepared.notebook.path.rpartition("/")[0]
-        added = add_files(request.add, obtained.tree.folder, folder, scratch / "added")
-        plan = RunPlan(
-            spec=replace_in(
-                _spec(request, prepared, image, staged_inputs, limits),
-                added=added,
-                network=str(network.policy),
-            ),
-            network=network,
-            id=run,
-            folder=scratch / run,
-            inputs=staged_inputs.folder,
-            env=staged_inputs.env,
-            limits=limits.limits,
-            bounds=with_room(limits.bounds, scratch, request.stage),
-            progress=tools.progress,
-            told=request.told,
-            added=scratch / "added" if added else None,
-            root=chosen.root,
-            isolation=chosen.facts,
-            gpus=request.isolation.gpus,
-        )
-        execution = execute(image, tools.store, plan, chosen.sandbox)
-        outcome = Outcome(
-            record=execution.record,
-            repository=execution.repository,
-            notebook=execution.notebook,
-            output=execution.output,
-            upper=execution.upper,
-            printed=execution.printed,
-            events=execution.events,
-            basket=staged_inputs.folder / "basket.json",
-            annotations=image.annotations,
-        )
-        return stage_out(outcome, Staging(request.stage, request.lifetime))
+    site = site.on(image, request, session)
+    with scratch(session) as folder:
+        inputs = _stage_in(prepared, folder / "inputs", session)
+        cwd = prepared.cwd or prepared.notebook.path.rpartition("/")[0]
+        added = add_files(request.add, obtained.tree.folder, cwd, folder / "added")
+        made = ready(folder, request.stage, inputs, added, session)
+        plan = plan_of(_spec(request, prepared, image, site, made), request, site, made, session)
+        execution = execute(image, session.tools.store, plan, site.chosen.sandbox)
+        return kept(execution, made, image, request.lifetime)
 
 
 def _refuse_without_outputs(notebook: Notebook) -> None:
@@ -307,17 +254,15 @@ def _within(subdir: str, path: str) -> str:
     return f"{subdir}/{path}" if subdir else path
 
 
-def _spec(
-    request: RunRequest, prepared: Prepared, image: Image, staged: StagedInputs, limits: RunLimits
-) -> RunSpec:
+def _spec(request: RunRequest, prepared: Prepared, image: Image, site: Granted, made: Ready) -> RunSpec:
     return RunSpec(
         image=image.id,
         notebook=prepared.notebook.path,
         notebook_sha256=prepared.notebook.sha256,
         parameters=prepared.binding.parameters,
-        inputs=staged.inputs,
-        timeout=limits.timeout,
-        execution_timeout=limits.execution_timeout,
+        inputs=made.inputs.inputs,
+        timeout=site.limits.timeout,
+        execution_timeout=site.limits.execution_timeout,
         start_timeout=request.start_timeout,
         kernel_transport=request.kernel_transport,
         kernel=request.kernel,
@@ -326,4 +271,6 @@ def _spec(
         strict_shell=request.strict_shell,
         report_mode=request.report_mode,
         check=request.check,
+        added=made.added,
+        network=str(site.network.policy),
     )
