@@ -42,10 +42,15 @@ def find_image(what: str, session: Session, *, instead: str = "") -> Image:
         )
     image = session.tools.store.get("images-by-id", names[0], Image)
     if image is None:
-        raise UsageError(
-            f"the image {what} was made by another version", hint="build it again: `reprolake build`"
-        )
+        raise another_version(what)
     return image
+
+
+def another_version(image: str) -> UsageError:
+    """Return the error for an image (id) of the store whose documents this version does not read."""
+    return UsageError(
+        f"the image {image} was made by another version", hint="build it again: `reprolake build`"
+    )
 
 
 def is_written(path: Path) -> bool:

@@ -17,6 +17,7 @@ from reprolake.describe import citation_lines, date, lock_lines
 from reprolake.images import find_image, is_written, written_images
 from reprolake.options import UsageError
 from reprolake.pipeline import Session, read_lock
+from reprolake_builder import vendored
 from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Document
 from reprolake_builder.errors import LockError
@@ -76,6 +77,8 @@ def inspect(what: str, session: Session) -> Found:
     path = Path(what)
     if why := denied(what):
         raise UsageError(f"{printable(what)} cannot be read: {why}")
+    if vendored.is_vendored(path):
+        path /= vendored.LOCK
     if is_written(path):
         return _written(path)
     if os.path.isdir(path):

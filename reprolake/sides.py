@@ -6,7 +6,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprolake.images import find_image, is_image_id, is_written, written_images, written_lock
+import msgspec
+
+from reprolake.images import (
+    another_version,
+    find_image,
+    is_image_id,
+    is_written,
+    written_images,
+    written_lock,
+)
 from reprolake.options import UsageError
 from reprolake.pipeline import Request, Session, obtain_lock, read_lock
 from reprolake_builder.documents.base import decode
@@ -49,7 +58,10 @@ def _lock_of(image: Image, session: Session) -> EnvironmentLock:
         tree = session.tools.store.tree(key)
         inside = LOCK_IN_IMAGE.lstrip("/")
         if tree is not None and any(entry.path == inside.encode() for entry in tree.entries):
-            return decode((tree.root / inside).read_bytes(), EnvironmentLock)
+            try:
+                return decode((tree.root / inside).read_bytes(), EnvironmentLock)
+            except msgspec.DecodeError as error:
+                raise another_version(image.id) from error
     raise UsageError(
         f"the store lacks the lock of image {image.id[:19]}", hint="build the image again: `reprolake build`"
     )

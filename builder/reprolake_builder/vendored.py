@@ -35,6 +35,7 @@ _LINE = re.compile(r"([0-9a-f]{64})  ((?!/)(?:(?!\.{1,2}(?:/|$))[^/\x00-\x1f\x7f
 _LARGEST_LIST = 64 << 20  # bytes
 _PIECE = 1 << 20  # bytes
 _UNPACKING = 3600  # seconds
+_AGAIN = "vendor the lock again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +63,14 @@ def open_vendored(folder: Path) -> Vendored:
         with open_below(folder, SUMS) as stream:
             text = stream.read(_LARGEST_LIST + 1)
     except OSError as error:
-        raise FetchError(f"{path} cannot be read: {error.strerror}") from error
+        raise FetchError(f"{path} cannot be read: {error.strerror}", hint=_AGAIN) from error
     files = {}
     for number, line in enumerate(text[:_LARGEST_LIST].decode("utf-8", "replace").splitlines(), 1):
         found = _LINE.fullmatch(line)
         if found is None:
             raise FetchError(
                 f"{path}:{number}: {printable(line[:100])!r} is no SHA-256 and path",
-                hint="the folder was changed by hand: vendor the lock again",
+                hint=f"the folder was changed by hand: {_AGAIN}",
             )
         files[found[1]] = found[2]
     return Vendored(folder, files)
@@ -114,6 +115,7 @@ def write_source(vendored: Vendored, root: Path) -> str:
     """
     writer = TreeWriter(root)
     try:
+        open_below(vendored.folder, SOURCE).close()  # nothing but a plain file of the folder
         with reading(vendored.source, MOST_BYTES) as members:
             for count, member in enumerate(members):
                 path = member.path.removeprefix(INSIDE.encode() + b"/")
@@ -124,9 +126,9 @@ def write_source(vendored: Vendored, root: Path) -> str:
                 elif member.kind == "file":
                     writer.file(path, member.size, member.pieces(), executable=member.executable)
     except TreeError as error:
-        raise FetchError(f"{vendored.source} cannot be taken: {error}") from error
+        raise FetchError(f"{vendored.source} cannot be taken: {error}", hint=_AGAIN) from error
     except OSError as error:
-        raise FetchError(f"{vendored.source} cannot be read: {error.strerror}") from error
+        raise FetchError(f"{vendored.source} cannot be read: {error.strerror}", hint=_AGAIN) from error
     return writer.tree_hash
 
 
@@ -155,7 +157,7 @@ def _take_commit(vendored: Vendored, url: str, commit: str, tools: Tools) -> Non
         if words := done.tail if done.returncode else cache.take(commit, repository):
             raise FetchError(
                 f"{shown(os.fsencode(vendored.folder / name))} is damaged, or does not hold the whole commit: {words}",
-                hint="vendor the lock again",
+                hint=_AGAIN,
             )
 
 
@@ -165,8 +167,8 @@ def _pieces(folder: Path, path: str, most: int) -> Iterator[bytes]:
     try:
         with open_below(folder, path) as stream:
             if os.fstat(stream.fileno()).st_size > most:
-                raise FetchError(f"{told} is larger than the lock says", hint="vendor the lock again")
+                raise FetchError(f"{told} is larger than the lock says", hint=_AGAIN)
             while piece := stream.read(_PIECE):
                 yield piece
     except OSError as error:
-        raise FetchError(f"{told} cannot be read: {error.strerror}") from error
+        raise FetchError(f"{told} cannot be read: {error.strerror}", hint=_AGAIN) from error

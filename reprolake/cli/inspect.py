@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def command(*, session: Session, what: str, as_json: bool) -> None:
     """Show a lock, an image or a staged result, and check that it is whole.
 
-    WHAT is a lock, an OCI layout, an archive for `docker load`, a staged result, or the id of an image of the store. Exits with
-    11 when something is not what it was when it was written.
+    WHAT is a lock, a vendored folder, an OCI layout, an archive for `docker load`, a staged result, or the id of an image of the
+    store. Exits with 11 when something is not what it was when it was written.
 
     \b
     Examples:
