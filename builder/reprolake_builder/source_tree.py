@@ -19,6 +19,8 @@ from reprolake_builder.trees import Entry
 INSIDE = "repo"
 """Folder of the stored tree that holds the repository: image.REPOSITORY without its slash."""
 LARGEST_TEXT = 4 << 20
+LARGEST_LOCK = 32 << 20
+"""Bytes of a lock file: those for several platforms and environments are long."""
 _MOST_LINKS = 40
 
 
@@ -99,15 +101,15 @@ class SourceTree:
             raise KeyError(path)
         return entry.sha256.hex()
 
-    def read_text(self, path: str) -> str | None:
+    def read_text(self, path: str, largest: int = LARGEST_TEXT) -> str | None:
         """The text of a file, or None when there is none.
 
-        Raises DetectError for a file of more than 4 MiB, one that is no text, and a link that leads out of the source.
+        Raises DetectError for a file of more than `largest` bytes, one that is no text, and a link that leads out of the source.
         """
         entry = self._find(path)
         if entry is None or entry.kind != "f":
             return None
-        if entry.size > LARGEST_TEXT:
+        if entry.size > largest:
             raise DetectError(f"{printable(path)} has {entry.size} bytes: too large for a file of this kind")
         # The index says that this path is a file below plain folders, and nobody but us writes in the store.
         data = (self.tree.root / entry.path.decode()).read_bytes()

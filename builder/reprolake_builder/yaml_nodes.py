@@ -13,7 +13,9 @@ from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
 
 LARGEST = 1 << 20  # characters: the parser is slow
+_LONGEST = 1 << 16  # characters of a line: for some kinds the parser takes the square of it
 _DEEPEST = 20
+_MOST = 500_000  # keys, texts, lists and their ends: some seconds of parsing
 _NULL = "tag:yaml.org,2002:null"
 
 Value = str | None | list["Value"] | dict[str, "Value"]
@@ -23,10 +25,15 @@ def parse_yaml(text: str, path: str, largest: int = LARGEST) -> Node | None:
     """Return the document's nodes, None for an empty one. Raises DetectError naming file and line."""
     if len(text) > largest:
         raise DetectError(f"{path} has {len(text)} characters: too large for a file of this kind")
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line) > _LONGEST:
+            raise DetectError(f"{path}:{number}: a line of {len(line)} characters is in no file of this kind")
     yaml = YAML(typ="safe", pure=True)
     try:
         depth = 0
-        for event in yaml.parse(text):
+        for count, event in enumerate(yaml.parse(text)):
+            if count > _MOST:
+                raise DetectError(f"{path} holds more than any file of this kind")
             if isinstance(event, CollectionStartEvent):
                 depth += 1
             elif isinstance(event, CollectionEndEvent):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
-from packaging.utils import InvalidName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from reprolake_builder.conda.channels import default_alias, split_url
 from reprolake_builder.documents.environment import Asked, CondaPin
@@ -17,7 +17,6 @@ from reprolake_builder.errors import DetectError, LockError
 from reprolake_builder.process import printable
 
 MOST_PACKAGES = 20_000
-LARGEST = 64 << 20  # characters of a lock for many platforms
 _HEX = re.compile(r"[0-9a-fA-F]*")
 
 
@@ -67,7 +66,7 @@ def pip_pin(name: str, version: str, sha256: str, origin: str) -> Asked:
     """Return a package of an index at one version. Raises DetectError naming the origin."""
     try:
         normal, public = canonicalize_name(name, validate=True), str(Version(version))
-    except (InvalidName, InvalidVersion) as error:
+    except ValueError as error:
         raise DetectError(
             f"{origin}: {printable(f'{name} {version}')[:100]!r} is no package of pip"
         ) from error

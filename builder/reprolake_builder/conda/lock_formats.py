@@ -8,17 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from packaging.utils import (
-    InvalidSdistFilename,
-    InvalidWheelFilename,
-    parse_sdist_filename,
-    parse_wheel_filename,
-)
+from packaging.utils import parse_sdist_filename, parse_wheel_filename
 
 from reprolake_builder.conda.lock_files import (
-    LARGEST,
     CondaLockFile,
     channel_name,
     entries,
@@ -35,10 +29,11 @@ from reprolake_builder.yaml_nodes import parse_yaml, plain
 
 PLATFORM = "linux-64"
 _OF_PLATFORM = re.compile(rf"^\s+platform:\s*['\"]?{PLATFORM}['\"]?\s*$", re.MULTILINE)
+_LARGEST = 8 << 20  # characters of what is for this platform
 _CATEGORIES = {"main", "dev", ""}
 """Those that conda-lock installs when it is told nothing."""
 _PIXI_VERSIONS = {"4", "5", "6", "7"}
-_EXPLICIT_PIP = re.compile(r"#\s*pip\s+(\S+)\s+@\s+(\S+)(?:\s+--hash=sha256[:=]([0-9a-fA-F]{64}))?\s*")
+_EXPLICIT_PIP = re.compile(r"#\s*pip\s+(\S+)\s+@\s+(\S+)(?:\s+--hash=sha256[:=](\S*))?.*")
 
 
 def read_conda_lock(text: str, path: str) -> CondaLockFile:
@@ -153,10 +148,10 @@ def read_explicit(text: str, path: str) -> CondaLockFile:
 
 def _version_in(url: str, origin: str) -> str:
     """Return the version in the file name of an address. Raises DetectError."""
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
+    name = unquote(re.split(r"[?#]", url)[0]).rpartition("/")[2]
     try:
         return str(parse_wheel_filename(name)[1] if name.endswith(".whl") else parse_sdist_filename(name)[1])
-    except (InvalidWheelFilename, InvalidSdistFilename) as error:
+    except ValueError as error:
         raise DetectError(f"{origin}: {printable(name)[:100]!r} is no archive of an index") from error
 
 
@@ -174,7 +169,7 @@ def _whole(lock: CondaLockFile) -> CondaLockFile:
 
 
 def _root(text: str, path: str) -> dict[str, object]:
-    found = plain(parse_yaml(text, path, LARGEST))
+    found = plain(parse_yaml(text, path, _LARGEST))
     if not isinstance(found, dict):
         raise DetectError(f"{path} is no lock file: it holds no keys")
     return dict(found)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from reprolake_builder.conda.lock_files import CondaLockFile
 from reprolake_builder.conda.lock_formats import read_conda_lock, read_explicit, read_pixi_lock
@@ -78,7 +78,7 @@ def _declared(given: Given, folder: str, lock: CondaLockFile, declared_in: Seque
 
 def _read(given: Given, path: str) -> CondaLockFile:
     with instead(path):
-        text = given.read(path) or ""
+        text = given.read_lock(path)
         if path.endswith("pixi.lock"):
             return read_pixi_lock(text, path)
         return read_explicit(text, path) if path.endswith(_PLAIN) else read_conda_lock(text, path)
@@ -88,7 +88,10 @@ def _is_lock(given: Given, path: str) -> bool:
     """Whether a text file is a list of conda packages: many are called like that."""
     if not path.endswith(_PLAIN) or path.endswith("pixi.lock"):
         return True
-    return any(line.strip() == "@EXPLICIT" for line in (given.read(path) or "").splitlines())
+    try:
+        return any(line.strip() == "@EXPLICIT" for line in given.read_lock(path).splitlines())
+    except DetectError:
+        return False  # too large, or no text at all
 
 
 def _specs(declared: Heard) -> tuple[Asked, ...]:
@@ -166,7 +169,7 @@ def _allows(specifier: SpecifierSet, version: str) -> bool:
     """Whether a version is in a set; one that only conda understands says nothing here."""
     try:
         return specifier.contains(Version(version), prereleases=True)
-    except InvalidVersion:
+    except ValueError:
         return True
 
 

@@ -9,7 +9,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.environment import Asked, AskedSource, CondaAsked, ObeyedLock, UnheardFile
 from reprolake_builder.lock_files.interface import Selection
-from reprolake_builder.source_tree import SourceTree
+from reprolake_builder.source_tree import LARGEST_LOCK, SourceTree
 
 ALL_DEFAULTS = Selection()
 
@@ -34,6 +34,10 @@ class Given:
     def read(self, path: str) -> str | None:
         """The file's text; None when it is not there or ignored."""
         return self.tree.read_text(path) if self.has(path) else None
+
+    def read_lock(self, path: str) -> str:
+        """The text of a lock file, which may be larger than other files; "" when it is not there or ignored."""
+        return (self.tree.read_text(path, LARGEST_LOCK) or "") if self.has(path) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
 
-_RUNTIME = re.compile(r"python-?(\d+(?:\.\d+){0,2})")
-_VERSION = re.compile(r"(?:cpython[@-])?(\d+(?:\.\d+){0,2})")
+_NUMBERS = r"([0-9]{1,4}(?:\.[0-9]{1,4}){0,2})"
+_RUNTIME = re.compile(rf"python-?{_NUMBERS}")
+_VERSION = re.compile(rf"(?:cpython[@-])?{_NUMBERS}")
 _LONGEST_LINE = 4096  # bytes
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 
@@ -34,7 +35,7 @@ def read_runtime(given: Given, path: str) -> Heard:
             f"{path}:{number}: {printable(text)[:80]!r} names no Python",
             hint="write one line like python-3.11",
         )
-    return Heard(files=(path,), python=(Asked(text=_series(found[1]), origin=f"{path}:{number}"),))
+    return Heard(files=(path,), python=(Asked(text=series(found[1]), origin=f"{path}:{number}"),))
 
 
 def read_python_version(given: Given, path: str) -> Heard:
@@ -54,7 +55,7 @@ def read_python_version(given: Given, path: str) -> Heard:
         UnheardFile(path=f"{path}:{n}", reason="only the first version counts", matters=False)
         for n, _ in lines[1:]
     )
-    asked = Asked(text=_series(found[1]), origin=f"{path}:{number}")
+    asked = Asked(text=series(found[1]), origin=f"{path}:{number}")
     return Heard(files=(path,), unheard=others, python=(asked,))
 
 
@@ -95,8 +96,8 @@ def read_script(given: Given, path: str) -> str:
     return path
 
 
-def _series(version: str) -> str:
-    """Return a specifier: 3.11 means any 3.11.x, 3.11.4 means itself."""
+def series(version: str) -> str:
+    """Return a specifier of Pythons: 3.11 means any 3.11.x, 3.11.4 means itself."""
     return f"=={version}" if version.count(".") == 2 else f"=={version}.*"
 
 

@@ -65,7 +65,7 @@ _Parts = tuple[LockFile, tuple[Declared, ...], bool]
 def _uv(given: Given, path: str, pyproject: Pyproject) -> _Parts:
     defaults = default_groups(pyproject, "uv")
     with instead(path):
-        lock = read_uv(given.read(path) or "", path, given.selection, defaults)
+        lock = read_uv(given.read_lock(path), path, given.selection, defaults)
     demands = pyproject.has_project or lock.own == ""
     declared = tuple(declared_by_project(pyproject, given.selection, "uv")) if demands else ()
     return lock, declared, lock.has_own
@@ -73,7 +73,7 @@ def _uv(given: Given, path: str, pyproject: Pyproject) -> _Parts:
 
 def _pylock(given: Given, path: str, pyproject: Pyproject | None) -> _Parts:
     with instead(path):
-        lock = read_pylock(given.read(path) or "", path, given.selection)
+        lock = read_pylock(given.read_lock(path), path, given.selection)
     if pyproject is None:
         return lock, (), False
     demands = declares_packages(pyproject)
@@ -84,7 +84,7 @@ def _pylock(given: Given, path: str, pyproject: Pyproject | None) -> _Parts:
 def _pdm(given: Given, path: str, pyproject: Pyproject) -> _Parts:
     project = _pdm_project(pyproject, given.selection.extras)
     with instead(path):
-        lock = read_pdm(given.read(path) or "", path, given.selection, project)
+        lock = read_pdm(given.read_lock(path), path, given.selection, project)
     declared = tuple(declared_by_project(pyproject, given.selection, "PDM"))
     is_package = pyproject.tool.get("pdm", {}).get("distribution") is not False
     return lock, declared, is_package and pyproject.has_build_system
@@ -94,7 +94,7 @@ def _pipenv(given: Given, folder: str, path: str) -> _Parts:
     pipfile = join(folder, "Pipfile")
     tables = read_pipfile_tables(given, pipfile)
     with instead(path):
-        text = given.read(path) or ""
+        text = given.read_lock(path)
         lock = read_pipfile_lock(text, path, given.selection, tables)
         requires = tables if tables is not None else {"requires": read_meta(text, path).requires}
     declared = tuple(declared_by_pipfile(tables, pipfile, given.selection)) if tables is not None else ()
@@ -105,7 +105,7 @@ def _pipenv(given: Given, folder: str, path: str) -> _Parts:
 def _poetry(given: Given, path: str, pyproject: Pyproject) -> _Parts:
     project = read_poetry_project(pyproject.tables, pyproject.path)
     with instead(path):
-        lock = read_poetry(given.read(path) or "", path, given.selection, project, pyproject.tables)
+        lock = read_poetry(given.read_lock(path), path, given.selection, project, pyproject.tables)
     own = declares_packages(pyproject)
     standard = dependency_groups(pyproject)
     groups = given.selection.groups & standard.keys()

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 from reprolake_builder.declarations.demands import Declared, asked_of
 from reprolake_builder.declarations.heard import Given, Heard
+from reprolake_builder.declarations.lines import series
 from reprolake_builder.declarations.sources import ask_place
 from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
@@ -32,7 +33,7 @@ from reprolake_builder.process import printable
 
 _USUAL = "pypi"  # what Pipenv calls the index that everybody has
 _TABLES = frozenset({"source", "requires", "pipenv", "scripts", "build-system"})
-_VERSION = re.compile(r"3\.\d+(?:\.\d+)?")
+_VERSION = re.compile(r"3\.[0-9]{1,4}(?:\.[0-9]{1,4})?")
 # Keys of a package that are markers in other words.
 _MARKERS = (
     "os_name",
@@ -111,8 +112,7 @@ def pipfile_python(tables: Mapping[str, Any], path: str) -> tuple[Asked, ...]:
             f"{path}: {printable(text)[:60]!r} is no version of Python",
             hint='write it like python_version = "3.11"',
         )
-    series = f"=={text}" if text.count(".") == 2 else f"=={text}.*"
-    return (Asked(text=series, origin=f"{path} (requires)"),)
+    return (Asked(text=series(text), origin=f"{path} (requires)"),)
 
 
 def _packages(tables: Mapping[str, Any], path: str, selection: Selection) -> Iterator[tuple[str, _Package]]:

@@ -78,7 +78,10 @@ def ask_archive(
         reason = "asks for a package from an address that is neither a git repository nor an archive"
         raise _refused(text, origin, reason, "write git+https://… or https://…/NAME-VERSION.whl")
     url, _, fragment = address.strip().partition("#")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _refused(text, origin, "is no address") from error
     filename = unquote(parts.path).rpartition("/")[2]
     if "@" in url or not url.isprintable() or " " in url or len(url) > _LONGEST:
         raise _refused(text, origin, "holds a login, or what no address holds", "leave it away")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from conda_lock_texts import CONDA_LOCK, EXPLICIT, MD5, PIXI_5, PIXI_6, SHA
 from detected import found, matter, texts
@@ -86,13 +84,12 @@ def test_what_pins_nothing_here_is_refused_by_name(reader, text):
         reader(text, "the.file")
 
 
-def test_a_lock_for_many_platforms_is_read_quickly():
-    """What is for other platforms is left out before it is parsed: ten times as much costs next to nothing."""
+def test_what_is_for_other_platforms_is_not_parsed():
+    """The parser of YAML is slow: a lock for many platforms costs no more than what is for this one, of which the rest may be broken."""
     other = CONDA_LOCK.partition("package:\n")[2].replace("platform: linux-64", "platform: osx-arm64")
-    begun = time.process_time()
-    lock = read_conda_lock(CONDA_LOCK + other * 400, "conda-lock.yml")
+    broken = other.replace("  category: main", "  category: 'main")
+    lock = read_conda_lock(CONDA_LOCK + broken, "conda-lock.yml")
     assert len(lock.pins) == 2
-    assert time.process_time() - begun < 2
 
 
 DECLARED = """\
