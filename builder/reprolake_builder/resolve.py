@@ -56,6 +56,9 @@ _PAGE_OF_ARCHIVE = re.compile(
     r"https?://(?:[\w-]+\.)*(?:zenodo\.org|figshare\.com|hydroshare\.org|dataverse\.harvard\.edu|joss\.theoj\.org|doi\.org|"
     r"arxiv\.org)(?:/.*)?"
 )
+_NAME_OF_ARCHIVE = re.compile(
+    r"(?:doi|info|hdl|arxiv|zenodo|zenodo-sandbox|figshare):(?!//).+", re.IGNORECASE | re.DOTALL
+)
 _ASK = "ask its owner for access, or work as a user who has it"
 _HOST = re.compile(r"[\w-]+(?:\.[\w-]+)+/\S+")
 
@@ -98,7 +101,7 @@ def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
             return Resolved(changeset, MERCURIAL.notebook_in(link))  # Heptapod's pages are GitLab's
         return resolve_page(page, request, tools)
     for provider in PROVIDERS:
-        if provider.recognises(link) and not (provider is GIT and _PAGE_OF_ARCHIVE.fullmatch(link)):
+        if provider.recognises(link) and not (provider is GIT and _is_of_archive(link)):
             if request.sha256 and provider is not ADDRESS:
                 raise _no_file(link)
             source = provider.resolve(request, tools)
@@ -107,6 +110,11 @@ def _resolve(request: LinkRequest, tools: Tools) -> Resolved:
                     return Resolved(source, provider.notebook_in(link))
                 return Resolved(source)
     raise _not_understood(link)
+
+
+def _is_of_archive(link: str) -> bool:
+    """Whether a link that no archive knows is one of theirs all the same: git would take it for a server."""
+    return bool(_PAGE_OF_ARCHIVE.fullmatch(link) or _NAME_OF_ARCHIVE.fullmatch(link))
 
 
 def _no_file(link: str) -> ResolveError:
@@ -134,6 +142,12 @@ def _not_understood(link: str) -> ResolveError:
         return ResolveError(
             f"{shown} is a page of an archive, and no record",
             hint="give the record's own page or its DOI",
+        )
+    if _NAME_OF_ARCHIVE.fullmatch(link):
+        return ResolveError(
+            f"{shown} names nothing that is known",
+            hint="names look like doi:10.5281/zenodo.4055175, zenodo:4055175 or arXiv:1412.6980; "
+            "a git server that is called so is ssh://HOST/PATH",
         )
     folder, _, ref = link.rpartition("@")
     if folder and "\0" not in link and os.path.isdir(folder):

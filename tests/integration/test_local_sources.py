@@ -277,6 +277,8 @@ def test_sub_folders(repository, store):
         ("{work}/a", "is a file", "folder"),
         ("{work}/none", "neither a folder here nor a git URL", "git URL"),
         ("example.org/lab/crab", "neither a folder here nor a git URL", "https://example.org/lab/crab"),
+        ("zenodo:x", "names nothing that is known", "zenodo:4055175"),
+        ("doi:abc", "names nothing that is known", "ssh://"),
         ("https://zenodo.org/communities/escape2020", "is a page of an archive, and no record", "its DOI"),
         ("{work}/.git", "own folder or a bare repository", ""),
     ],
