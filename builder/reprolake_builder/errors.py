@@ -39,6 +39,8 @@ class ReprolakeError(Exception):
         self.message = without_logins(message)
         self.hint = without_logins(hint)
         super().__init__(self.message)
+        if self.hint:
+            self.add_note(f"hint: {self.hint}")  # for who sees a traceback: papermill's users, those of Python
         self.transient = transient
 
     @property

@@ -229,7 +229,7 @@ class Account:
 
     def _what_ran(self) -> str:
         """Return how many of the notebook's own cells ran, and who ended it when one did; those without code do not count."""
-        own = [cell for cell in self.cells.values() if not cell.injected and cell.skipped != "empty"]
+        own = [cell for cell in self.cells.values() if cell.counts]
         ran = sum(cell.state in _RAN for cell in own)
         if any(cell.skipped == "after-exit" for cell in own):
             last = max(

@@ -114,7 +114,7 @@ def _done(record: RunRecord) -> tuple[str, str]:
     """Return how much was done, for the summary."""
     if isinstance(record.spec, CommandSpec):
         return "Exit status", "none" if record.exit_status is None else str(record.exit_status)
-    own = [cell for cell in record.cells if not cell.injected]
+    own = [cell for cell in record.cells if cell.counts]
     done = sum(cell.state in {"succeeded", "allowed-failure"} for cell in own)
     return "Cells run", f"{done} of {len(own)}"
 

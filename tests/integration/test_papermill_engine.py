@@ -153,6 +153,7 @@ def test_the_image_is_named_by_environment_or_notebook(papermill, built_image, s
     assert papermill("1", metadata=named, REPROLAKE_IMAGE="")[0].returncode == 0
     done, _ = papermill("1", metadata={"reprolake": {"image": str(small_lock)}}, REPROLAKE_IMAGE="")
     assert (done.returncode, "no image is named" in done.stderr) == (1, True)
+    assert "\nhint: " in done.stderr, "the next step"
     done, _ = papermill("1", REPROLAKE_IMAGE="sha256:" + "0" * 64)
     assert (done.returncode, "is not here" in done.stderr) == (1, True)
 

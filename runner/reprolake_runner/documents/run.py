@@ -156,6 +156,11 @@ class CellRecord(Document, frozen=True, kw_only=True):
     skipped: Skipped | None = None
 
     @property
+    def counts(self) -> bool:
+        """Whether it is one of the notebook's own cells, and has code."""
+        return not self.injected and self.skipped != "empty"
+
+    @property
     def name(self) -> str:
         """What people call the cell."""
         return cell_name(self.index, self.execution_count)

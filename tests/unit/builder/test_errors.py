@@ -22,3 +22,4 @@ def test_logins_are_left_out(text, shown):
     """USER:PASSWORD and signed queries of URLs are left out of message and hint; addresses stay recognisable."""
     error = FetchError(text, hint=text)
     assert (error.message, error.hint, str(error), without_logins(text)) == (shown,) * 4
+    assert error.__notes__ == [f"hint: {shown}"]

@@ -59,7 +59,7 @@ def test_no_language_falls_back_to_another(trees):
     with pytest.raises(NotebookError, match=r"'ir', which .*, nor another one for R") as error:
         choose(trees, "ir", "R", {})
     assert "python3" in error.value.hint
-    with pytest.raises(NotebookError, match=r"'python2', which the image does not have$"):
+    with pytest.raises(NotebookError, match=r"(?m)'python2', which the image does not have$"):
         choose(trees, "python2", "", {})
 
 
@@ -153,7 +153,7 @@ def test_a_notebook_that_names_only_its_language_gets_a_kernel_of_it(trees):
     offer(trees[1], "python3", PYTHON)
     offer(trees[0], "ir", R, "usr/share/jupyter/kernels")
     assert choose(trees, "", "R", {}).name == "ir"
-    with pytest.raises(NotebookError, match=r"names no kernel, and the image has none for julia$") as error:
+    with pytest.raises(NotebookError, match=r"(?m)names no kernel, and the image has none for julia$") as error:
         choose(trees, "", "julia", {})
     assert "ir (R), python3 (python)" in error.value.hint
 

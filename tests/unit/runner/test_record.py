@@ -69,6 +69,7 @@ def test_what_ran_is_counted_truly(cells, message):
         state = "skipped" if why else "succeeded"
         assert made.end(CellEnded(index=index, state=state, outputs=HASH, skipped=why))
     assert made.verdict() == Verdict("succeeded", message)
+    assert [cell.counts for cell in made.cells.values()] == [why != "empty" for why in cells]
 
 
 def test_a_cell_that_is_belied_has_failed():
