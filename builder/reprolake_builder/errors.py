@@ -40,7 +40,8 @@ class ReprolakeError(Exception):
         self.hint = without_logins(hint)
         super().__init__(self.message)
         if self.hint:
-            self.add_note(f"hint: {self.hint}")  # for who sees a traceback: papermill's users, those of Python
+            # for who sees a traceback: papermill's users, and those of Python
+            self.add_note(f"hint: {self.hint}")
         self.transient = transient
 
     @property

@@ -153,7 +153,9 @@ def test_a_notebook_that_names_only_its_language_gets_a_kernel_of_it(trees):
     offer(trees[1], "python3", PYTHON)
     offer(trees[0], "ir", R, "usr/share/jupyter/kernels")
     assert choose(trees, "", "R", {}).name == "ir"
-    with pytest.raises(NotebookError, match=r"(?m)names no kernel, and the image has none for julia$") as error:
+    with pytest.raises(
+        NotebookError, match=r"(?m)names no kernel, and the image has none for julia$"
+    ) as error:
         choose(trees, "", "julia", {})
     assert "ir (R), python3 (python)" in error.value.hint
 
