@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from reprolake_builder.errors import NotStartedError, SandboxError
 from reprolake_builder.sandboxes.interface import Running
+from reprolake_builder.sandboxes.reports import NOT_STARTED
 from reprolake_runner.documents.run import Status
 from reprolake_runner.printed import KEPT, Printed
 from reprolake_runner.record import EventLog, Verdict
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from reprolake_builder.network.serving import Server  # most runs have none
 
 _GRACE = 5.0  # seconds for a command that was asked to end
-_NOT_STARTED = "bwrap: execvp "
 _NOT_THERE = 127  # what shells say of a command that there is not
 
 
@@ -149,8 +149,8 @@ class CommandSupervisor(Watching):
             complaints = self._printed.get("stderr", self._printed["stdout"])
             self._read_the_rest()
             words = complaints.last_words
-            if words.startswith(_NOT_STARTED):
-                program, _, why = words.removeprefix(_NOT_STARTED).rpartition(": ")
+            if words.startswith(NOT_STARTED):
+                program, _, why = words.removeprefix(NOT_STARTED).rpartition(": ")
                 self.exit_status = _NOT_THERE
                 self._ended = Verdict("failed", f"the image cannot run {program}: {why}")
             else:

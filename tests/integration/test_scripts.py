@@ -160,6 +160,14 @@ def test_a_failure_shows_its_last_words(tmp_path, here):
     assert "--build-network" in found.value.hint
 
 
+def test_a_program_that_is_not_there_is_no_fault_of_the_sandbox(tmp_path, here):
+    """A first line that names no program of the image fails the build with that, not as a sandbox that is missing."""
+    link = repository(tmp_path / "r", postBuild="#!/usr/bin/zsh\necho\n")
+    with pytest.raises(BuildError, match="no program as its first line names it") as found:
+        obtained(link, here)
+    assert "apt.txt" in found.value.hint
+
+
 def test_it_has_no_network_unless_it_is_given_one(tmp_path, here):
     """Without --build-network nothing is reached; the script's failure says what to do."""
     link = repository(

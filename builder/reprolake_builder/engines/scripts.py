@@ -17,7 +17,7 @@ from typing import IO
 
 from reprolake_builder.documents.lock import Reached
 from reprolake_builder.engines.attending import LEFT_FREE, Work, attend, last_words
-from reprolake_builder.errors import BuildError
+from reprolake_builder.errors import BuildError, SandboxError
 from reprolake_builder.git_tree import MOST_ENTRIES, folders_above, folders_of
 from reprolake_builder.image import HOME
 from reprolake_builder.network.policy import Policy
@@ -28,6 +28,7 @@ from reprolake_builder.rootfs import shown
 from reprolake_builder.sandboxes.bubblewrap import Bubblewrap
 from reprolake_builder.sandboxes.interface import Bind, ImageRoot, SandboxSpec
 from reprolake_builder.sandboxes.networked import networked
+from reprolake_builder.sandboxes.reports import NOT_STARTED
 from reprolake_builder.sandboxes.requirements import free_user
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
@@ -80,7 +81,15 @@ def run_script(call: ScriptCall, scratch: Path, tools: Tools) -> Ran:
         call.prepare(root)
         _settle(root)
         with (scratch / "log").open("w+b") as log:
-            status, reached = _run(call, root, log, tools)
+            try:
+                status, reached = _run(call, root, log, tools)
+            except SandboxError as error:
+                if not last_words(log).startswith(NOT_STARTED):
+                    raise
+                raise BuildError(
+                    f"{call.what} failed: the image has no program as its first line names it (#!…)",
+                    hint="begin it with #!/bin/bash, or name the Debian package of that program in apt.txt",
+                ) from error
             said = last_words(log)
     if status:
         closed = call.policy is None

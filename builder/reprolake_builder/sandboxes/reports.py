@@ -15,6 +15,8 @@ from reprolake_builder import process
 from reprolake_builder.errors import NotStartedError, SandboxError
 from reprolake_builder.sandboxes.first_program import FIRST, PROGRAM
 
+NOT_STARTED = "bwrap: execvp "
+"""How bubblewrap's own words begin, in the program's log, where its root has no such program or cannot run it."""
 _START_SECONDS = 60
 _CREDENTIALS = struct.Struct("=iII")
 _GO = b"g"
