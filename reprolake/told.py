@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -12,24 +12,35 @@ import click
 
 from reprolake.settings import UsageError
 from reprolake_builder.process import printable
+from reprolake_builder.progress import SILENT, Progress
 from reprolake_runner.driver.protocol import Said
 
 _LONGEST = 1 << 15  # characters of a line that are waited for
 
 
 class Told:
-    """Passes on what cells say: to standard error when `logs`, and each stream as it is to its file."""
+    """Passes on what cells say: to standard error when `logs`, and each stream as it is to its file.
 
-    def __init__(self, files: Mapping[str, IO[str]], *, logs: bool) -> None:
+    A file that takes no more is warned of through `progress`, and left alone: the run goes on.
+    """
+
+    def __init__(self, files: dict[str, IO[str]], progress: Progress, *, logs: bool) -> None:
         self._files = files
+        self._progress = progress
         self._logs = logs
         self._begun = ""
 
     def __call__(self, said: Said) -> None:
         """Take one piece."""
         if file := self._files.get(said.kind):
-            file.write(said.text)
-            file.flush()
+            try:
+                file.write(said.text)
+                file.flush()
+            except OSError as error:
+                del self._files[said.kind]
+                self._progress.warn(
+                    f"--{said.kind}-file takes no more ({error.strerror}): the result has what is missing there"
+                )
         if self._logs:
             # What a notebook prints must not drive the terminal: only its lines are kept.
             text = self._begun + said.text + ("\n" if said.kind == "shown" else "")
@@ -46,7 +57,9 @@ class Told:
 
 
 @contextlib.contextmanager
-def told(*, logs: bool, stdout: Path | None, stderr: Path | None) -> Iterator[Told | None]:
+def told(
+    *, logs: bool, stdout: Path | None = None, stderr: Path | None = None, progress: Progress = SILENT
+) -> Iterator[Told | None]:
     """Yield what takes the outputs, None when nobody wants them; the file "-" is standard output, unless that is a terminal.
 
     Raises UsageError for a file that cannot be written.
@@ -55,19 +68,26 @@ def told(*, logs: bool, stdout: Path | None, stderr: Path | None) -> Iterator[To
         yield None
         return
     with contextlib.ExitStack() as stack:
-        files = {}
+        files: dict[str, IO[str]] = {}
         for kind, path in (("stdout", stdout), ("stderr", stderr)):
             if path is not None:
                 place = _standard_output(kind) if str(path) == "-" else path
                 try:
-                    files[kind] = stack.enter_context(open(place, "w", encoding="utf-8", newline=""))
+                    files[kind] = open(place, "w", encoding="utf-8", newline="")  # noqa: SIM115  (closed with the stack)
+                    stack.callback(_close, files[kind])
                 except OSError as error:
                     raise UsageError(f"--{kind}-file {path} cannot be written: {error.strerror}") from error
-        taker = Told(files, logs=logs)
+        taker = Told(files, progress, logs=logs)
         try:
             yield taker
         finally:
             taker.end()
+
+
+def _close(file: IO[str]) -> None:
+    """Close a file; that it takes no more has been told."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def _standard_output(kind: str) -> int:

@@ -8,17 +8,7 @@ import click
 
 from reprolake.amounts import LIMITS
 from reprolake.cli.common import stacked
-from reprolake.cli.result_options import (
-    add_option,
-    basket_option,
-    gpu_option,
-    lifetime_of,
-    limit_options,
-    network_option,
-    root_option,
-    sandbox_option,
-    weaker_option,
-)
+from reprolake.cli.result_options import add_option, asked_of, basket_option, isolation_options, limit_options
 
 if TYPE_CHECKING:
     from reprolake.command_runs import CommandRequest
@@ -35,11 +25,7 @@ command_options = stacked(
         help="Run it in this folder of the repository. [that of the environment]",
     ),
     *limit_options(_LIMITS),
-    weaker_option,
-    root_option,
-    sandbox_option,
-    network_option,
-    gpu_option,
+    *isolation_options,
 )
 """The options that decide what a command sees and may take."""
 
@@ -47,15 +33,5 @@ command_options = stacked(
 def command_request(rest: dict[str, Any]) -> CommandRequest:
     """Take the command and its options out of a command's arguments."""
     from reprolake.command_runs import CommandRequest
-    from reprolake.isolation import Isolation
 
-    asked = {limit.setting: rest.pop(limit.setting) for limit in _LIMITS if limit.flag}
-    names = ("argv", "basket", "add", "stage", "allow_weaker", "cwd")
-    return CommandRequest(
-        isolation=Isolation(
-            rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network"), rest.pop("root")
-        ),
-        lifetime=lifetime_of(rest.pop("lifetime")),
-        limits={name: amount for name, amount in asked.items() if amount is not None},
-        **{name: rest.pop(name) for name in names},
-    )
+    return CommandRequest(argv=rest.pop("argv"), **asked_of(rest, _LIMITS))

@@ -49,7 +49,7 @@ def command(*, session: Session, link: str, as_json: bool, log_output: bool, **r
     request = command_request(rest)
     refuse_early(request.isolation, session.options)
     image = image_of(request_of(link, rest), session)
-    with told(logs=log_output, stdout=None, stderr=None) as taker:
+    with told(logs=log_output) as taker:
         record, staged = run_command(replace(request, told=taker), image, session)
     assert staged is not None, record.id
     show_result(staged, session, as_json=as_json)

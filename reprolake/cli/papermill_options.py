@@ -104,4 +104,5 @@ def outputs_told(rest: dict[str, Any], session: Session) -> AbstractContextManag
     logs, bars = rest.pop("log_output"), rest.pop("progress_bar")
     if isinstance(progress, Terminal) and (bars is False or (logs and bars is None)):
         progress.draw_no_bars()
-    return told(logs=logs, stdout=rest.pop("stdout_file"), stderr=rest.pop("stderr_file"))
+    files = {name: rest.pop(f"{name}_file") for name in ("stdout", "stderr")}
+    return told(logs=logs, progress=progress, **files)

@@ -75,18 +75,18 @@ lifetime_option = click.option(
     show_default=True,
     help="How long it is to be kept: 12h, 30d, 4w or never.",
 )
-sandbox_option = click.option(
+_sandbox_option = click.option(
     "--sandbox",
     type=click.Choice(NAMES),
     help="What isolates it. [that of the settings: auto, the first that works here]",
 )
-root_option = click.option(
+_root_option = click.option(
     "--root",
     metavar="PATH",
     type=click.Path(exists=True, path_type=Path),
     help="Run in these files in place of the image's own: a folder, also on CVMFS, a SIF or a squashfs.",
 )
-gpu_option = click.option(
+_gpu_option = click.option(
     "--gpu",
     "gpus",
     metavar="all|N",
@@ -94,18 +94,22 @@ gpu_option = click.option(
     default="",
     help="Give it the host's graphics processors. [none]",
 )
-network_option = click.option(
+_network_option = click.option(
     "--network",
     metavar="NET",
     callback=check_network,
     default="",
     help="What it may reach: none, all, or allow=HOST[:PORT],... (and *.example.org). [that of the settings: none]",
 )
-weaker_option = click.option(
+_weaker_option = click.option(
     "--allow-weaker",
     is_flag=True,
     help="Go on when this host cannot hold a limit as promised; the record says so.",
 )
+
+
+isolation_options = (_weaker_option, _root_option, _sandbox_option, _network_option, _gpu_option)
+"""What isolates a run, and what it may reach."""
 
 
 def limit_options(limits: Sequence[LimitSetting]) -> tuple[Callable[[F], F], ...]:
@@ -119,7 +123,22 @@ def limit_options(limits: Sequence[LimitSetting]) -> tuple[Callable[[F], F], ...
     )
 
 
-def lifetime_of(text: str) -> timedelta | None:
+def asked_of(rest: dict[str, Any], limits: Sequence[LimitSetting]) -> dict[str, Any]:
+    """Take what all runs are asked out of a command's arguments: fields of running.Asked, and `stage`. Raises UsageError."""
+    from reprolake.isolation import Isolation
+
+    amounts = {limit.setting: rest.pop(limit.setting) for limit in limits if limit.flag}
+    return {
+        "lifetime": _lifetime_of(rest.pop("lifetime")),
+        "limits": {name: amount for name, amount in amounts.items() if amount is not None},
+        "isolation": Isolation(
+            rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network"), rest.pop("root")
+        ),
+        **{name: rest.pop(name) for name in ("basket", "stage", "allow_weaker", "cwd", "add")},
+    }
+
+
+def _lifetime_of(text: str) -> timedelta | None:
     """Return how long a result is kept. Raises UsageError."""
     from reprolake.options import UsageError
     from reprolake_runner.staged import parse_lifetime

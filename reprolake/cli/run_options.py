@@ -14,16 +14,12 @@ from reprolake.amounts import LIMITS
 from reprolake.cli.common import as_usage_error, stacked
 from reprolake.cli.result_options import (
     add_option,
+    asked_of,
     basket_option,
-    gpu_option,
-    lifetime_of,
+    isolation_options,
     lifetime_option,
     limit_options,
-    network_option,
-    root_option,
-    sandbox_option,
     stage_option,
-    weaker_option,
 )
 
 if TYPE_CHECKING:
@@ -164,11 +160,7 @@ run_options = stacked(
     stage_option,
     lifetime_option,
     *limit_options(LIMITS),
-    weaker_option,
-    root_option,
-    sandbox_option,
-    network_option,
-    gpu_option,
+    *isolation_options,
     add_option,
     click.option(
         "--check-outputs",
@@ -216,13 +208,12 @@ def chosen_notebook(given: str, link: str, in_link: str) -> str:
 
 def run_request(rest: dict[str, Any]) -> RunRequest:
     """Take the options of a run out of a command's arguments."""
-    from reprolake.isolation import Isolation
     from reprolake.options import UsageError
     from reprolake.runs import RunRequest
     from reprolake_runner.bind import BindOptions
     from reprolake_runner.documents.run import CheckSpec
 
-    lifetime = lifetime_of(rest.pop("lifetime"))
+    asked = asked_of(rest, LIMITS)
     try:
         files = tuple((str(path), path.read_bytes()) for path in rest.pop("files"))
     except OSError as error:
@@ -238,29 +229,11 @@ def run_request(rest: dict[str, Any]) -> RunRequest:
     check = CheckSpec(tolerance=rest.pop("tolerance"), image_tolerance=rest.pop("image_tolerance"))
     both = rest.pop("inject_paths")
     injects = (rest.pop("inject_input_path") or both, rest.pop("inject_output_path") or both)
-    names = (
-        "notebook",
-        "basket",
-        "stage",
-        "allow_weaker",
-        "strict_shell",
-        "kernel",
-        "language",
-        "cwd",
-        "start_timeout",
-        "add",
-        "kernel_transport",
-    )
-    asked = {limit.setting: rest.pop(limit.setting) for limit in LIMITS if limit.flag}
-    limits = {name: amount for name, amount in asked.items() if amount is not None}
+    names = ("notebook", "strict_shell", "kernel", "language", "start_timeout", "kernel_transport")
     return RunRequest(
         values=values,
-        lifetime=lifetime,
-        limits=limits,
         injects=injects,
-        isolation=Isolation(
-            rest.pop("sandbox") or "", rest.pop("gpus"), rest.pop("network"), rest.pop("root")
-        ),
         check=check if rest.pop("check_outputs") else None,
+        **asked,
         **{name: rest.pop(name) for name in names},
     )

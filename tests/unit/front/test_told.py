@@ -10,6 +10,7 @@ import pytest
 
 from reprolake.options import UsageError
 from reprolake.told import told
+from reprolake_builder.progress import Progress
 from reprolake_runner.driver.protocol import Said
 
 
@@ -29,7 +30,7 @@ def test_a_line_without_end_is_not_waited_for(capsys):
     """A command that prints for ever without an end of line is shown piece by piece, and fills nobody's memory."""
     pieces = [str(number % 10) * 30_000 for number in range(100)]
     shown = ""
-    with told(logs=True, stdout=None, stderr=None) as taker:
+    with told(logs=True) as taker:
         for number, piece in enumerate(pieces, 1):
             taker(Said(kind="stdout", text=piece))
             shown += re.sub(r"\s", "", capsys.readouterr().err)
@@ -62,3 +63,23 @@ def test_a_notebook_is_not_given_the_terminal(capfd):
         os.dup2(before, 1)
         for descriptor in (ours, theirs, before):
             os.close(descriptor)
+
+
+class Warned(Progress):
+    """Keeps warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+def test_a_file_that_takes_no_more_ends_no_run():
+    """A full disk is told of once; what else is printed goes on, and nothing is raised."""
+    progress = Warned()
+    with told(logs=False, stdout=Path("/dev/full"), progress=progress) as taker:
+        for _ in range(3):
+            taker(Said(kind="stdout", text="x"))
+    assert len(progress.warnings) == 1
+    assert "--stdout-file takes no more (No space left on device)" in progress.warnings[0]
