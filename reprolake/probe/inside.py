@@ -281,7 +281,6 @@ def _sockets(given: Given) -> str:
 def _kinds(given: Given) -> str:
     """Only unix and internet sockets can be made: no virtual machines', raw, packet, audit or other ones."""
     del given
-
     return possible(
         vsock=partial(socket.socket, 40, socket.SOCK_STREAM),
         packet=partial(socket.socket, 17, socket.SOCK_RAW),
@@ -312,8 +311,7 @@ def _terminal(given: Given) -> str:
 @row("names of the machine")
 def _names(given: Given) -> str:
     """The machine's name is not the host's."""
-    name = socket.gethostname()
-    return "" if hashed(name) != given["host_name"] else name
+    return "" if hashed(name := socket.gethostname()) != given["host_name"] else name
 
 
 @row("processes' number")
@@ -337,9 +335,11 @@ def _number(given: Given) -> str:
 
 @row("resources")
 def _resources(given: Given) -> str:
-    """Open files and the size of a file are limited, and there are no core dumps."""
-    found = []
-    for name, most in (("CORE", 0), ("NOFILE", given["open_files"]), ("FSIZE", given["file_bytes"])):
+    """Open files and the size of a file are limited, and a crash neither writes a core nor starts the host's program for cores."""
+    possible(none=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
+    is_handled = text("/proc/sys/kernel/core_pattern").startswith("|")
+    found = ["cores"] if is_handled and resource.getrlimit(resource.RLIMIT_CORE)[0] != 1 else []
+    for name, most in (("CORE", 1), ("NOFILE", given["open_files"]), ("FSIZE", given["file_bytes"])):
         hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
         if hard == resource.RLIM_INFINITY or hard > most:
             found.append(name)

@@ -33,7 +33,7 @@ class Engine:
 class Container:
     """One container to be made: its image's id, its name and labels, what is bound beside the spec's own, and its streams.
 
-    `processes` is the most that the user could have without it.
+    `processes` is the most that the user could have without it, `core` the size of a core (bytes) that nothing is done with.
     """
 
     image: str
@@ -41,6 +41,7 @@ class Container:
     labels: Mapping[str, str]
     binds: tuple[Bind, ...]
     processes: int
+    core: int
     has_input: bool = False
     has_terminal: bool = False
 
@@ -51,7 +52,7 @@ def create_arguments(spec: SandboxSpec, engine: Engine, container: Container) ->
     for name, value in container.labels.items():
         words += ["--label", f"{name}={value}"]
     words += _isolation(engine)
-    words += _limits(spec.limits, engine, container.processes)
+    words += _limits(spec.limits, engine, container)
     words += _memory_folders(spec, engine)
     for bind in (*container.binds, *host_paths(spec), *spec.binds):
         readonly = [] if bind.writable else ["readonly"]
@@ -92,15 +93,15 @@ def _isolation(engine: Engine) -> list[str]:
     return words
 
 
-def _limits(limits: Limits, engine: Engine, processes: int) -> list[str]:
-    ulimits = {"core": 0, "fsize": limits.file_bytes, "nofile": limits.open_files}
+def _limits(limits: Limits, engine: Engine, container: Container) -> list[str]:
+    ulimits = {"core": container.core, "fsize": limits.file_bytes, "nofile": limits.open_files}
     words: list[str] = []
     if "pids" in engine.controllers:
         words += ["--pids-limit", str(limits.processes + 1)]  # the first one is ours
     if "pids" not in engine.controllers:
-        ulimits["nproc"] = min(processes, limits.processes + 1)
+        ulimits["nproc"] = min(container.processes, limits.processes + 1)
     elif engine.program == "podman":
-        ulimits["nproc"] = min(processes, _PODMAN_PROCESSES)
+        ulimits["nproc"] = min(container.processes, _PODMAN_PROCESSES)
     for name, value in ulimits.items():
         words += ["--ulimit", f"{name}={value}:{value}"]
     if limits.memory_bytes is not None and "memory" in engine.controllers:

@@ -45,6 +45,7 @@ from reprolake_builder.sandboxes.launched import PACKAGES, Stream
 from reprolake_builder.sandboxes.owners import is_gone, owner
 from reprolake_builder.sandboxes.pending_doors import PendingDoors
 from reprolake_builder.sandboxes.reports import unavailable
+from reprolake_builder.sandboxes.seccomp import NO_CORE
 from reprolake_builder.sandboxes.system_files import system_files
 from reprolake_builder.sandboxes.trial import trial
 
@@ -156,6 +157,7 @@ class Containers:
                 has_input=stdin != subprocess.DEVNULL,
                 has_terminal=_is_terminal(stdin),
                 processes=resource.getrlimit(resource.RLIMIT_NPROC)[1],
+                core=0 if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 else NO_CORE,
             )
             begun = spec if doors is None else dataclasses.replace(spec, argv=(door_program.PROGRAM,))
             made = self._made(begun, container, doors)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from reprolake_builder.sandboxes import cgroups, scope
 from reprolake_builder.sandboxes.interface import Held, Limits
 from reprolake_builder.sandboxes.reports import unavailable
+from reprolake_builder.sandboxes.seccomp import NO_CORE
 
 Grouped = cgroups.Group | scope.Scope | None
 
@@ -40,7 +41,7 @@ def resource_limits(limits: Limits, others: int = 0) -> tuple[tuple[int, int], .
     """Return numbers of resource limits and their values; up to `others` processes outside count as the same user's."""
     beyond = 1 + others if "pids" in _groups() else 0  # the group says no first, because it counts how often
     return (
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CORE, NO_CORE),
         (resource.RLIMIT_NPROC, limits.processes + beyond),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_NOFILE, limits.open_files),

@@ -44,6 +44,9 @@ _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6
 _NETLINK, _NETLINK_ROUTE = 16, 0
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _PRCTL, _PR_SET_PDEATHSIG = 157, 1
+_SETRLIMIT, _PRLIMIT64, _RLIMIT_CORE = 160, 302, 4
+NO_CORE = 1
+"""Limit on the size of a core (bytes) with which Linux neither writes one nor starts the host's program for cores. Source: Linux, fs/coredump.c."""
 _PERSONALITIES = (0, 0xFFFFFFFF)  # PER_LINUX, and the question which one it is
 
 
@@ -70,6 +73,9 @@ def program() -> bytes:
         # bubblewrap's own process inside can be written to by those beside it: it shall not forget whom to die with.
         # Programs that use this are told that it worked, since all end with the sandbox anyway.
         (_PRCTL, [*_argument(0), _line(_EQUAL, _PR_SET_PDEATHSIG, 0, 1), _fail(0)]),
+        # The limit of NO_CORE is to stay: one of 0 has the host's own program, which is root's, called for a crash.
+        (_SETRLIMIT, [*_argument(0), _line(_EQUAL, _RLIMIT_CORE, 0, 1), _fail(0)]),
+        (_PRLIMIT64, _new_core_limit()),
         (_PERSONALITY, [*_argument(0), *_only(_PERSONALITIES, errno.EPERM)]),
     ):
         lines += [_line(_EQUAL, number, 0, len(checks) + 1), *checks, _line(_RETURN, _ALLOW)]
@@ -88,6 +94,13 @@ def _fail(number: int) -> bytes:
 def _argument(index: int) -> Iterator[bytes]:
     """Load the low half of an argument: the kernel itself looks at no more of those that are tested here."""
     yield _line(_LOAD, 16 + 8 * index)
+
+
+def _new_core_limit() -> list[bytes]:
+    """Whether prlimit64 is to change how large a core may be: its third argument leads to the new limit, or nowhere."""
+    low, high = _argument(2), _line(_LOAD, 16 + 8 * 2 + 4)
+    asked = [*low, _line(_EQUAL, 0, 0, 2), high, _line(_EQUAL, 0, 1, 0), _fail(0)]
+    return [*_argument(1), _line(_EQUAL, _RLIMIT_CORE, 0, len(asked)), *asked]
 
 
 def _refused(values: tuple[int, ...]) -> Iterator[bytes]:

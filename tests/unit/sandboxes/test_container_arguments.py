@@ -31,6 +31,7 @@ CONTAINER = Container(
     labels={"reprolake.owner": "1-2-3"},
     binds=(Bind(Path("/own/report"), init_program.REPORT, writable=True),),
     processes=500,
+    core=1,
 )
 
 
@@ -61,7 +62,7 @@ def follows(words, *expected):
         ("--workdir", "/"),
         ("--label", "reprolake.owner=1-2-3"),
         ("--entrypoint", init_program.PATH, "sha256:00"),
-        ("--ulimit", "core=0:0"),
+        ("--ulimit", "core=1:1"),
     ],
     ids=lambda words: words[0],
 )

@@ -106,6 +106,19 @@ def test_nothing_inside_can_outlive_its_parent():
     assert judged(157, 38, 1) == judged(157, 15) == ALLOW
 
 
+@pytest.mark.parametrize("new", [1, 0x7FFC00001000, 0x7FFC << 32], ids=hex)
+def test_the_limit_on_cores_stays(new):
+    """Setting it seems to work and does nothing, wherever the new one lies in memory; asking for it passes, as do other limits."""
+    assert judged(160, 4, new) == judged(302, 0, 4, new) == judged(302, 77, 4, new, new) == FAIL | 0
+    assert (
+        judged(302, 0, 4, 0, new)
+        == judged(302, 0, 7, new)
+        == judged(160, 7, new)
+        == judged(97, 4, new)
+        == ALLOW
+    )
+
+
 @pytest.mark.parametrize(
     ("persona", "verdict"), [(0, ALLOW), (0xFFFFFFFF, ALLOW), (8, FAIL | 1), (0x0400000, FAIL | 1)]
 )
