@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from reprolake_builder.credentials import Credentials, same_origin, without_login
 from reprolake_builder.errors import AnswerError, FetchError
-from reprolake_builder.inward import is_inside, is_only_here, leads_inward
+from reprolake_builder.inward import host_of, is_inside, is_only_here, leads_inward
 from reprolake_builder.no_proxy import is_direct
 from reprolake_builder.process import printable
 from reprolake_builder.progress import SILENT, Progress
@@ -234,12 +234,12 @@ class Connection:
         """Whether a public place names an address in here, as `inward.leads_inward` says, or a name that stands for this host."""
         if leads_inward(told_by, url, self._site.gateways):
             return True
-        host, there = urlsplit(url).hostname or "", urlsplit(told_by).hostname or ""
+        host, there = host_of(url), host_of(told_by)
         looked_up = is_direct(url, self._site.no_proxy) or urlsplit(url).scheme not in self._site.proxies
         return (
             looked_up
             and not same_origin(url, told_by)
-            and not {host.lower(), there.lower()} & self._site.gateways.keys()
+            and not {host, there} & self._site.gateways.keys()
             and not is_inside(there)
             and is_only_here(host)
         )

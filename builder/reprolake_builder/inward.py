@@ -22,8 +22,8 @@ def leads_inward(told_by: str, url: str, gateways: Mapping[str, str] = NONE) -> 
 
     What this site reaches by `gateways`, or is itself in here, may lead anywhere. Names are not looked up.
     """
-    host = _host(told_by)
-    return bool(host) and host not in gateways and not is_inside(host) and is_inside(_host(url))
+    host = host_of(told_by)
+    return bool(host) and host not in gateways and not is_inside(host) and is_inside(host_of(url))
 
 
 def is_inside(host: str) -> bool:
@@ -48,7 +48,8 @@ def is_only_here(host: str) -> bool:
     )
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
+    """Return the host of a URL, or of git's HOST:PATH, in lower case; "" where there is none."""
     if _SCHEME.match(url):
         with contextlib.suppress(ValueError):
             return (urlsplit(url).hostname or "").lower()

@@ -14,9 +14,13 @@ from reprolake_builder.download import Offer
 from reprolake_builder.errors import FetchError, ResolveError
 from reprolake_builder.providers.deposits.deposit import Deposit, pin_deposit
 from reprolake_builder.providers.git import lfs
+from reprolake_builder.providers.git.cache import CommitFacts, GitCache
 from reprolake_builder.providers.git.command import git_in
+from reprolake_builder.providers.git.lfs import bring_objects
+from reprolake_builder.providers.git.parts import Part
 from reprolake_builder.providers.git.pointers import Pointer
 from reprolake_builder.providers.interface import LinkRequest
+from reprolake_builder.providers.links.git import GitLink
 from reprolake_builder.store import Store
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -106,6 +110,18 @@ def test_a_server_of_lfs_names_no_file_of_this_host(server, alias):
     """What a public server keeps does not lie at a public name that stands for this host."""
     with pytest.raises(FetchError, match="not followed"):
         wanted(server, f"http://{alias}/x", {})
+
+
+@pytest.mark.parametrize("url", [f"{INSIDE}/lfs", "http://alias.example.org/lfs"])
+def test_a_repository_names_no_server_of_this_host(tools, tmp_path, alias, url):
+    """What a public repository says of its server of Git LFS does not lead in here, also not by a public name."""
+    repository = Repository(tmp_path / "r")
+    commit = repository.commit(__lfsconfig=f"[lfs]\n\turl = {url}\n")
+    git = git_in(repository.folder, {"PATH": "/usr/bin:/bin"})
+    cache = GitCache(git, (git,), GitLink("http://git.example.org/a/b.git"), tools.progress, FetchError)
+    facts = CommitFacts(commit, repository.git("rev-parse", "HEAD^{tree}"), NOW)
+    with pytest.raises(FetchError, match="which is not followed"):
+        bring_objects(Part(b"", cache, facts, (), {b"f": Pointer(OID, 1)}), tools)
 
 
 def test_a_server_of_lfs_does_not_say_whom_a_request_is_for(server):

@@ -18,7 +18,6 @@ from reprolake_builder.credentials import same_origin
 from reprolake_builder.download import Wanted, make_room
 from reprolake_builder.errors import AnswerError, FetchError
 from reprolake_builder.git_tree import shown
-from reprolake_builder.inward import leads_inward
 from reprolake_builder.process import printable
 from reprolake_builder.providers.git.command import Git
 from reprolake_builder.providers.git.parts import Part
@@ -87,7 +86,7 @@ def bring_objects(part: Part, tools: Tools) -> None:
         for item in missing.values():
             _copy(Path(unquote("/" + link.url.removeprefix("file://").partition("/")[2])), item, tools)
         return
-    endpoint = _endpoint(part)
+    endpoint = _endpoint(part, tools)
     login = link.login if same_origin(endpoint, link.url) else ""
     server = _Server(endpoint, part.cache.git, tools, _basic(*login_of(login)) if login else {})
     items = list(missing.values())
@@ -191,7 +190,7 @@ class _Server:
         return _basic(told.get("username", ""), told["password"])
 
 
-def _endpoint(part: Part) -> str:
+def _endpoint(part: Part, tools: Tools) -> str:
     """Return the address of the part's LFS server: the one in its .lfsconfig, or the one that its URL leads to."""
     git, tree = part.cache.git, part.facts.tree
     listed = git.run("ls-tree", "--full-tree", tree, ".lfsconfig").stdout
@@ -199,7 +198,7 @@ def _endpoint(part: Part) -> str:
         told = git.run("config", "--no-includes", "--blob", f"{tree}:.lfsconfig", "--get", "lfs.url")
         if url := told.stdout.decode("utf-8", "replace").strip():
             schemes = {"https"} if part.cache.link.url.startswith("https:") else {"https", "http"}
-            if leads_inward(part.cache.link.url, url) or not _is_web(url, schemes):
+            if not _is_web(url, schemes) or tools.downloader.leads_inward(part.cache.link.url, url):
                 raise FetchError(
                     f"the .lfsconfig of {part.cache.link.url} names the server {printable(url[:200])!r}, which is not followed",
                     hint=_HINT,
