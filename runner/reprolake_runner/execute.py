@@ -104,9 +104,10 @@ def _kernel(trees: tuple[Path, ...], notebook: Notebook, plan: RunPlan[RunSpec],
             plan.progress.note(said)
         else:  # not only another name
             plan.progress.warn(f"{said}, and not the Python that it was written in")
-    if plan.spec.parameters.parameters and language_of(plan.spec.language or kernel.language) is None:
+    language = plan.spec.language or kernel.language
+    if plan.spec.parameters.parameters and language_of(language) is None:
         plan.progress.warn(
-            f"parameters are not set in a notebook in {kernel.language}: it has to read the JSON file that {PARAMETERS_VARIABLE} names"
+            f"parameters are not set in a notebook in {language}: it has to read the JSON file that {PARAMETERS_VARIABLE} names"
         )
     return kernel
 

@@ -85,6 +85,13 @@ def test_the_long_names_of_papermill_are_understood(run, tmp_path):
         assert "change nothing" in done.stderr or "changes nothing" in done.stderr
 
 
+def test_a_language_that_nobody_writes_parameters_in_is_told(run):
+    """In a language that is not known, or was misspelt, a notebook is not given its parameters in silence."""
+    done, executed, _ = run("--language", "pyhton", "-p", "n", "2")
+    assert "warning: parameters are not set in a notebook in pyhton" in done.stderr
+    assert "injected-parameters" not in json.dumps(executed)
+
+
 def test_tags_decide_what_may_fail_and_what_is_skipped(run):
     """A cell tagged raises-exception may raise, and one tagged skip-execution does not run; the run goes well."""
     done, executed, record = run()
