@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from reprolake_builder.archives.formats import folder_name
 from reprolake_builder.documents.citation import Citation
-from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock, Rung, StandaloneInterpreter
+from reprolake_builder.documents.environment import EnvironmentSpec
+from reprolake_builder.documents.lock import (
+    BuiltWheelLock,
+    EnvironmentLock,
+    RecipeLock,
+    Rung,
+    StandaloneInterpreter,
+)
 from reprolake_builder.documents.source import (
     FilesSource,
     GitSource,
@@ -127,6 +134,14 @@ def _python_from(lock: EnvironmentLock) -> str:
     return f"conda ({named}) on Debian {lock.debian.suite}"
 
 
+def obeyed_in_words(spec: EnvironmentSpec) -> str:
+    """Return which lock file is obeyed and who wrote it, "" without one."""
+    if spec.lock_file is None:
+        return ""
+    path, tool = spec.lock_file
+    return f"{path}, as {'conda' if tool == 'explicit' else tool} wrote it"
+
+
 def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
     """Return what a lock holds, a fact a line; `whose` says whose word a proof is."""
     debs = len(lock.debian.base) + len(lock.debian.extra)
@@ -141,16 +156,15 @@ def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
         f"Python      {lock.interpreter.version} of {_python_from(lock)}",
         f"pinned      {debs} Debian packages,{conda} {len(lock.wheels)} wheels, {size / 1e6:.0f} MB to fetch",
     ]
-    if (obeyed := lock.environment.obeyed) is not None:
-        lines.append(f"obeyed      {obeyed.path}, as {obeyed.tool} wrote it")
-    if (asked := lock.environment.conda) is not None and asked.obeyed:
-        tool = "conda" if asked.tool == "explicit" else asked.tool
-        lines.append(f"obeyed      {asked.obeyed}, as {tool} wrote it")
+    if lock.environment.lock_file is not None:
+        lines.append(f"obeyed      {obeyed_in_words(lock.environment)}")
     if lock.project is not None:
         lines.append(f"project     {lock.project.name} {lock.project.version}, built in the sandbox")
     if lock.debian.toolchain:
         lines.append(f"toolchain   {len(lock.debian.toolchain)} Debian packages for builds, not in the image")
     lines += [_built_line(wheel) for wheel in lock.built]
+    lines += [_recipe_line(recipe) for recipe in lock.recipes]
+    lines += _script_lines(lock)
     lines += [f"added       {text}" for text in lock.added]
     lines += [f"override    {text}" for text in lock.overrides]
     lines += [_rung_line(rung) for rung in lock.ladder] if len(lock.ladder) > 1 else []
@@ -160,6 +174,25 @@ def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:
     if lock.debian.unconfigured:
         names = ", ".join(lock.debian.unconfigured)
         lines.append(f"note        set-up scripts of these Debian packages are not run: {names}")
+    return lines
+
+
+def _recipe_line(recipe: RecipeLock) -> str:
+    size = sum(wheel.size for wheel in recipe.wheels) / 1e6
+    return (
+        f"recipe      {recipe.name} ({recipe.title}): {len(recipe.wheels) + len(recipe.built)} wheels, {size:.0f} MB to fetch, "
+        f"sha256 {recipe.sha256}"
+    )
+
+
+def _script_lines(lock: EnvironmentLock) -> list[str]:
+    lines = []
+    if (ran := lock.post_build) is not None:
+        hosts = ", ".join(sorted({f"{one.host}:{one.port}" for one in ran.reached}))
+        closed = f"; not closed: it fetched from {hosts}" if hosts else ""
+        lines.append(f"postBuild   {ran.script}: what it left is pinned{closed}")
+    if lock.environment.start:
+        lines.append(f"start       {lock.environment.start}: every command and kernel goes through it")
     return lines
 
 
@@ -215,6 +248,7 @@ def plan_lines(plan: Plan) -> list[str]:
     lines = [
         *source_lines(plan.source),
         f"environment {plan.lock}",
+        *([f"obeyed      {plan.obeyed}"] if plan.obeyed else []),
         f"Python      {plan.python}; {plan.wheels} wheels as of {plan.as_of[:10]}, {plan.debian_packages} Debian packages",
         f"to fetch    {plan.to_fetch / 1e6:.0f} MB" if plan.to_fetch else "to fetch    nothing",
         *(

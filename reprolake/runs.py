@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from reprolake.basket_file import basket_in
+from reprolake.describe import obeyed_in_words
 from reprolake.modules import provided_modules
 from reprolake.pipeline import Look, Obtained, Session, obtain_image
 from reprolake.reach import network_of
@@ -73,7 +74,7 @@ class PlannedInput(Document, frozen=True, kw_only=True):
 
 
 class Plan(Document, frozen=True, kw_only=True):
-    """All that a run would do. `image` is the id when it is built already. Sizes in bytes."""
+    """All that a run would do; `obeyed` is the lock file of another tool that decides, "" without one. Sizes in bytes."""
 
     source: PinnedSource
     python: str
@@ -82,6 +83,7 @@ class Plan(Document, frozen=True, kw_only=True):
     debian_packages: int
     to_fetch: int
     lock: str
+    obeyed: str
     unheard: tuple[UnheardFile, ...]
     notebook: str
     kernel: str
@@ -163,6 +165,7 @@ def plan_run(request: RunRequest, obtained: Obtained, session: Session) -> Plan:
         debian_packages=len(lock.debian.base) + len(lock.debian.extra),
         to_fetch=sum(size for sha256, size in archives if not store.has_archive(sha256)),
         lock=obtained.origin,
+        obeyed=obeyed_in_words(lock.environment),
         unheard=lock.environment.unheard,
         notebook=prepared.notebook.path,
         kernel=prepared.notebook.kernel or f"for {prepared.notebook.language}",

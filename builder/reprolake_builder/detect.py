@@ -104,22 +104,14 @@ def refuse_unheard(spec: EnvironmentSpec) -> None:
     matter = [item for item in spec.unheard if item.matters]
     if not matter:
         return
-    obeyed = _obeyed(spec)
-    if obeyed is not None and all("#" in item.path for item in matter):
-        _refuse_stale(*obeyed, matter)
+    if spec.lock_file is not None and all("#" in item.path for item in matter):
+        _refuse_stale(*spec.lock_file, matter)
     listed = "".join(f"\n  {printable(item.path)}: {printable(item.reason)}" for item in matter)
     options = " ".join(f"--ignore {printable(path)}" for path in dict.fromkeys(item.path for item in matter))
     raise DetectError(
         f"these would change the result, and are not honoured:{listed}",
         hint=f"to go on without them: {options}",
     )
-
-
-def _obeyed(spec: EnvironmentSpec) -> tuple[str, str] | None:
-    """Return path and tool of the lock file that is obeyed, None without one."""
-    if spec.obeyed is not None:
-        return spec.obeyed.path, spec.obeyed.tool
-    return (spec.conda.obeyed, spec.conda.tool) if spec.conda is not None and spec.conda.obeyed else None
 
 
 def _refuse_stale(path: str, tool: str, matter: list[UnheardFile]) -> NoReturn:

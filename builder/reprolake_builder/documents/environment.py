@@ -129,3 +129,10 @@ class EnvironmentSpec(Document, frozen=True, kw_only=True):
     default_groups: bool = True
     post_build: FolderInside = ""
     start: FolderInside = ""
+
+    @property
+    def lock_file(self) -> tuple[str, str] | None:
+        """Path and tool of the lock file that is obeyed, be it one of Python packages or of conda's; None without one."""
+        if self.obeyed is not None:
+            return self.obeyed.path, self.obeyed.tool
+        return (self.conda.obeyed, self.conda.tool) if self.conda is not None and self.conda.obeyed else None

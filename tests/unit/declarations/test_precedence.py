@@ -7,6 +7,7 @@ from conda_lock_texts import CONDA_LOCK, EXPLICIT, PIXI_5, PIXI_6
 from detected import found, matter
 from lock_texts import PDM, PIPFILE, PIPFILE_LOCK, POETRY_2, POETRY_PROJECT, PYLOCK, UV, UV_PROJECT
 
+from reprolake.describe import obeyed_in_words
 from reprolake_builder.errors import DetectError
 
 CONDA = {"conda-lock.yml": CONDA_LOCK}
@@ -112,3 +113,17 @@ def test_a_lock_that_cannot_be_used_says_how_to_go_on(tmp_path, name, text, file
     with pytest.raises(DetectError, match=name.replace(".", r"\.")) as caught:
         found(tmp_path, files)
     assert f"--ignore {name}" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (UV_FILES, "uv.lock, as uv wrote it"),
+        (CONDA, "conda-lock.yml, as conda-lock wrote it"),
+        ({"spec-file.txt": EXPLICIT}, "spec-file.txt, as conda wrote it"),
+        ({"requirements.txt": "six\n"}, ""),
+    ],
+)
+def test_the_lock_that_is_obeyed_is_told(tmp_path, files, told):
+    """Locks and plans say whose lock file decides, be it of Python packages or of conda's."""
+    assert obeyed_in_words(found(tmp_path, files)) == told
