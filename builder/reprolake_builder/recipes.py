@@ -114,7 +114,7 @@ def find_recipe(word: str, shipped: Path, settings: dict[str, str]) -> Recipe:
         )
     try:
         name = msgspec.convert(path.stem, RecipeName)
-        content = msgspec.toml.decode(_text(path), type=_Recipe)
+        content = msgspec.toml.decode(_text(path, hint=f"recipes: {', '.join(names)}"), type=_Recipe)
         texts = tuple(_text_of(file, path, settings) for file in content.file)
     except (msgspec.DecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise LockError(
@@ -143,10 +143,14 @@ def _text_of(file: _File, recipe: Path, settings: dict[str, str]) -> str:
             f"{printable(str(recipe))} takes {printable(file.path)} from {printable(file.source)}, which does not lie beside it",
             hint="a recipe holds its own files: copy it there, and name it by a relative path",
         ) from error
-    return _text(recipe.parent / inside, lambda: open_below(recipe.parent, inside))
+    return _text(
+        recipe.parent / inside,
+        lambda: open_below(recipe.parent, inside),
+        hint=f"{printable(str(recipe))} takes {printable(file.path)} from there: `source` is a file beside the recipe",
+    )
 
 
-def _text(path: Path, opened: Callable[[], IO[bytes]] | None = None) -> str:
+def _text(path: Path, opened: Callable[[], IO[bytes]] | None = None, *, hint: str = "") -> str:
     """Return the text of a plain file (host path), which is not waited for. Raises LockError."""
     told = printable(str(path))
     try:
@@ -156,7 +160,8 @@ def _text(path: Path, opened: Callable[[], IO[bytes]] | None = None) -> str:
             raise LockError(f"{told} is larger than {_LARGEST >> 20} MiB, which no file of a recipe is")
         return data.decode()
     except (OSError, ValueError, RuntimeError) as error:
-        raise LockError(f"{told} cannot be read: {error}") from error
+        why = (isinstance(error, OSError) and error.strerror) or printable(str(error))
+        raise LockError(f"{told} cannot be read: {why}", hint=hint) from error
 
 
 def stacked(

@@ -15,6 +15,7 @@ import pytest
 from certificates import certificate
 from source_builds import folder, locked, run_python
 
+from reprolake.describe import lock_lines
 from reprolake.pipeline import SHIPPED_RECIPES, Request, obtain_image, obtain_lock
 from reprolake_builder.documents.base import pretty
 from reprolake_builder.documents.lock import RecipeFile, RecipeLock
@@ -64,6 +65,9 @@ def test_packages_beside_the_environments_keep_its_pins(tmp_path, here):
     obtained = with_recipes(here, link, mine)
     (pinned,) = obtained.lock.recipes
     assert [wheel.name for wheel in pinned.wheels] == ["tabulate"]
+    (told,) = [line for line in lock_lines(obtained.lock) if line.startswith("recipe ")]
+    assert told.startswith("recipe      mine (")
+    assert told.endswith(f"1 wheels, {pinned.wheels[0].size / 1e6:.0f} MB to fetch, sha256 {pinned.sha256}")
     assert run_python(obtained, here, "import tabulate, six; print(six.__version__)").strip() == "1.15.0"
 
 
@@ -315,6 +319,17 @@ def test_an_environment_of_its_own_lies_where_recipes_lie(tmp_path, here):
     (tmp_path / "a.lock").write_bytes(pretty(msgspec.structs.replace(lock, recipes=(pinned,))))
     with pytest.raises(BuildError, match="has its environment at /usr, and not at /opt/recipes/x"):
         obtain_image(obtain_lock(Request(link=str(tmp_path / "a.lock")), here), here)
+
+
+def test_a_file_that_is_not_there_is_told_with_who_wants_it(tmp_path):
+    """A missing recipe brings the names of those that there are, a missing file of one the recipe that takes it."""
+    with pytest.raises(LockError, match=r"none\.toml cannot be read: No such file or directory\n") as none:
+        find_recipe(str(tmp_path / "none.toml"), SHIPPED_RECIPES, {})
+    assert "dlaas" in none.value.hint
+    mine = recipe(tmp_path / "mine.toml", '[[file]]\npath = "/etc/x"\nsource = "x.conf"\n')
+    with pytest.raises(LockError, match=r"x\.conf cannot be read: No such file or directory\n") as gone:
+        find_recipe(mine, SHIPPED_RECIPES, {})
+    assert f"{mine} takes /etc/x from there" in gone.value.hint
 
 
 @pytest.mark.parametrize(

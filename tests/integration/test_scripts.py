@@ -212,6 +212,10 @@ def test_what_it_fetches_is_in_the_lock(reprolake, tmp_path):
             REPROLAKE_NETWORK_INWARD=host,
         )
         assert done.returncode == 0, done.stderr
+        assert (
+            f"postBuild   postBuild: what it left is pinned; not closed: it fetched from {host}\n"
+            in done.stderr
+        )
         pinned = json.loads((tmp_path / "a.lock").read_text())["post_build"]
         built = reprolake("build", tmp_path / "a.lock", "--source-dir", link, REPROLAKE_NETWORK_INWARD=host)
     finally:
