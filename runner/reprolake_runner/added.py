@@ -26,6 +26,11 @@ def add_files(files: Iterable[Path], repository: Path, folder: str, place: Path)
     inside = os.path.relpath(os.path.realpath(os.path.join(root, folder)), root)
     made: list[AddedFile] = []
     for file in files:
+        if inside.split("/")[0] == "..":
+            raise StageInError(
+                f"{printable(str(file))} cannot be added: the working folder {printable(folder)} leads out of the repository",
+                hint="give a working folder that lies in the repository, and not behind a link",
+            )
         path = os.path.normpath(os.path.join(inside, file.name))
         shown = printable(str(file))
         if os.path.lexists(os.path.join(root, path)):
