@@ -189,8 +189,6 @@ def obtain_lock(
     `pinned` is what `pin` found the link to stand for, when it was asked before. `look` is shown the repository before
     anything is solved for it, and raises when that would be in vain.
     """
-    if request.locked and fresh:
-        raise UsageError("--locked refuses to resolve, and `reprolake lock` is there to resolve")
     path = _lock_path(request)
     if os.path.isfile(path):
         return _read(path, request, session)

@@ -140,7 +140,7 @@ _ignore_option = click.option(
 many_links_options = stacked(
     click.argument("links", metavar="LINK...", nargs=-1), *_link_options, _ignore_option
 )
-lock_options = stacked(
+environment_options = stacked(
     click.option(
         "--as-of",
         metavar="DATE",
@@ -212,6 +212,10 @@ lock_options = stacked(
         type=click.Path(path_type=Path),
         help="Where the folder that a lock was made of is now.",
     ),
+)
+
+lock_options = stacked(
+    environment_options,
     click.option(
         "--locked", is_flag=True, help="Refuse to resolve: LINK must be a lock, or have been locked before."
     ),
@@ -263,7 +267,7 @@ def request_of(link: str, rest: dict[str, Any]) -> Request:
         "locked",
         "relock",
     )
-    return Request(link=link, **{name: rest.pop(name) for name in names})
+    return Request(link=link, **{name: rest.pop(name) for name in names if name in rest})
 
 
 def show(session: Session, document: Any, *, as_json: bool, text: str, styled: bool = False) -> None:

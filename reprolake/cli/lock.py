@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reprolake.cli.common import link_options, lock_options, output_options, request_of, say, with_session
+from reprolake.cli.common import (
+    environment_options,
+    link_options,
+    output_options,
+    request_of,
+    say,
+    with_session,
+)
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -51,7 +58,7 @@ class _Upgraded(click.ParamType[str]):
     multiple=True,
     help="Of the lock at -o FILE keep nothing, or all but the package NAME, and take what is newest now.",
 )
-@lock_options
+@environment_options
 @output_options
 @with_session
 def command(

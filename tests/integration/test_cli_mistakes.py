@@ -28,6 +28,7 @@ LONG = "a" * 300  # longer than a name may be: the operating system refuses it w
         (("build", PLAIN, "--source-dir", "."), 2, "is no lock"),
         (("build", PLAIN, "--name", "a:b"), 2, "--name is what the image is called in an output"),
         (("build", PLAIN, "--locked", "--relock"), 2, "--relock is there to resolve"),
+        (("lock", PLAIN, "--locked"), 2, "No such option '--locked'"),
         (("build", PLAIN, "-o", f"oci:{LONG}"), 15, "File name too long"),
         (("build", PLAIN, "-o", f"oci:{__file__}"), 15, "oci: wants a folder"),
         (("build", PLAIN, "-o", f"docker-archive:{LONG}"), 15, "File name too long"),
