@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -14,6 +13,7 @@ from typing import IO
 from reprolake_builder import process
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import Completed
+from reprolake_builder.providers.programs import Program, search_path
 
 # What git and its helpers need to reach a server as the user would; everything else stays outside (GIT_DIR of a hook …).
 _PASSED = [
@@ -74,6 +74,7 @@ TRANSPORTS = "https:http:ssh:git:file"
 BUSY = re.compile(r"returned error: (?:429|5\d\d)")
 """What git says of a server that is there, and has no answer now."""
 
+_GIT = Program("git", "git", "git")
 _QUICK = 120  # seconds for what only reads the local disk
 
 
@@ -96,25 +97,13 @@ class Git:
 
     def run(self, *arguments: str, timeout: float = _QUICK, stdin: bytes = b"") -> Completed:
         """Run one git command to its end; a non-zero exit is for the caller to judge. `timeout` is in seconds."""
-        try:
-            with self._helper() as (settings, descriptors):
-                argv = self._argv((*settings, *arguments))
-                return process.run(argv, env=self.env, timeout=timeout, stdin=stdin, pass_fds=descriptors)
-        except FileNotFoundError as error:
-            raise _missing() from error
-        except subprocess.TimeoutExpired as error:
-            raise ResolveError(
-                f"git {arguments[0]} did not end within {timeout:.0f} seconds", transient=True
-            ) from error
+        with _GIT.telling(arguments[0]), self._helper() as (settings, descriptors):
+            argv = self._argv((*settings, *arguments))
+            return process.run(argv, env=self.env, timeout=timeout, stdin=stdin, pass_fds=descriptors)
 
-    @contextmanager
-    def converse(self, *arguments: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    def converse(self, *arguments: str) -> AbstractContextManager[tuple[IO[bytes], IO[bytes]]]:
         """Yield standard input and output of a git command that runs beside the block."""
-        try:
-            with process.converse(self._argv(arguments), env=self.env) as pipes:
-                yield pipes
-        except FileNotFoundError as error:
-            raise _missing() from error
+        return _GIT.converse(self._argv(arguments), self.env)
 
     @contextmanager
     def _helper(self) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
@@ -160,15 +149,9 @@ def git_on(repository: Path, given: Mapping[str, str]) -> Git:
 
 def _environment(given: Mapping[str, str], transports: str) -> dict[str, str]:
     passed = {name: given[name] for name in _PASSED if name in given}
-    # A relative entry would find programs in the folder that is looked at.
-    path = ":".join(entry for entry in passed.get("PATH", "").split(":") if entry.startswith("/"))
     return {
         **passed,
         **_FIXED,
-        "PATH": path or "/usr/local/bin:/usr/bin:/bin",
+        "PATH": search_path(passed),
         "GIT_ALLOW_PROTOCOL": transports,
     }
-
-
-def _missing() -> ResolveError:
-    return ResolveError("git is not installed", hint="install it: apt install git")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from reprolake_builder.git_tree import MOST_BYTES, TreeError, TreeHasher, folder
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.links.git import GitLink
 from reprolake_builder.providers.mercurial.command import Hg, settings_text
+from reprolake_builder.providers.programs import search_path
 from reprolake_builder.providers.turns import alone_in
 from reprolake_builder.tools import Tools
 
@@ -73,7 +74,7 @@ def opened(link: GitLink, tools: Tools, failure: type[ResolveError | FetchError]
         settings = scratch / "hgrc"
         settings.touch(mode=0o600)
         settings.write_text(settings_text(link.url, login, tools.site))
-        hg = Hg(repository, settings, _search_path(tools.git_environment))
+        hg = Hg(repository, settings, search_path(tools.git_environment))
         if not (repository / ".hg/requires").is_file():
             done = hg.run("init", "--", str(repository))
             if done.returncode:
@@ -101,12 +102,6 @@ def read_files(cache: HgCache, node: str, into: TreeHasher) -> frozenset[str]:
     except TreeError as error:
         raise cache.failure(f"the changeset {node} cannot be taken: {error}") from error
     return frozenset(shown(folder) for folder in folders_of(into.blobs))
-
-
-def _search_path(environment: Mapping[str, str]) -> str:
-    # A relative entry would find programs in the folder that is looked at.
-    entries = [entry for entry in environment.get("PATH", "").split(":") if entry.startswith("/")]
-    return ":".join(entries) or "/usr/local/bin:/usr/bin:/bin"
 
 
 def explained(

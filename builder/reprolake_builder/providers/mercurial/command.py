@@ -5,7 +5,6 @@ Source: hg help environment (HGRCPATH, HGRCSKIPREPO, HGPLAIN), hg help config.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ from reprolake_builder import process
 from reprolake_builder.credentials import Login
 from reprolake_builder.errors import ResolveError
 from reprolake_builder.process import Completed
+from reprolake_builder.providers.programs import Program
 from reprolake_builder.site import Site
 
+_HG = Program("hg", "Mercurial (hg)", "mercurial")
 _QUICK = 120  # seconds for what only reads the local disk
 _SETTINGS = """\
 [ui]
@@ -47,23 +48,14 @@ class Hg:
 
     def run(self, *arguments: str, timeout: float = _QUICK) -> Completed:
         """Run one command to its end; a non-zero exit is for the caller to judge. `timeout` is in seconds."""
-        try:
+        with _HG.telling(arguments[0]):
             return process.run(self._argv(arguments), env=self._environment(), timeout=timeout)
-        except FileNotFoundError as error:
-            raise missing() from error
-        except subprocess.TimeoutExpired as error:
-            raise ResolveError(
-                f"hg {arguments[0]} did not end within {timeout:.0f} seconds", transient=True
-            ) from error
 
     @contextmanager
     def converse(self, *arguments: str) -> Iterator[IO[bytes]]:
         """Yield standard output of a command that runs beside the block."""
-        try:
-            with process.converse(self._argv(arguments), env=self._environment()) as (_, output):
-                yield output
-        except FileNotFoundError as error:
-            raise missing() from error
+        with _HG.converse(self._argv(arguments), self._environment()) as (_, output):
+            yield output
 
     def _argv(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
         return ("hg", "--repository", str(self.repository), "--noninteractive", *arguments)
@@ -99,8 +91,3 @@ def _word(value: str) -> str:
     if not value.isprintable():
         raise ResolveError("an address or login for Mercurial holds control characters")
     return value
-
-
-def missing() -> ResolveError:
-    """Return the error of a host without Mercurial."""
-    return ResolveError("Mercurial (hg) is not installed", hint="install it: apt install mercurial")
