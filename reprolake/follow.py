@@ -72,12 +72,19 @@ class Log:
 def find_log(run: str, store: Path, stage: Path) -> Log:
     """Return the log of a run that goes on with this store, was staged in `stage`, or lies in the folder `run` (host paths).
 
-    Raises UsageError.
+    "" stands for the only run that goes on. Raises UsageError.
     """
-    if is_run_id(run):
-        for path in (store / "tmp").glob(f"*/*/{run}/{EVENTS}"):
-            session = path.relative_to(store / "tmp").parts[0]
-            return Log(path, store / "tmp" / f"{session}.lock")
+    begun = dict(_begun(store, run if is_run_id(run) else "*"))
+    if run in begun:
+        return begun[run]
+    going = {name: log for name, log in begun.items() if log.owner is not None and _lives(log.owner)}
+    if not run:
+        if len(going) == 1:
+            return next(iter(going.values()))
+        raise UsageError(
+            f"{len(going)} runs go on here" if going else "no run goes on here",
+            hint=f"name one of them: {', '.join(sorted(going))}" if going else "name the folder of a result",
+        )
     for folder in (Path(run), *([stage / run] if is_run_id(run) else [])):
         if (folder / EVENTS).is_file():
             return Log(folder / EVENTS, None)
@@ -85,6 +92,13 @@ def find_log(run: str, store: Path, stage: Path) -> Log:
         f"{printable(run)} is no run that goes on here, and no staged result",
         hint="give the id that `reprolake run` told, with its --store or --stage, or the folder of a result",
     )
+
+
+def _begun(store: Path, run: str) -> Iterator[tuple[str, Log]]:
+    """Yield the runs of this store that are not staged yet, or never were, by id; `run` is one, or "*"."""
+    for path in (store / "tmp").glob(f"*/*/{run}/{EVENTS}"):
+        session = path.relative_to(store / "tmp").parts[0]
+        yield path.parent.name, Log(path, store / "tmp" / f"{session}.lock")
 
 
 def lines(log: Log, *, follow: bool) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="logs")
-@click.argument("run")
+@click.argument("run", required=False, default="")
 @click.option("-f", "--follow", is_flag=True, help="Go on as long as the run does.")
 @click.option(
     "--stage",
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 def command(*, session: Session, run: str, follow: bool, stage: Path, as_json: bool) -> None:
     """Show what happens, or happened, in a run: cells, what they take, and how it ends.
 
-    RUN is the id that `reprolake run` tells when it begins, or the folder of a staged result. With --json the events are
-    printed as they are in the log, one per line.
+    RUN is the id that `reprolake run` tells when it begins, or the folder of a staged result; without it, the only run that
+    goes on. With --json the events are printed as they are in the log, one per line.
 
     \b
     Examples:
+      reprolake logs -f
       reprolake logs -f 3zv8k2m5t0q7w9x4c6b1n8d5hf
       reprolake logs staging/3zv8k2m5t0q7w9x4c6b1n8d5hf
     """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 
 import pytest
 
 from reprolake.cli import run
-from reprolake.follow import Log, Words, lines
+from reprolake.follow import Log, Words, find_log, lines
+from reprolake.options import UsageError
 
 EVENTS = [
     {"time": "2026-02-03T04:05:06Z", "event": "run-started", "run": "x", "kernel": "k\x1b[2J"},
@@ -49,3 +51,25 @@ def test_events_as_json_are_nothing_else(log, tmp_path, monkeypatch, capfd):
     printed = capfd.readouterr().out
     assert "\x1b" not in printed
     assert [json.loads(line) for line in printed.splitlines()] == EVENTS
+
+
+def test_the_only_run_that_goes_on_needs_no_name(tmp_path):
+    """Without a name the run is followed whose process is there; of several, all are named, and none is taken."""
+
+    def begun(session, run):
+        folder = tmp_path / "tmp" / session / "work" / run
+        folder.mkdir(parents=True)
+        (folder / "events.jsonl").write_text("")
+        lock = (tmp_path / "tmp" / f"{session}.lock").open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
+
+    one, other = "3zv8k2m5t0q7w9x4c6b1n8d5hf", "4zv8k2m5t0q7w9x4c6b1n8d5hf"
+    with pytest.raises(UsageError, match="no run goes on here"):
+        find_log("", tmp_path, tmp_path)
+    with begun("a", one):
+        assert find_log("", tmp_path, tmp_path).path.parent.name == one
+        with begun("b", other), pytest.raises(UsageError, match=f"2 runs go on here\nhint: .*{one}, {other}"):
+            find_log("", tmp_path, tmp_path)
+        assert find_log("", tmp_path, tmp_path).path.parent.name == one
+        assert find_log(other, tmp_path, tmp_path).path.parent.name == other
