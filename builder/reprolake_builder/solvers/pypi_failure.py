@@ -12,7 +12,9 @@ from reprolake_builder.solvers.pypi_requirements import Demand, places
 from reprolake_builder.solvers.pypi_words import UnsatisfiableError
 from reprolake_builder.solvers.pythons import PYTHONS_ON_OFFER
 
-_ERROR = re.compile(r"(?:^|\s)(?:fatal )?error: (?![Cc]ommand )|^\w*(?:Error|Exit): ")
+_ERROR = re.compile(
+    r"(?:^|\s)(?:fatal )?error: (?![Cc]ommand )|^\w*(?:Error|Exit): |^error in .* setup command: "
+)
 _PROBE = re.compile(r"_?conf(?:ig)?test|collect2: error: ld returned")
 _SHOWN = 160  # characters of a line
 RELAX = (
@@ -100,6 +102,6 @@ def explained(error: UnsatisfiableError, demands: Sequence[Demand], as_of: AsOf,
 
 def _telling(log: str) -> str:
     """Return the line of a build's words that tells best why it failed: the last error that is no probe's, or else the last line."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    lines = [line.strip() for line in log.splitlines() if any(map(str.isalnum, line))]
     found = (line for line in reversed(lines) if _ERROR.search(line) and not _PROBE.match(line))
     return next(found, lines[-1] if lines else "")[:_SHOWN]

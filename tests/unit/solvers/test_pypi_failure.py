@@ -11,6 +11,7 @@ from reprolake_builder.solvers.as_of import AsOf
 from reprolake_builder.solvers.pypi_failure import NoChoice, Rejected, reason_of
 
 AS_OF = AsOf(datetime(2019, 7, 1, tzinfo=UTC), "commit + 1 day", hides=True)
+SETUP_ERROR = "error in x setup command: 'install_requires' must be a list of strings"
 C_ERROR = "mtrand.c:40270:17: error: 'PyTypeObject' has no member named 'tp_print'"
 
 
@@ -21,6 +22,8 @@ C_ERROR = "mtrand.c:40270:17: error: 'PyTypeObject' has no member named 'tp_prin
         (f"{C_ERROR}\nerror: command 'gcc' failed", C_ERROR),
         (f"{C_ERROR}\n_configtest.c:1:10: fatal error: sys/endian.h: No such file or directory", C_ERROR),
         ("Traceback (most recent call last):\n  x\nImportError: no six\nmore", "ImportError: no six"),
+        (f"{SETUP_ERROR}\n    numpy=>1\n         ^", SETUP_ERROR),
+        ("    numpy=>1\n         ^", "numpy=>1"),
         ("the moon is in the wrong phase\n\n", "the moon is in the wrong phase"),
         ("x" * 500, "x" * 160),
     ],
