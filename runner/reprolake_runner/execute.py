@@ -7,9 +7,7 @@ sandbox of its own; and this one, the supervisor, which starts and ends both and
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
-import os
 import stat
 import time
 from dataclasses import replace
@@ -34,7 +32,7 @@ from reprolake_runner.notebook import Notebook, read_notebook
 from reprolake_runner.placement import PARAMETERS_VARIABLE
 from reprolake_runner.plan import Course, Ending, Execution, RunPlan, record_of
 from reprolake_runner.processes import RunFolder, Start, kernel_spec, start
-from reprolake_runner.record import Account, EventLog, Verdict
+from reprolake_runner.record import Account, EventLog, Verdict, proven
 from reprolake_runner.supervise import Supervisor
 
 _PACKAGES = ("reprolake", "nbclient", "nbformat", "jupyter-client", "pyzmq")
@@ -131,7 +129,7 @@ def _run(
             name: importlib.metadata.version(name) for name in _PACKAGES
         }  # while the kernel is being imported
         supervisor.run()
-    verdict = _hinted(_proven(account, given.run.executed), account, given)
+    verdict = _hinted(proven(account, given.run.executed), account, given)
     course.over(**supervisor.times, end=time.monotonic())
     events.end(verdict)
     ending = Ending(
@@ -144,14 +142,6 @@ def _run(
         network=supervisor.network,
     )
     return ending, account
-
-
-def _proven(account: Account, executed: Path) -> Verdict:
-    """Return the verdict; a success also needs the notebook on disk to be the one that the driver reported."""
-    verdict = account.verdict()
-    if verdict.status == "succeeded" and (not _is_file(executed) or _sha256(executed) != account.saved):
-        return Verdict("broken", "the executed notebook is not the one that the driver reported")
-    return verdict
 
 
 def _hinted(verdict: Verdict, account: Account, given: Start) -> Verdict:
@@ -171,8 +161,3 @@ def _is_file(path: Path) -> bool:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
         return False
-
-
-def _sha256(path: Path) -> str:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

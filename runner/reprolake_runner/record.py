@@ -6,6 +6,7 @@ as done, the kernel seen alive after the last one, the notebook saved as reporte
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from reprolake_builder.plain_files import open_plain
 from reprolake_builder.process import one_line, printable
 from reprolake_runner.documents.run import CellRecord, OutputCheck, Status, cell_name
 from reprolake_runner.driver.protocol import SHELL_LINE, CellEnded, Failed, KernelReady
@@ -258,6 +260,23 @@ class Account:
         ended = next((cell for cell in self.cells.values() if cell.state == "failed"), None)
         where = f", {self.place}" if status != "timed-out" else _line(ended) if ended else ""
         return Verdict(status, printable(failed.message)[:_MESSAGE] + where)
+
+
+def proven(account: Account, executed: Path) -> Verdict:
+    """Return the verdict; where all cells ran, it needs the notebook that the driver left (host path) to be the one it reported."""
+    verdict = account.verdict()
+    if verdict.status in {"succeeded", "not-reproduced"} and _sha256(executed) != account.saved:
+        return Verdict("broken", "the executed notebook is not the one that the driver reported")
+    return verdict
+
+
+def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a plain file, "" where there is none; the driver's folder is not ours."""
+    try:
+        with open_plain(path) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _how(error: str) -> str:

@@ -44,6 +44,7 @@ from reprolake_runner.report import report
 from reprolake_runner.staged import CRATE, MANIFEST, PAGE, RECORD, StagedResult, is_run_id
 
 LIMIT_EXIT_CODE = 26
+_OURS = (MANIFEST, RECORD, CRATE, PAGE, "events.jsonl", "basket.json", "source", "outputs", "figures")
 _PARTIAL = ".tmp-"
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
@@ -117,18 +118,7 @@ def _fill(partial: Path, outcome: Outcome, staging: Staging) -> Contents:
     """Copy everything that is kept and return what it is."""
     record = msgspec.structs.replace(outcome.record, source=origin_of(outcome.annotations))
     names = Names()
-    for fixed in (
-        MANIFEST,
-        RECORD,
-        CRATE,
-        PAGE,
-        *outcome.printed,
-        "events.jsonl",
-        "basket.json",
-        "source",
-        "outputs",
-        "figures",
-    ):
+    for fixed in (*_OURS, *outcome.printed):
         names.unique(fixed)
     spec = record.spec
     files = [_source(partial, outcome, spec)] if isinstance(spec, RunSpec) else []

@@ -292,14 +292,7 @@ class Supervisor(Watching):
                     self._deadlines["cell"] = time.monotonic() + self._watch.execution_timeout + _CELL_GRACE
                 return account.start(event.index, begun)
             case CellEnded():
-                self._deadlines.pop("cell", None)
-                self._watchdog.heard()
-                use = self.meter.cell_ends() if event.state != "skipped" else None
-                self._see_kills()
-                taken = {"cpu_seconds": use.cpu_seconds, "peak_bytes": use.peak_bytes} if use else {}
-                log.write("cell-ended", **msgspec.structs.asdict(event), **taken)
-                self._step.advance()
-                return account.end(event, use)
+                return self._cell_ended(event)
             case CellChecked():
                 self._watchdog.heard()
                 log.write("cell-checked", **msgspec.structs.asdict(event.check))
@@ -327,6 +320,16 @@ class Supervisor(Watching):
                 self._watch.kernel.kill()
                 self._deadlines = {"driver": time.monotonic() + _DRIVER_GRACE}
         return True
+
+    def _cell_ended(self, event: CellEnded) -> bool:
+        self._deadlines.pop("cell", None)
+        self._watchdog.heard()
+        use = self.meter.cell_ends() if event.state != "skipped" else None
+        self._see_kills()
+        taken = {"cpu_seconds": use.cpu_seconds, "peak_bytes": use.peak_bytes} if use else {}
+        self._log.write("cell-ended", **msgspec.structs.asdict(event), **taken)
+        self._step.advance()
+        return self._account.end(event, use)
 
     def _cells_done(self) -> None:
         self.times["cells"] = time.monotonic()

@@ -55,9 +55,10 @@ def main() -> None:
 
 def _drive(plan: DriverPlan, notices: Notices) -> None:
     file = NotebookFile(Path(plan.notebook), Path(plan.executed), plan.written_by)
-    saved = [
-        SavedCell(cell, cell.get("outputs"), cell.get("execution_count")) for cell in file.notebook.cells
-    ]
+    saved = {
+        id(cell): SavedCell(cell, cell.get("outputs"), cell.get("execution_count"))
+        for cell in file.notebook.cells
+    }
     for cell in file.notebook.cells:
         if cell.cell_type == "code":
             # as papermill does: what an earlier run showed is not taken for what this one did
@@ -96,12 +97,12 @@ def _drive(plan: DriverPlan, notices: Notices) -> None:
         _tell(Saved(sha256=file.save()))
 
 
-def _check(cells: Cells, saved: list[SavedCell], how: CheckSpec) -> None:
+def _check(cells: Cells, saved: dict[int, SavedCell], how: CheckSpec) -> None:
     """Compare what cells put out with what they were saved with, as long as nobody wants an end."""
     now = datetime.now(UTC)
     for index, cell in cells.ran:
         cells.look()
-        before = next((one for one in saved if one.cell is cell), SavedCell(cell, [], None))
+        before = saved.get(id(cell)) or SavedCell(cell, [], None)
         _tell(CellChecked(check=check_cell(index, before, how, now)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from reprolake_runner.documents.run import OutputCheck, cell_name
 from reprolake_runner.driver.protocol import CellEnded, Failed, KernelReady
-from reprolake_runner.record import EXIT_CODES, Account, EventLog, Verdict, died
+from reprolake_runner.record import EXIT_CODES, Account, EventLog, Verdict, died, proven
 
 HASH = "0" * 64
 
@@ -266,6 +267,24 @@ def test_comparisons_that_cannot_be_are_refused():
     assert not made.check(OutputCheck(index=1, verdict="same"))
     assert not made.check(OutputCheck(index=9, verdict="same"))
     assert not account("succeeded").check(check)
+
+
+@pytest.mark.parametrize("verdict", ["same", "differs"])
+@pytest.mark.parametrize("left", ["the reported", "another", "none", "a link", "a folder"])
+def test_what_the_driver_left_is_what_it_reported(tmp_path, left, verdict):
+    """Whether or not outputs are the same, all is well only with the notebook of that hash, as a plain file."""
+    executed, real = tmp_path / "executed.ipynb", tmp_path / "real"
+    real.write_bytes(b"{}")
+    if left == "a link":
+        executed.symlink_to(real)
+    elif left == "a folder":
+        executed.mkdir()
+    elif left != "none":
+        executed.write_bytes(b"{}" if left == "the reported" else b"{ }")
+    made = account("succeeded", is_checked=True, saved=hashlib.sha256(b"{}").hexdigest())
+    assert made.check(OutputCheck(index=0, verdict=verdict, reason="1 became 2"))
+    status = proven(made, executed).status
+    assert status == (made.verdict().status if left == "the reported" else "broken")
 
 
 def test_a_run_that_failed_fails_whatever_its_outputs():
