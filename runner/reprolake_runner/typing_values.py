@@ -136,7 +136,7 @@ def _of_kind(parameter: DeclaredParameter, value: Any, origin: str) -> Any:
 def _clash(parameter: DeclaredParameter, value: Any, origin: str) -> NotebookError:
     shown = repr(value) if len(repr(value)) < 200 else repr(value)[:200] + "…"
     hints = {
-        "int": f"a whole number is needed; for fractions the notebook has to say so: {parameter.name}: float = …",
+        "int": f"a whole number of 64 bits at most is needed; for fractions the notebook has to say so: {parameter.name}: float = …",
         "float": "a number is needed, like 0.5, 1e-3, nan or inf",
         "bool": "true or false is needed",
         "list": """a list is needed, like '["a", "b"]'""",
