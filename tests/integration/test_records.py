@@ -191,6 +191,21 @@ def test_content_in_lfs_equals_its_pointer(world):
     assert world.resolve(DOI).record.state == "nearly equal to archive"
 
 
+def test_a_text_that_is_more_than_a_pointer_is_none(world):
+    """A script of a commit that begins as a pointer and goes on in its own way is not what the archive holds."""
+    repository = world.repository(NAME)
+    script = b"echo published"
+    text = (
+        "version https://git-lfs.github.com/spec/v1\necho something else\n"
+        f"oid sha256:{hashlib.sha256(script).hexdigest()}\nsize {len(script)}\n"
+    )
+    repository.write(a="1", b="2", c="3", postBuild=text)
+    repository.commit()
+    repository.git("tag", "v0.1.1")
+    world.publish("15600127", {KEY: changed(zipball(repository, NAME), "postBuild", script)})
+    assert world.resolve(DOI).record.state == "nearly equal to archive"
+
+
 def test_a_renamed_repository_is_followed_and_both_names_are_told(world, released):
     """The forge leads on to the new name; the pin keeps the record's, and the chain has both."""
     (world.folder / "forge/new-owner").mkdir()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -34,6 +33,7 @@ from reprolake_builder.git_tree import (
 )
 from reprolake_builder.providers.git.cache import CommitFacts
 from reprolake_builder.providers.git.command import Git
+from reprolake_builder.providers.git.pointers import LONGEST, parse_pointer
 from reprolake_builder.providers.git.rows import Patient
 from reprolake_builder.providers.links.heritage import Swhid
 from reprolake_builder.providers.records.archive import RecordArchive
@@ -41,8 +41,6 @@ from reprolake_builder.providers.records.commit import Chain, Evidence, Tie
 
 SHOWN = 100
 """So many differing paths are listed."""
-_POINTER = re.compile(rb"version https://git-lfs[^\n]*\n(?:[^\n]*\n)*?oid sha256:([0-9a-f]{64})\nsize \d+\n")
-_LARGEST_POINTER = 1024
 _MOST_POINTERS = 2000
 # Whoever moves a tag can write attributes that keep from every comparison what was added since.
 _HIDDEN = (
@@ -244,8 +242,8 @@ def _in_lfs(paths: Iterable[bytes], taken: _Hashes, committed: Files, git: Git) 
             continue
         blob = committed[path][1]
         size = git.run("cat-file", "-s", blob).stdout.strip()
-        if size.isdigit() and int(size) <= _LARGEST_POINTER:
-            pointer = _POINTER.match(git.run("cat-file", "blob", blob).stdout)
-            if pointer and pointer[1].decode() == taken.sha256[path]:
+        if size.isdigit() and int(size) <= LONGEST:
+            pointer = parse_pointer(git.run("cat-file", "blob", blob).stdout)
+            if pointer and pointer.sha256 == taken.sha256[path]:
                 found.add(path)
     return found
