@@ -29,7 +29,9 @@ def dependency_groups(pyproject: Pyproject) -> dict[NormalizedName, tuple[str, .
                 hint='write it like NAME = ["numpy>=1.20", {include-group = "OTHER"}]',
             )
         table[key] = items
-    found = {name: _resolved(pyproject, table, name, ()) for name in table}
+    found: dict[NormalizedName, tuple[str, ...]] = {}
+    for name in table:
+        _resolve(pyproject, table, name, (), found)
     for name, texts in _older(pyproject).items():
         found[name] = (*found.get(name, ()), *texts)
     return found
@@ -54,27 +56,32 @@ def tool_of(pyproject: Pyproject) -> str:
     return "uv" if "uv" in pyproject.tool else "PDM" if "pdm" in pyproject.tool else ""
 
 
-def _resolved(
+def _resolve(
     pyproject: Pyproject,
     table: Mapping[NormalizedName, list[Any]],
     name: NormalizedName,
     chain: tuple[str, ...],
+    known: dict[NormalizedName, tuple[str, ...]],
 ) -> tuple[str, ...]:
+    """Return the demands of a group with those that it includes; each group is resolved once, and then `known`."""
+    if name in known:
+        return known[name]
     origin = pyproject.origin(name)
     if name in chain:
         raise DetectError(f"{origin}: the dependency group {name} includes itself")
     if name not in table:
-        raise DetectError(f"{pyproject.origin(name)}: the dependency group {name} is included and not there")
+        raise DetectError(
+            f"{origin}: the dependency group {name} is included and not there",
+            hint="the groups that are there: " + (", ".join(sorted(table)) or "none"),
+        )
     found: list[str] = []
     for item in table[name]:
         if isinstance(item, str):
             found.append(item)
         elif (
-            isinstance(item, dict)
-            and item.keys() == {"include-group"}
-            and isinstance(item["include-group"], str)
+            isinstance(item, dict) and isinstance(other := item.get("include-group"), str) and len(item) == 1
         ):
-            found += _resolved(pyproject, table, name_of(item["include-group"], origin), (*chain, name))
+            found += _resolve(pyproject, table, name_of(other, origin), (*chain, name), known)
         else:
             raise DetectError(
                 f"{origin}: the dependency group {name} holds what is neither demand nor include-group"
@@ -83,7 +90,8 @@ def _resolved(
             raise DetectError(
                 f"{origin}: the dependency group {name} asks for more than any environment needs"
             )
-    return tuple(found)
+    known[name] = tuple(found)
+    return known[name]
 
 
 def _older(pyproject: Pyproject) -> dict[NormalizedName, tuple[str, ...]]:

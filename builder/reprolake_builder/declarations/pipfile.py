@@ -18,17 +18,9 @@ from reprolake_builder.declarations.lines import series
 from reprolake_builder.declarations.sources import ask_place
 from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files import reading
 from reprolake_builder.lock_files.interface import Edge, Selection
 from reprolake_builder.lock_files.pipfile import PipfilePackage
-from reprolake_builder.lock_files.reading import (
-    converted,
-    marker_of,
-    name_of,
-    names_of,
-    read_tables,
-    refuse_unknown,
-    specifier_of,
-)
 from reprolake_builder.process import printable
 
 _USUAL = "pypi"  # what Pipenv calls the index that everybody has
@@ -69,7 +61,7 @@ def read_pipfile_tables(given: Given, path: str) -> dict[str, Any] | None:
     text = given.read(path)
     if text is None:
         return None
-    return read_tables(text, path)
+    return reading.read_tables(text, path)
 
 
 def read_pipfile(given: Given, path: str) -> Heard:
@@ -88,7 +80,7 @@ def read_pipfile(given: Given, path: str) -> Heard:
         else:
             folder = path.rpartition("/")[0]
             heard += Heard(sources=(ask_place(place, edge, folder, origin, given),))
-    for source in converted(tables.get("source", []), path, tuple[_Source, ...]):
+    for source in reading.converted(tables.get("source", []), path, tuple[_Source, ...]):
         if source.name != _USUAL:
             reason = f"the source {printable(source.name)[:60]!r}: the package index comes from the site's configuration"
             heard += Heard(unheard=(UnheardFile(path=f"{path}#source", reason=reason, matters=True),))
@@ -103,7 +95,7 @@ def declared_by_pipfile(tables: Mapping[str, Any], path: str, selection: Selecti
 
 def pipfile_python(tables: Mapping[str, Any], path: str) -> tuple[Asked, ...]:
     """Return the Python that `[requires]` names. Raises DetectError."""
-    requires = converted(tables.get("requires", {}), path, _Requires)
+    requires = reading.converted(tables.get("requires", {}), path, _Requires)
     text = requires.python_full_version or requires.python_version
     if not text or text == "*":
         return ()
@@ -116,25 +108,26 @@ def pipfile_python(tables: Mapping[str, Any], path: str) -> tuple[Asked, ...]:
 
 
 def _packages(tables: Mapping[str, Any], path: str, selection: Selection) -> Iterator[tuple[str, _Package]]:
-    known = {name_of(name, path): name for name in tables if name not in _TABLES}
+    known = {reading.name_of(name, path): name for name in tables if name not in _TABLES}
     known[canonicalize_name("develop")] = known[canonicalize_name("dev")] = "dev-packages"
     wanted = ["packages", *(["dev-packages"] if selection.defaults else [])]
-    refuse_unknown("group", selection.groups, known, path)
+    reading.refuse_unknown("group", selection.groups, known, path)
     wanted += [known[group] for group in sorted(selection.groups)]
     for table in dict.fromkeys(wanted):
-        written = converted(tables.get(table, {}), path, dict[str, str | _Package])
+        written = reading.converted(tables.get(table, {}), path, dict[str, str | _Package])
+        reading.checked_count(len(written), path)
         for name, item in written.items():
-            yield name_of(name, path), item if isinstance(item, _Package) else _Package(version=item)
+            yield reading.name_of(name, path), item if isinstance(item, _Package) else _Package(version=item)
 
 
 def _edge(name: str, item: _Package, path: str) -> Edge:
     text = "" if item.version.strip() == "*" else item.version
-    specifier = specifier_of(text, f"{path} ({name})", 'write it like ">=1.2" or "*"')
+    specifier = reading.specifier_of(text, f"{path} ({name})", 'write it like ">=1.2" or "*"')
     parts = [f"({item.markers})"] if item.markers else []
     parts += [f"{key} {value}" for key in _MARKERS if (value := getattr(item, key))]
     return Edge(
         name=canonicalize_name(name),
-        extras=names_of(item.extras, path),
-        marker=marker_of(" and ".join(parts), f"{path} ({name})"),
+        extras=reading.names_of(item.extras, path),
+        marker=reading.marker_of(" and ".join(parts), f"{path} ({name})"),
         specifiers=(specifier,),
     )

@@ -6,7 +6,7 @@ Source: pixi's documentation, "Pixi Manifest".
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from reprolake_builder.declarations.heard import Given, Heard
 from reprolake_builder.declarations.requirements import RequirementsReader
 from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
-from reprolake_builder.lock_files.reading import read_tables
+from reprolake_builder.lock_files.reading import checked_count, read_tables
 from reprolake_builder.process import printable
 
 _PLATFORM = "linux-64"
@@ -22,6 +22,7 @@ _TARGETS = ("unix", "linux", _PLATFORM)
 _CONDA = ("dependencies", "host-dependencies", "build-dependencies")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _WORDS = re.compile(r"[^\x00-\x1f\x7f\[\]'\"]{0,200}")
+_KEY = re.compile(r"""\s*\[?["']?([\w.-]+)["']?\s*[=\]]""")
 _FIELDS = ("version", "build", "channel")
 _NO_SAY = {"workspace", "project", "tasks", "target", "pypi-options", "tool", "package", "dev"}
 
@@ -30,7 +31,7 @@ def read_pixi(given: Given, path: str) -> Heard:
     """Return what the file asks for. Raises DetectError naming the file and where it can the line."""
     text = given.read(path) or ""
     table = read_tables(text, path)
-    reader = _Reader(path, text, RequirementsReader(given))
+    reader = _Reader(path, _lines(text), RequirementsReader(given))
     reader.workspace(table)
     for part in (table, *(_table(_table(table, "target"), name) for name in _TARGETS)):
         reader.part(part)
@@ -41,7 +42,7 @@ def read_pixi(given: Given, path: str) -> Heard:
 @dataclass(slots=True)
 class _Reader:
     path: str
-    text: str
+    lines: Mapping[str, int]
     requirements: RequirementsReader
     channels: list[Asked] = field(default_factory=list)
     specs: dict[str, Asked] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class _Reader:
     def part(self, table: Mapping[str, Any]) -> None:
         """Take packages and variables of the whole, or of what is for this platform."""
         for key in _CONDA:
+            checked_count(len(_table(table, key)), self.path)
             for name, value in _table(table, key).items():
                 self.specs[name.lower()] = Asked(text=self._spec(name, value), origin=self._origin(name))
         for name, value in _table(table, "pypi-dependencies").items():
@@ -174,12 +176,7 @@ class _Reader:
         return f"{name}{extras}{version if version[0] in '<>=!~' else f'=={version}'}"
 
     def _line(self, name: str) -> int:
-        found = re.search(rf'^\s*\[?["\']?{re.escape(name)}["\']?\s*[.=\]]', self.text, re.MULTILINE)
-        return (
-            self.text.count("\n", 0, found.start() + len(found[0]) - len(found[0].lstrip())) + 1
-            if found
-            else 1
-        )
+        return self.lines.get(name, 1)
 
     def _origin(self, name: str) -> str:
         return f"{self.path}:{self._line(name)}"
@@ -188,12 +185,22 @@ class _Reader:
         self.unheard.append(UnheardFile(path=self._origin(name), reason=reason, matters=matters))
 
 
+def _lines(text: str) -> Mapping[str, int]:
+    """Return the line at which each key or table stands first, `x` for `x.version` as well."""
+    found: dict[str, int] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if key := _KEY.match(line):
+            found.setdefault(key[1], number)
+            found.setdefault(key[1].partition(".")[0], number)
+    return found
+
+
 def _table(table: Mapping[str, Any], key: str) -> dict[str, Any]:
     found = table.get(key, {})
     return found if isinstance(found, dict) else {}
 
 
-def _list(table: Mapping[str, Any], key: str) -> Iterator[Any] | list[Any]:
+def _list(table: Mapping[str, Any], key: str) -> list[Any]:
     found = table.get(key, [])
     return found if isinstance(found, list) else []
 

@@ -9,7 +9,7 @@ from reprolake_builder.declarations.sources import ask_place
 from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.poetry_project import PoetryDemand, read_poetry_project
-from reprolake_builder.lock_files.reading import refuse_unknown
+from reprolake_builder.lock_files.reading import checked_count, refuse_unknown
 from reprolake_builder.process import printable
 
 
@@ -27,7 +27,9 @@ def read_poetry_declaration(given: Given, pyproject: Pyproject, *, main: bool = 
             for name in map(printable, project.indexes)
         ),
     )
-    for demand in poetry_demands(project, given.selection, main=main):
+    demands = tuple(poetry_demands(project, given.selection, main=main))
+    checked_count(len(demands), pyproject.path)
+    for demand in demands:
         heard += _heard(demand, given, pyproject)
     if not main:
         return heard

@@ -74,10 +74,8 @@ class Pyproject:
 
     def origin(self, needle: str) -> str:
         """Where the text stands, as file:line; the file alone when it is not found as such."""
-        for number, line in enumerate(self.text.splitlines(), 1):
-            if needle in line:
-                return f"{self.path}:{number}"
-        return self.path
+        at = self.text.find(needle)
+        return self.path if at < 0 else f"{self.path}:{self.text.count(chr(10), 0, at) + 1}"
 
     def table(self, name: str) -> dict[str, Any]:
         """A top-level table. Raises DetectError when it is something else."""

@@ -25,6 +25,7 @@ from reprolake_builder.declarations.pyproject import (
 )
 from reprolake_builder.declarations.requirements import read_requirements
 from reprolake_builder.declarations.sources import ask_place
+from reprolake_builder.declarations.unheard import PYTHON_LOCKS
 from reprolake_builder.documents.environment import Asked, AskedSource, ObeyedLock, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Place
@@ -32,8 +33,6 @@ from reprolake_builder.lock_files.reading import edge_of
 from reprolake_builder.lock_files.select import select
 from reprolake_builder.solvers.pypi_target import TARGETS, Target, rank_of
 
-ORDER = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
-"""The lock files that are understood, the one that stands over the others first."""
 _DECLARATIONS = ("Pipfile", "requirements.txt", "pyproject.toml", "setup.py")
 _HASHED_NAME = re.compile(r"[0-9a-f]{7}")  # what Pipenv writes in place of a name that it does not know
 _COMMIT = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
@@ -42,7 +41,7 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{40}(?:[0-9a-fA-F]{24})?")
 def find_locks(given: Given, folder: str) -> tuple[str, ...]:
     """Return the paths of the lock files in a folder, the one to obey first. Raises DetectError where that cannot be told."""
     names = given.tree.names(folder)
-    found = [join(folder, name) for name in ORDER if name in names and given.has(join(folder, name))]
+    found = [join(folder, name) for name in PYTHON_LOCKS if name in names and given.has(join(folder, name))]
     if found or any(given.has(join(folder, name)) for name in _DECLARATIONS):
         return tuple(found)
     return named_lock(given, folder, "pylock.*.toml")

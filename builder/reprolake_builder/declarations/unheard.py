@@ -22,7 +22,6 @@ class Weight(Enum):
 
 
 _DOCKER = "images from a Dockerfile come in a later version"
-_CONDA = "conda environments come in a later version"
 _R = "R comes in a later version"
 _JULIA = "Julia comes in a later version"
 _NIX = "Nix environments are not understood"
@@ -65,8 +64,9 @@ CONDA_LOCKS = (
     "explicit.txt",
 )
 """Lock files of conda's tools, the one that stands over the others first; those of text only where they are such files."""
-PYTHON_FILES = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock", "Pipfile")
-"""Files of tools for Python packages, the one that stands over the others first."""
+PYTHON_LOCKS = ("uv.lock", "pylock.toml", "poetry.lock", "pdm.lock", "Pipfile.lock")
+"""Lock files of tools for Python packages, the one that stands over the others first."""
+PYTHON_FILES = (*PYTHON_LOCKS, "Pipfile")
 ENVIRONMENT_YML = ("environment.yml", "environment.yaml")
 PIXI_TOML = "pixi.toml"
 KINDS = (
@@ -83,7 +83,6 @@ KINDS = (
 )
 """The files that are understood, wherever the environment is described."""
 PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
-# Source: git-lfs, docs/spec.md, "The Pointer"
 _SETUP = re.compile(r"^\[(metadata|options)\]", re.MULTILINE)
 
 

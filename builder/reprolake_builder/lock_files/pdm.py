@@ -12,27 +12,11 @@ from packaging.utils import canonicalize_name
 
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files import reading
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
-from reprolake_builder.lock_files.reading import (
-    FileTable,
-    SnakeTable,
-    check_version,
-    checked_count,
-    converted,
-    edge_of,
-    folder_of,
-    marker_of,
-    metadata_of,
-    name_of,
-    names_of,
-    read_tables,
-    refuse_unknown,
-    specifier_of,
-    version_of,
-)
 
 
-class _Package(SnakeTable, frozen=True):
+class _Package(reading.SnakeTable, frozen=True):
     name: str
     version: str = ""
     requires_python: str = ""
@@ -40,7 +24,7 @@ class _Package(SnakeTable, frozen=True):
     groups: tuple[str, ...] | None = None
     extras: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
-    files: tuple[FileTable, ...] = ()
+    files: tuple[reading.FileTable, ...] = ()
     git: str = ""
     revision: str = ""
     subdirectory: str = ""
@@ -48,17 +32,17 @@ class _Package(SnakeTable, frozen=True):
     path: str = ""
 
 
-class _Target(SnakeTable, frozen=True):
+class _Target(reading.SnakeTable, frozen=True):
     requires_python: str = ""
 
 
-class _Metadata(SnakeTable, frozen=True):
+class _Metadata(reading.SnakeTable, frozen=True):
     groups: tuple[str, ...] = ()
-    files: dict[str, tuple[FileTable, ...]] = {}
+    files: dict[str, tuple[reading.FileTable, ...]] = {}
     targets: tuple[_Target, ...] = ()
 
 
-class _Written(SnakeTable, frozen=True):
+class _Written(reading.SnakeTable, frozen=True):
     metadata: _Metadata = _Metadata()
     package: tuple[_Package, ...] = ()
 
@@ -73,14 +57,14 @@ class PdmProject:
 
 def read_pdm(text: str, path: str, selection: Selection, project: PdmProject) -> LockFile:
     """Return the lock of the project beside it. Raises DetectError."""
-    tables = read_tables(text, path)
-    check_version(metadata_of(tables).get("lock_version"), ("3", "4"), path)
-    lock = converted(tables, path, _Written)
-    checked_count(len(lock.package), path)
-    locked = names_of(lock.metadata.groups, path) | {"default"}
+    tables = reading.read_tables(text, path)
+    reading.check_version(reading.metadata_of(tables).get("lock_version"), ("3", "4"), path)
+    lock = reading.converted(tables, path, _Written)
+    reading.checked_count(len(lock.package), path)
+    locked = reading.names_of(lock.metadata.groups, path) | {"default"}
     wanted = {"default", *selection.extras, *selection.groups}
-    refuse_unknown("extra", selection.extras, locked | set(project.groups), path)
-    refuse_unknown("group", selection.groups, locked | set(project.groups), path)
+    reading.refuse_unknown("extra", selection.extras, locked | set(project.groups), path)
+    reading.refuse_unknown("group", selection.groups, locked | set(project.groups), path)
     if missing := wanted - locked:
         raise DetectError(
             f"{path} was made without the group {', '.join(map(repr, sorted(missing)))}",
@@ -99,7 +83,7 @@ def read_pdm(text: str, path: str, selection: Selection, project: PdmProject) ->
         tool="PDM",
         pins=pins,
         roots=roots,
-        python=tuple(Asked(text=str(specifier_of(text, path)), origin=path) for text in python)
+        python=tuple(Asked(text=str(reading.specifier_of(text, path)), origin=path) for text in python)
         if len(python) == 1
         else (),
     )
@@ -107,14 +91,20 @@ def read_pdm(text: str, path: str, selection: Selection, project: PdmProject) ->
 
 def _flat(lock: _Written, groups: set[str], path: str) -> tuple[Edge, ...]:
     return tuple(
-        Edge(name_of(package.name, path), package.version, marker=marker_of(package.marker, path))
+        Edge(
+            reading.name_of(package.name, path),
+            package.version,
+            marker=reading.marker_of(package.marker, path),
+        )
         for package in lock.package
         if groups & {canonicalize_name(group) for group in package.groups or ()}
     )
 
 
 def _asked(project: PdmProject, groups: set[str], path: str) -> tuple[Edge, ...]:
-    return tuple(edge_of(text, path) for group in sorted(groups) for text in project.groups.get(group, ()))
+    return tuple(
+        reading.edge_of(text, path) for group in sorted(groups) for text in project.groups.get(group, ())
+    )
 
 
 def _pins(lock: _Written, path: str) -> tuple[Pin, ...]:
@@ -123,16 +113,16 @@ def _pins(lock: _Written, path: str) -> tuple[Pin, ...]:
     found: dict[tuple[str, str], Pin] = {}
     extras: dict[tuple[str, str], dict[str, tuple[Edge, ...]]] = {}
     for package in sorted(lock.package, key=lambda item: bool(item.extras)):
-        name = name_of(package.name, path)
+        name = reading.name_of(package.name, path)
         key = (name, package.version)
-        edges = () if flat else tuple(edge_of(text, path) for text in package.dependencies)
+        edges = () if flat else tuple(reading.edge_of(text, path) for text in package.dependencies)
         for extra in package.extras:
-            extras.setdefault(key, {})[name_of(extra, path)] = edges
+            extras.setdefault(key, {})[reading.name_of(extra, path)] = edges
         if key not in found:
-            marker = marker_of(package.marker, path)
+            marker = reading.marker_of(package.marker, path)
             found[key] = Pin(
                 name=name,
-                version=version_of(package.version, name, path),
+                version=reading.version_of(package.version, name, path),
                 origin=path,
                 files=_files(package, lock, path),
                 place=_place(package),
@@ -152,7 +142,7 @@ def _place(package: _Package) -> Place | None:
     if package.git:
         return Place("git", url=package.git, ref=package.revision, subdir=package.subdirectory)
     if package.path:
-        return Place("archive" if package.files else "folder", path=folder_of(package.path))
+        return Place("archive" if package.files else "folder", path=reading.folder_of(package.path))
     if package.url:
         return Place("archive", url=package.url, subdir=package.subdirectory)
     return None

@@ -15,19 +15,8 @@ import msgspec
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files import reading
 from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Place, Selection
-from reprolake_builder.lock_files.reading import (
-    check_version,
-    checked_count,
-    converted,
-    file_of,
-    folder_of,
-    marker_of,
-    name_of,
-    read_json,
-    refuse_unknown,
-    version_of,
-)
 from reprolake_builder.process import printable
 
 _VARIABLE = re.compile(r"\$\{?\w+\}?")
@@ -57,7 +46,7 @@ class PipfilePackage(msgspec.Struct, frozen=True):
             url = self.git.removeprefix("git+")
             return Place("git", url=url, ref=self.ref, subdir=self.subdirectory)
         if self.path and not self.path.endswith(_ARCHIVES):
-            return Place("folder", path=folder_of(self.path))
+            return Place("folder", path=reading.folder_of(self.path))
         if self.path or self.file:
             local = self.path or ("" if "://" in self.file else self.file)
             return Place("archive", url="" if local else self.file, path=local)
@@ -86,7 +75,7 @@ class _Categories(msgspec.Struct, frozen=True):
 
 def read_meta(text: str, path: str) -> PipfileMeta:
     """Return what the lock says of its Pipfile. Raises DetectError."""
-    return read_json(text, path, _Categories).meta
+    return reading.read_json(text, path, _Categories).meta
 
 
 def read_pipfile_lock(
@@ -96,14 +85,14 @@ def read_pipfile_lock(
 
     Groups are the categories of packages: `default` always, `develop` (or `dev`) as the selection has it.
     """
-    tables = read_json(text, path, dict[str, Any])
-    meta = converted(tables, path, _Categories).meta
-    check_version(meta.spec, ("6",), path)
+    tables = reading.read_json(text, path, dict[str, Any])
+    meta = reading.converted(tables, path, _Categories).meta
+    reading.check_version(meta.spec, ("6",), path)
     tables.pop("_meta", None)
-    categories = converted(tables, path, dict[str, dict[str, _Locked]])
-    known: dict[NormalizedName, str] = {name_of(name, path): name for name in categories}
+    categories = reading.converted(tables, path, dict[str, dict[str, _Locked]])
+    known: dict[NormalizedName, str] = {reading.name_of(name, path): name for name in categories}
     known[canonicalize_name("dev")] = "develop"
-    refuse_unknown("group", selection.groups, known, path)
+    reading.refuse_unknown("group", selection.groups, known, path)
     wanted = {
         "default",
         *({"develop"} if selection.defaults else ()),
@@ -115,7 +104,7 @@ def read_pipfile_lock(
             hint="groups of packages are chosen with --group NAME",
         )
     named = [(name, item) for group in sorted(wanted) for name, item in categories.get(group, {}).items()]
-    checked_count(len(named), path)
+    reading.checked_count(len(named), path)
     pins: dict[NormalizedName, Pin] = {}
     for text_of_name, item in named:
         pin = _pin(text_of_name, item, path)
@@ -149,17 +138,17 @@ def pipfile_hash(tables: Mapping[str, Any]) -> str:
 
 
 def _pin(text: str, item: _Locked, path: str) -> Pin:
-    name = name_of(text, path)
-    marker = marker_of(item.markers, path)
+    name = reading.name_of(text, path)
+    marker = reading.marker_of(item.markers, path)
     exact = _EXACT.fullmatch(item.version)
     place = item.place(path)
     if exact is None and place is None and item.version not in {"*", ""}:
         raise DetectError(f"{path}: {name} {printable(item.version)[:60]!r} is not one version")
     return Pin(
         name=name,
-        version=version_of(exact[1], name, path) if exact is not None else "",
+        version=reading.version_of(exact[1], name, path) if exact is not None else "",
         origin=path,
-        files=tuple(file_of("", digest, path) for digest in item.hashes),
+        files=tuple(reading.file_of("", digest, path) for digest in item.hashes),
         place=place,
         markers=(marker,) if marker is not None else (),
     )

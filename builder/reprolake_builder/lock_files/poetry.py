@@ -13,29 +13,13 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files import reading
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
 from reprolake_builder.lock_files.poetry_project import MAIN, PoetryProject, content_hashes
 from reprolake_builder.lock_files.poetry_versions import alternatives
-from reprolake_builder.lock_files.reading import (
-    FileTable,
-    SnakeTable,
-    Table,
-    check_version,
-    checked_count,
-    converted,
-    file_of,
-    folder_of,
-    marker_of,
-    metadata_of,
-    name_of,
-    names_of,
-    read_tables,
-    refuse_unknown,
-    version_of,
-)
 
 
-class _Source(SnakeTable, frozen=True):
+class _Source(reading.SnakeTable, frozen=True):
     type: str = ""
     url: str = ""
     resolved_reference: str = ""
@@ -43,7 +27,7 @@ class _Source(SnakeTable, frozen=True):
     subdirectory: str = ""
 
 
-class _Dependency(Table, frozen=True):
+class _Dependency(reading.Table, frozen=True):
     version: str = "*"
     python: str = ""
     markers: str = ""
@@ -54,26 +38,26 @@ class _Dependency(Table, frozen=True):
 _Written = str | _Dependency | tuple[_Dependency, ...]
 
 
-class _Package(Table, frozen=True):
+class _Package(reading.Table, frozen=True):
     name: str
     version: str
     optional: bool = False
     category: str = ""
     groups: tuple[str, ...] | None = None
     markers: str | dict[str, str] = ""
-    files: tuple[FileTable, ...] = ()
+    files: tuple[reading.FileTable, ...] = ()
     dependencies: dict[str, _Written] = {}
     source: _Source = _Source()
 
 
-class _Metadata(Table, frozen=True):
+class _Metadata(reading.Table, frozen=True):
     python_versions: str = ""
     content_hash: str = ""
-    files: dict[str, tuple[FileTable, ...]] = {}
+    files: dict[str, tuple[reading.FileTable, ...]] = {}
     hashes: dict[str, tuple[str, ...]] = {}
 
 
-class _Lock(Table, frozen=True):
+class _Lock(reading.Table, frozen=True):
     metadata: _Metadata
     package: tuple[_Package, ...] = ()
     extras: dict[str, tuple[str, ...]] = {}
@@ -83,15 +67,15 @@ def read_poetry(
     text: str, path: str, selection: Selection, project: PoetryProject, pyproject: Mapping[str, Any]
 ) -> LockFile:
     """Return the lock of the project beside it, whose tables are `pyproject`. Raises DetectError."""
-    tables = read_tables(text, path)
-    check_version(
-        metadata_of(tables).get("lock-version", "1.0"), ("1", "2"), path
+    tables = reading.read_tables(text, path)
+    reading.check_version(
+        reading.metadata_of(tables).get("lock-version", "1.0"), ("1", "2"), path
     )  # the first format told none
-    lock = converted(tables, path, _Lock)
-    checked_count(len(lock.package), path)
-    extras = names_of(lock.extras, path) | set(project.extras)
+    lock = reading.converted(tables, path, _Lock)
+    reading.checked_count(len(lock.package), path)
+    extras = reading.names_of(lock.extras, path) | set(project.extras)
     groups = _groups(selection, project, path)
-    refuse_unknown("extra", selection.extras, extras, path)
+    reading.refuse_unknown("extra", selection.extras, extras, path)
     flat = all(package.groups is not None for package in lock.package) and bool(lock.package)
     roots = _flat(lock, groups, path) if flat else _asked(project, selection, groups)
     python = alternatives(lock.metadata.python_versions, path) if lock.metadata.python_versions else ()
@@ -111,7 +95,7 @@ def read_poetry(
 
 def _groups(selection: Selection, project: PoetryProject, path: str) -> set[NormalizedName]:
     """Return the groups that `poetry install` takes with this selection."""
-    refuse_unknown("group", selection.groups, project.groups, path)
+    reading.refuse_unknown("group", selection.groups, project.groups, path)
     defaults = project.groups.keys() - project.optional_groups if selection.defaults else set()
     return {MAIN, *defaults, *selection.groups}
 
@@ -123,7 +107,13 @@ def _flat(lock: _Lock, groups: set[NormalizedName], path: str) -> tuple[Edge, ..
             if group in groups:
                 by_group = package.markers if isinstance(package.markers, dict) else {}
                 text = by_group.get(group, "") if by_group else str(package.markers or "")
-                roots.append(Edge(name_of(package.name, path), package.version, marker=marker_of(text, path)))
+                roots.append(
+                    Edge(
+                        reading.name_of(package.name, path),
+                        package.version,
+                        marker=reading.marker_of(text, path),
+                    )
+                )
     return tuple(roots)
 
 
@@ -138,10 +128,10 @@ def _asked(project: PoetryProject, selection: Selection, groups: set[NormalizedN
 
 
 def _pin(package: _Package, lock: _Lock, path: str, *, flat: bool) -> Pin:
-    name = name_of(package.name, path)
+    name = reading.name_of(package.name, path)
     return Pin(
         name=name,
-        version=version_of(package.version, name, path),
+        version=reading.version_of(package.version, name, path),
         origin=path,
         files=_files(package, lock, path),
         place=_place(package.source, name, path),
@@ -152,7 +142,9 @@ def _pin(package: _Package, lock: _Lock, path: str, *, flat: bool) -> Pin:
 def _files(package: _Package, lock: _Lock, path: str) -> tuple[LockedFile, ...]:
     files = package.files or lock.metadata.files.get(package.name, ())
     found = [item.locked(path) for item in files]
-    found += [file_of("", f"sha256:{digest}", path) for digest in lock.metadata.hashes.get(package.name, ())]
+    found += [
+        reading.file_of("", f"sha256:{digest}", path) for digest in lock.metadata.hashes.get(package.name, ())
+    ]
     return tuple(found)
 
 
@@ -165,13 +157,13 @@ def _edges(table: Mapping[str, _Written], path: str) -> list[Edge]:
 
 
 def _edge(text: str, written: str | _Dependency, path: str) -> Edge:
-    name = name_of(text, path)
+    name = reading.name_of(text, path)
     item = written if isinstance(written, _Dependency) else _Dependency(version=written)
     sets: tuple[SpecifierSet, ...] = alternatives(item.version, f"{path} ({name})")
     return Edge(
         name=name,
-        extras=names_of(item.extras, path),
-        marker=marker_of(item.markers, path),
+        extras=reading.names_of(item.extras, path),
+        marker=reading.marker_of(item.markers, path),
         specifiers=sets,
     )
 
@@ -183,7 +175,7 @@ def _place(source: _Source, name: str, path: str) -> Place | None:
         case "git":
             return Place("git", url=source.url, ref=source.resolved_reference, subdir=source.subdirectory)
         case "directory":
-            return Place("folder", path=folder_of(source.url), subdir=source.subdirectory)
+            return Place("folder", path=reading.folder_of(source.url), subdir=source.subdirectory)
         case "url":
             return Place("archive", url=source.url, subdir=source.subdirectory)
         case "file":

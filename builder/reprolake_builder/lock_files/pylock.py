@@ -7,26 +7,12 @@ from __future__ import annotations
 
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files import reading
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
-from reprolake_builder.lock_files.reading import (
-    Table,
-    check_version,
-    checked_count,
-    converted,
-    file_of,
-    folder_of,
-    marker_of,
-    name_of,
-    names_of,
-    read_tables,
-    refuse_unknown,
-    specifier_of,
-    version_of,
-)
 from reprolake_builder.process import printable
 
 
-class _Vcs(Table, frozen=True):
+class _Vcs(reading.Table, frozen=True):
     type: str
     commit_id: str
     url: str = ""
@@ -34,12 +20,12 @@ class _Vcs(Table, frozen=True):
     subdirectory: str = ""
 
 
-class _Directory(Table, frozen=True):
+class _Directory(reading.Table, frozen=True):
     path: str
     subdirectory: str = ""
 
 
-class _File(Table, frozen=True):
+class _File(reading.Table, frozen=True):
     hashes: dict[str, str]
     name: str = ""
     url: str = ""
@@ -50,7 +36,7 @@ class _Archive(_File, frozen=True):
     subdirectory: str = ""
 
 
-class _Package(Table, frozen=True):
+class _Package(reading.Table, frozen=True):
     name: str
     version: str = ""
     marker: str = ""
@@ -62,7 +48,7 @@ class _Package(Table, frozen=True):
     wheels: tuple[_File, ...] = ()
 
 
-class _Pylock(Table, frozen=True):
+class _Pylock(reading.Table, frozen=True):
     packages: tuple[_Package, ...]
     environments: tuple[str, ...] = ()
     requires_python: str = ""
@@ -73,18 +59,18 @@ class _Pylock(Table, frozen=True):
 
 def read_pylock(text: str, path: str, selection: Selection) -> LockFile:
     """Return the lock. Raises DetectError."""
-    tables = read_tables(text, path)
-    check_version(tables.get("lock-version"), ("1",), path)
-    lock = converted(tables, path, _Pylock)
-    checked_count(len(lock.packages), path)
-    extras = names_of(lock.extras, path)
-    groups = names_of(lock.dependency_groups, path)
-    refuse_unknown("extra", selection.extras, extras, path)
-    refuse_unknown("group", selection.groups, groups, path)
-    defaults = names_of(lock.default_groups, path) if selection.defaults else set()
+    tables = reading.read_tables(text, path)
+    reading.check_version(tables.get("lock-version"), ("1",), path)
+    lock = reading.converted(tables, path, _Pylock)
+    reading.checked_count(len(lock.packages), path)
+    extras = reading.names_of(lock.extras, path)
+    groups = reading.names_of(lock.dependency_groups, path)
+    reading.refuse_unknown("extra", selection.extras, extras, path)
+    reading.refuse_unknown("group", selection.groups, groups, path)
+    defaults = reading.names_of(lock.default_groups, path) if selection.defaults else set()
     pins = tuple(_pin(package, path) for package in lock.packages)
     own = next((pin for pin in pins if pin.place is not None and pin.place.is_own), None)
-    python = (Asked(text=str(specifier_of(lock.requires_python, path)), origin=path),)
+    python = (Asked(text=str(reading.specifier_of(lock.requires_python, path)), origin=path),)
     return LockFile(
         path=path,
         tool="pylock",
@@ -95,20 +81,20 @@ def read_pylock(text: str, path: str, selection: Selection) -> LockFile:
         extras=selection.extras,
         groups=selection.groups | defaults,
         python=python if lock.requires_python else (),
-        environments=tuple(m for marker in lock.environments if (m := marker_of(marker, path))),
+        environments=tuple(m for marker in lock.environments if (m := reading.marker_of(marker, path))),
         own=own.name if own is not None else "",
         has_own=own is not None,
     )
 
 
 def _pin(package: _Package, path: str) -> Pin:
-    name = name_of(package.name, path)
-    marker = marker_of(package.marker, path)
+    name = reading.name_of(package.name, path)
+    marker = reading.marker_of(package.marker, path)
     single = [item for item in (package.sdist, package.archive) if item is not None]
     files = (*single, *package.wheels)
     return Pin(
         name=name,
-        version=version_of(package.version, name, path),
+        version=reading.version_of(package.version, name, path),
         origin=path,
         files=tuple(_file(item, path) for item in files),
         place=_place(package, path),
@@ -117,7 +103,9 @@ def _pin(package: _Package, path: str) -> Pin:
 
 
 def _file(item: _File, path: str) -> LockedFile:
-    return file_of(item.name or item.url or item.path, f"sha256:{item.hashes.get('sha256', '')}", path)
+    return reading.file_of(
+        item.name or item.url or item.path, f"sha256:{item.hashes.get('sha256', '')}", path
+    )
 
 
 def _place(package: _Package, path: str) -> Place | None:
@@ -127,7 +115,9 @@ def _place(package: _Package, path: str) -> Place | None:
             raise DetectError(f"{path}: {printable(package.name)[:100]} comes from no git address")
         return Place("git", url=vcs.url, ref=vcs.commit_id, subdir=vcs.subdirectory)
     if package.directory is not None:
-        return Place("folder", path=folder_of(f"{package.directory.path}/{package.directory.subdirectory}"))
+        return Place(
+            "folder", path=reading.folder_of(f"{package.directory.path}/{package.directory.subdirectory}")
+        )
     if package.archive is not None:
         return Place(
             "archive", url=package.archive.url, path=package.archive.path, subdir=package.archive.subdirectory

@@ -14,6 +14,7 @@ from reprolake_builder.lock_files.interface import Edge, LockFile, Pin
 from reprolake_builder.solvers.pypi_target import Target
 
 _MOST_STEPS = 1_000_000
+_MOST_OF_ONE = 100  # entries for one package: each edge to it is held against all of them
 
 
 def select(lock: LockFile, target: Target) -> tuple[Pin, ...]:
@@ -36,6 +37,8 @@ class _Walk:
         self._by_name: dict[NormalizedName, list[Pin]] = defaultdict(list)
         for pin in lock.pins:
             self._by_name[pin.name].append(pin)
+            if len(self._by_name[pin.name]) > _MOST_OF_ONE:
+                raise DetectError(f"{lock.path} pins {pin.name} more than {_MOST_OF_ONE} times")
         self._extras: dict[NormalizedName, frozenset[NormalizedName]] = {}
         self.chosen: dict[NormalizedName, Pin] = {}
 

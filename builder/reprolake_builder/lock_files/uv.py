@@ -11,26 +11,12 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.errors import DetectError
+from reprolake_builder.lock_files import reading
 from reprolake_builder.lock_files.interface import Edge, LockedFile, LockFile, Pin, Place, Selection
-from reprolake_builder.lock_files.reading import (
-    Table,
-    check_version,
-    checked_count,
-    converted,
-    file_of,
-    folder_of,
-    marker_of,
-    name_of,
-    names_of,
-    read_tables,
-    refuse_unknown,
-    specifier_of,
-    version_of,
-)
 from reprolake_builder.process import printable
 
 
-class _Source(Table, frozen=True):
+class _Source(reading.Table, frozen=True):
     registry: str | None = None
     git: str | None = None
     url: str | None = None
@@ -46,24 +32,24 @@ class _Source(Table, frozen=True):
         found = next(
             (text for text in (self.editable, self.virtual, self.directory) if text is not None), None
         )
-        return None if found is None else folder_of(found)
+        return None if found is None else reading.folder_of(found)
 
 
-class _File(Table, frozen=True):
+class _File(reading.Table, frozen=True):
     url: str = ""
     path: str = ""
     filename: str = ""
     hash: str = ""
 
 
-class _Dependency(Table, frozen=True):
+class _Dependency(reading.Table, frozen=True):
     name: str
     version: str = ""
     marker: str = ""
     extra: tuple[str, ...] = ()
 
 
-class _Package(Table, frozen=True):
+class _Package(reading.Table, frozen=True):
     name: str
     source: _Source
     version: str = ""
@@ -75,12 +61,12 @@ class _Package(Table, frozen=True):
     wheels: tuple[_File, ...] = ()
 
 
-class _Manifest(Table, frozen=True):
+class _Manifest(reading.Table, frozen=True):
     dependency_groups: dict[str, tuple[_Dependency, ...]] = {}
     requirements: tuple[_Dependency, ...] = ()
 
 
-class _UvLock(Table, frozen=True):
+class _UvLock(reading.Table, frozen=True):
     requires_python: str = ""
     supported_markers: tuple[str, ...] = ()
     manifest: _Manifest = _Manifest()
@@ -92,34 +78,34 @@ def read_uv(text: str, path: str, selection: Selection, default_groups: frozense
 
     Raises DetectError.
     """
-    tables = read_tables(text, path)
-    check_version(tables.get("version"), ("1",), path)
-    lock = converted(tables, path, _UvLock)
-    checked_count(len(lock.package), path)
+    tables = reading.read_tables(text, path)
+    reading.check_version(tables.get("version"), ("1",), path)
+    lock = reading.converted(tables, path, _UvLock)
+    reading.checked_count(len(lock.package), path)
     own = next((package for package in lock.package if package.source.folder == ""), None)
     wanted = selection.groups | (default_groups if selection.defaults else frozenset())
     groups = own.dev_dependencies if own is not None else lock.manifest.dependency_groups
-    known = {name_of(name, path): items for name, items in groups.items()}
+    known = {reading.name_of(name, path): items for name, items in groups.items()}
     optional = own.optional_dependencies if own is not None else {}
-    extras = names_of(optional, path)
-    refuse_unknown("extra", selection.extras, extras, path)
-    refuse_unknown("group", selection.groups, known, path)
+    extras = reading.names_of(optional, path)
+    reading.refuse_unknown("extra", selection.extras, extras, path)
+    reading.refuse_unknown("group", selection.groups, known, path)
     chosen = [name for name in known if name in wanted]
     roots = [_edge(item, path) for group in chosen for item in known[group]]
     roots += [_edge(item, path) for item in lock.manifest.requirements] if own is None else []
     if own is not None:
-        roots.append(Edge(name_of(own.name, path), extras=selection.extras))
+        roots.append(Edge(reading.name_of(own.name, path), extras=selection.extras))
     return LockFile(
         path=path,
         tool="uv",
         pins=tuple(_pin(package, path) for package in lock.package),
         roots=tuple(roots),
         extras=_conflicts(own, selection, chosen),
-        python=(Asked(text=str(specifier_of(lock.requires_python, path)), origin=path),)
+        python=(Asked(text=str(reading.specifier_of(lock.requires_python, path)), origin=path),)
         if lock.requires_python
         else (),
-        environments=tuple(m for text in lock.supported_markers if (m := marker_of(text, path))),
-        own=name_of(own.name, path) if own is not None else "",
+        environments=tuple(m for text in lock.supported_markers if (m := reading.marker_of(text, path))),
+        own=reading.name_of(own.name, path) if own is not None else "",
         has_own=own is not None and own.source.virtual is None,
     )
 
@@ -135,15 +121,15 @@ def _conflicts(own: _Package | None, selection: Selection, groups: list[Normaliz
 
 
 def _pin(package: _Package, path: str) -> Pin:
-    name = name_of(package.name, path)
+    name = reading.name_of(package.name, path)
     files = (*((package.sdist,) if package.sdist is not None else ()), *package.wheels)
     return Pin(
         name=name,
-        version=version_of(package.version, name, path),
+        version=reading.version_of(package.version, name, path),
         origin=path,
         files=tuple(_file(item, path) for item in files),
         place=_place(package, path),
-        markers=tuple(m for text in package.resolution_markers if (m := marker_of(text, path))),
+        markers=tuple(m for text in package.resolution_markers if (m := reading.marker_of(text, path))),
         requires=tuple(_edge(item, path) for item in package.dependencies),
         extras={
             canonicalize_name(extra): tuple(_edge(item, path) for item in items)
@@ -153,7 +139,7 @@ def _pin(package: _Package, path: str) -> Pin:
 
 
 def _file(item: _File, path: str) -> LockedFile:
-    return file_of(item.filename or item.url or item.path, item.hash, path)
+    return reading.file_of(item.filename or item.url or item.path, item.hash, path)
 
 
 def _place(package: _Package, path: str) -> Place | None:
@@ -165,7 +151,7 @@ def _place(package: _Package, path: str) -> Place | None:
     if source.git is not None:
         return _git(source.git, package.name, path)
     if source.path is not None:
-        return Place("archive", path=folder_of(source.path))
+        return Place("archive", path=reading.folder_of(source.path))
     if source.url is not None:
         return Place("archive", url=source.url, subdir=source.subdirectory)
     raise DetectError(f"{path}: nothing says where {printable(package.name)[:100]} comes from")
@@ -182,8 +168,8 @@ def _git(address: str, name: str, path: str) -> Place:
 
 def _edge(item: _Dependency, path: str) -> Edge:
     return Edge(
-        name=name_of(item.name, path),
-        version=version_of(item.version, item.name, path),
-        extras=names_of(item.extra, path),
-        marker=marker_of(item.marker, path),
+        name=reading.name_of(item.name, path),
+        version=reading.version_of(item.version, item.name, path),
+        extras=reading.names_of(item.extra, path),
+        marker=reading.marker_of(item.marker, path),
     )

@@ -76,3 +76,34 @@ def test_yaml_that_would_take_forever_is_refused(monkeypatch, text, told):
     monkeypatch.setattr(yaml_nodes, "_MOST", 100)
     with pytest.raises(DetectError, match=told):
         parse_yaml(text, "x")
+
+
+def test_groups_that_include_each_other_many_times_are_resolved_once(tmp_path):
+    """Forty groups that each include the one before twice would be resolved a million million times, and ask for nothing."""
+    groups = "g0 = []\n" + "".join(
+        f"g{i} = [{{include-group = 'g{i - 1}'}}, {{include-group = 'g{i - 1}'}}]\n" for i in range(1, 41)
+    )
+    text = f"[project]\nname = 'x'\n[dependency-groups]\n{groups}[tool.pdm]\n"
+    assert found(tmp_path, {"pyproject.toml": text}).requirements == ()
+
+
+def test_a_lock_with_very_many_entries_for_one_package_is_refused(tmp_path):
+    """Forks of a lock hold a package a few times; every edge is held against all of them."""
+    entry = '[[package]]\nname = "alpha"\nversion = "1.{}"\nsource = {{ registry = "x" }}\n'
+    many = UV + "".join(entry.format(number) for number in range(10, 120))
+    with pytest.raises(DetectError, match=r"^uv\.lock pins alpha more than 100 times"):
+        found(tmp_path, {"pyproject.toml": UV_PROJECT, "uv.lock": many})
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("Pipfile", "[packages]\n"),
+        ("pixi.toml", "[dependencies]\n"),
+        ("pyproject.toml", "[tool.poetry.dependencies]\n"),
+    ],
+)
+def test_more_packages_than_any_environment_has_are_refused(tmp_path, name, start):
+    """A file that asks for tens of thousands of packages is not worked through."""
+    with pytest.raises(DetectError, match="has 20001 packages"):
+        found(tmp_path, {name: start + "".join(f'a{i} = "*"\n' for i in range(20_001))})
