@@ -6,6 +6,7 @@ import dataclasses
 
 import msgspec
 import pytest
+from published import Notes
 from pypi_index_server import Upload
 from sdists import sdist, setup_py
 from source_builds import AS_OF, built, folder, forget, locked, second_store, session_on
@@ -35,14 +36,17 @@ def test_a_package_without_wheels_is_built_and_pinned(tmp_path, here):
 
 
 def test_two_builds_give_the_same_image(tmp_path, here, index):
-    """What was built here is built again elsewhere from the lock, to the same bytes."""
+    """What was built here is built again elsewhere from the lock, to the same bytes; that it will take its time is said before."""
     link = folder(tmp_path / "r", requirements__txt="docopt==0.6.2\n")
     obtained = obtain_lock(Request(link=link, as_of=AS_OF), here)
     first = obtain_image(obtained, here)
     forget(obtained.lock, here)
     with session_on(second_store(here, tmp_path / "other"), index) as other:
         forget(obtained.lock, other)
-        assert obtain_image(obtained, other).id == first.id
+        told = Notes()
+        telling = dataclasses.replace(other, tools=dataclasses.replace(other.tools, progress=told))
+        assert obtain_image(obtained, telling).id == first.id
+        assert any("docopt-0.6.2.tar.gz is built from source for Python 3.1" in note for note in told.notes)
         assert other.tools.store.has_archive(obtained.lock.built[0].sha256)
 
 

@@ -87,6 +87,9 @@ def build_wheel(order: BuildOrder, tools: Tools) -> BuiltWheel:
         variables=order.variables,
         met=order.met,
     )
+    tools.progress.note(
+        f"{source.what} is built from source for Python {order.ground.interpreter.version}: minutes, for large packages"
+    )
     with tools.store.scratch() as scratch, tools.progress.step(f"Building {source.what}"):
         wheel = _only_wheel(run_backend(call, scratch), source.what)
         packed = scratch / wheel.name
