@@ -61,6 +61,7 @@ class LayerReader(io.RawIOBase):
         self._packed = hashlib.sha256()
         self._plain = hashlib.sha256()
         self._rest = b""
+        self.size = 0  # bytes of the tar stream so far
 
     @property
     def packed(self) -> str:
@@ -86,10 +87,8 @@ class LayerReader(io.RawIOBase):
 
     def drain(self, most: int) -> None:
         """Read to the end, or until there are more than `most` bytes of the tar stream."""
-        done = 0
-        for piece in self._pieces:
-            done += len(piece)
-            if done > most:
+        for _ in self._pieces:
+            if self.size > most:
                 return
 
     def _decompress(self, stream: IO[bytes]) -> Iterator[bytes]:
@@ -102,6 +101,7 @@ class LayerReader(io.RawIOBase):
                 begun = True
                 plain = member.decompress(piece, _PLAIN)
                 self._plain.update(plain)
+                self.size += len(plain)
                 piece = member.unconsumed_tail or member.unused_data
                 if member.eof:
                     member, begun = zlib.decompressobj(_GZIP), False

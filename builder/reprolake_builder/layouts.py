@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _LARGEST_DOCUMENT = 1 << 20  # bytes of an index or a manifest: ours have 50 KiB
 _LARGEST_LOCK = 64 << 20  # bytes
 _MOST_BLOBS = 100_000
+_NAMED = re.compile(rb"(?:\./)?(index\.json|blobs/sha256/[0-9a-f]{64})")  # what a layout consists of
 _REF = "org.opencontainers.image.ref.name"
 
 
@@ -98,15 +100,17 @@ def images_in(path: Path) -> tuple[WrittenImage, ...]:
 def lock_in(image: WrittenImage) -> EnvironmentLock:
     """Return the lock that an image carries. Raises PublishError when it has none that this version reads."""
     wanted = LOCK_IN_IMAGE.lstrip("/").encode()
+    left = MOST_BYTES  # of all layers: a manifest may name a large one a thousand times
     for layer in reversed(image.manifest.layers):
         try:
             with image.blob(layer.digest) as stream:
-                plain = io.BufferedReader(LayerReader(stream))
-                for member in tar_members(plain, MOST_BYTES, hard_links=True):
+                reader = LayerReader(stream)
+                for member in tar_members(io.BufferedReader(reader), left, hard_links=True):
                     if member.path == wanted and member.kind == "file":
                         if member.size > _LARGEST_LOCK:
                             raise TreeError(f"its lock has {member.size} bytes")
                         return decode(b"".join(member.pieces()), EnvironmentLock)
+                left -= reader.size
         except (OSError, EOFError, zlib.error, TreeError) as error:
             raise PublishError(
                 f"a layer of image {image.digest[:19]} cannot be read: {printable(str(error))}",
@@ -143,8 +147,8 @@ def _parts(path: Path) -> dict[bytes, tuple[int, int]]:
     found: dict[bytes, tuple[int, int]] = {}
     with open_plain(path) as stream:
         for member in tar_members(stream, os.fstat(stream.fileno()).st_size, hard_links=True):
-            if member.kind == "file":
-                found[member.path.removeprefix(b"./")] = (stream.tell(), member.size)
+            if member.kind == "file" and (named := _NAMED.fullmatch(member.path)):
+                found[named[1]] = (stream.tell(), member.size)
             if len(found) > _MOST_BLOBS:
                 raise TreeError(f"it holds more than {_MOST_BLOBS} files")
     return found

@@ -128,6 +128,15 @@ def scan(root: Path, filled: Filled | None = None, owner: tuple[int, int] = (0, 
     return entries
 
 
+def give_modes(root: Path) -> None:
+    """Give files and folders below `root` (host folder) the modes that they have in an image, whatever the umask was."""
+    base = os.fsencode(root)
+    for path, info in walk(base):
+        if not stat.S_ISLNK(info.st_mode):
+            is_open = stat.S_ISDIR(info.st_mode) or info.st_mode & 0o100
+            os.chmod(base + b"/" + path, 0o755 if is_open else 0o644)
+
+
 def walk(
     base: bytes, most: int | None = None, *, unlock: bool = False
 ) -> Iterator[tuple[bytes, os.stat_result]]:

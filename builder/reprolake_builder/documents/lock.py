@@ -297,12 +297,12 @@ class EnvironmentLock(Document, frozen=True, kw_only=True):
 
     `as_of` (UTC) is the cut-off for uploads of language packages, with `as_of_is` telling where the date comes from.
     `conda` holds the conda packages, None where there are none; with them comes the interpreter.
-    `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; they are
-    laid out with byte code, or without. `recipes` are what a site stacks on all of these.
-    `set_up` is what scripts of Debian packages did, `post_build` what the repository's own did, None where there is none. The standard library always has it. `ladder` holds what was not taken and why, and at
-    its end what was. `added` names requirements that Reprolake added (ipykernel, pip …) and why. `notes` are facts for people,
-    such as a resolution that had to go back to an old release. `citation` is what the source says of itself, None where it
-    says nothing.
+    `wheels` come from a package index, `built` were built from source, `project` is the repository's own package; with
+    `byte_code` they are laid out compiled, as the standard library always is. `recipes` are what a site stacks on all of these.
+    `set_up` is what scripts of Debian packages did, `post_build` what the repository's own did, None where there is none.
+    `ladder` holds what was not taken and why, and at its end what was. `added` names requirements that Reprolake added
+    (ipykernel, pip …) and why. `notes` are facts for people, such as a resolution that had to go back to an old release.
+    `citation` is what the source says of itself, None where it says nothing.
     """
 
     version: Literal[1] = 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -27,7 +25,7 @@ from reprolake_builder.errors import BuildError
 from reprolake_builder.progress import Progress
 from reprolake_builder.store import Store, Tree
 from reprolake_builder.tools import Tools
-from reprolake_builder.trees import Filled, walk
+from reprolake_builder.trees import Filled, give_modes
 
 PYTHON = "python"
 _HINT = "the lock was changed by hand; make a new one with `reprolake lock`"
@@ -177,21 +175,12 @@ def _make_python(package: CondaPackage, key: Sha256, making: _Making) -> None:
 
     def fill(root: Path) -> Filled:
         installed = _unpack(package, root, making)
-        _show_to_all(root)
+        give_modes(root)  # who compiles in the sandbox is another user
         here = Program(program.minor, program.executable, (*program.roots, root))
         with ByteCode(here) as compiler:
             return _recorded(installed, package, making, compiler)
 
     making.store.make_tree(key, fill)
-
-
-def _show_to_all(root: Path) -> None:
-    """Give what lies below a folder the modes that it will have, whatever the umask: who compiles in the sandbox is another user."""
-    base = os.fsencode(root)
-    for path, info in walk(base):
-        if not stat.S_ISLNK(info.st_mode):
-            is_executable = stat.S_ISDIR(info.st_mode) or info.st_mode & 0o100
-            os.chmod(base + b"/" + path, 0o755 if is_executable else 0o644)
 
 
 def _make(package: CondaPackage, key: Sha256, making: _Making, compiler: Future[ByteCode | None]) -> None:

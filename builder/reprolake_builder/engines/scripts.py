@@ -32,7 +32,7 @@ from reprolake_builder.sandboxes.reports import NOT_STARTED
 from reprolake_builder.sandboxes.requirements import free_user
 from reprolake_builder.store import Tree
 from reprolake_builder.tools import Tools
-from reprolake_builder.trees import MTIME, Entry, Placed, content_digest, merge, walk
+from reprolake_builder.trees import MTIME, Entry, Placed, content_digest, give_modes, merge, walk
 
 _LOG_SHOWN = 3000  # characters
 _SAME_EACH_TIME = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": str(MTIME)}
@@ -145,13 +145,10 @@ def _copy(entries: Iterable[Placed], root: Path) -> None:
 
 
 def _settle(root: Path) -> None:
-    """Give all below a folder one date, and modes whatever the umask: a script sees them, and may put them into what it makes."""
-    for path, info in walk(os.fsencode(root)):
-        place = os.fsencode(root) + b"/" + path
-        if not stat.S_ISLNK(info.st_mode):
-            opened = stat.S_ISDIR(info.st_mode) or info.st_mode & 0o100
-            os.chmod(place, 0o755 if opened else 0o644)
-        os.utime(place, (MTIME, MTIME), follow_symlinks=False)
+    """Give all below a folder one date, and the modes of an image: a script sees them, and may put them into what it makes."""
+    give_modes(root)
+    for path, _ in walk(os.fsencode(root)):
+        os.utime(os.fsencode(root) + b"/" + path, (MTIME, MTIME), follow_symlinks=False)
 
 
 def _run(call: ScriptCall, root: Path, log: IO[bytes], tools: Tools) -> tuple[int, tuple[Reached, ...]]:

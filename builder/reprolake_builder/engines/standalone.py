@@ -22,7 +22,7 @@ from reprolake_builder.errors import BuildError
 from reprolake_builder.git_tree import FILE, SYMLINK, TreeError
 from reprolake_builder.solvers.standalone import fetch_standalone
 from reprolake_builder.tools import Tools
-from reprolake_builder.trees import Filled
+from reprolake_builder.trees import Filled, give_modes
 
 _TOP = STANDALONE_PREFIX.lstrip("/")
 _HINT = "the lock was changed by hand; make a new one with `reprolake lock`"
@@ -59,6 +59,7 @@ def make_standalone(home: Home, tools: Tools) -> tuple[tuple[Part, ...], Home]:
 
     def fill(root: Path) -> Filled:
         _unpack(lock, tools.store.archive(lock.sha256), root / _TOP)
+        give_modes(root)  # who compiles in the sandbox is another user
         with ByteCode(Program(minor, lock.executable, (home.base.root, root))) as compiler:
             return Filled(digests=compiler.compile_tree(root, (f"{_TOP}/lib/python{minor}",), "/"))
 
@@ -82,9 +83,6 @@ def _unpack(lock: StandaloneInterpreter, archive: Path, folder: Path) -> None:
         raise BuildError(f"{lock.filename} is no sound archive of a Python: {error}") from error
     about = (path for path, (mode, _) in held.items() if mode == FILE and _ABOUT_FOLDERS.fullmatch(path))
     _name_place(folder / os.fsdecode(path) for path in about)
-    for path in (folder.parent, folder, *folder.rglob("*")):  # the sandboxed compiler is another user
-        if not path.is_symlink():
-            path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
 
 
 def _name_place(paths: Iterable[Path]) -> None:

@@ -98,8 +98,7 @@ class _Bench:
 
     def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
         """Return the build requirements that were built for the target so far."""
-        made = self.workshop.for_builds.get(target.minor, {}).values()
-        return tuple(item.built.lock for versions in made for item in versions.values())
+        return _locks_on(self.workshop.for_builds, target)
 
     def direct(self, target: Target) -> tuple[Direct, ...]:
         """Return no wheels: what is asked for by where it is builds nothing."""
@@ -184,8 +183,7 @@ class Workshop:
 
     def offered(self, target: Target) -> tuple[BuiltWheelLock, ...]:
         """Return the wheels that were built for the target so far."""
-        made = self._made.get(target.minor, {}).values()
-        return tuple(item.built.lock for versions in made for item in versions.values())
+        return _locks_on(self._made, target)
 
     def direct(self, target: Target) -> tuple[Direct, ...]:
         """Return the wheels of the packages that are asked for by where they are, built for the target."""
@@ -366,6 +364,11 @@ class Workshop:
             day = f"{source.date:%Y%m%d}" if changed else ""
             self._versions[source] = scm_version(found, day) if found is not None else ""
         return self._versions[source]
+
+
+def _locks_on(shelf: Shelf, target: Target) -> tuple[BuiltWheelLock, ...]:
+    made = shelf.get(target.minor, {}).values()
+    return tuple(item.built.lock for versions in made for item in versions.values())
 
 
 def _refuse_circle(name: NormalizedName, chain: tuple[str, ...]) -> None:

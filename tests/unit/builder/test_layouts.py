@@ -100,3 +100,33 @@ def test_a_folder_and_an_archive_are_the_same_image(tmp_path, written: Callable[
     (image,) = images_in(written(_layout(tmp_path / "image", layer), tmp_path / "image.tar"))
     with image.blob(image.manifest.layers[0].digest) as stream:
         assert stream.read(100) + stream.read() == layer
+
+
+def test_a_layer_named_again_and_again_is_read_within_one_limit(tmp_path, monkeypatch):
+    """The layers that are searched for the lock have one limit together, whatever their number."""
+    monkeypatch.setattr("reprolake_builder.layouts.MOST_BYTES", 40 << 20)
+    layer = gzip.compress(_header(tarfile.REGTYPE, 1 << 20) + bytes(1 << 21))
+    (few,) = images_in(_layout(tmp_path / "few", layer, layers=3))
+    with pytest.raises(PublishError, match="carries no lock"):
+        lock_in(few)
+    (many,) = images_in(_layout(tmp_path / "many", layer, layers=100))
+    with pytest.raises(PublishError, match="unpacks to more than"):
+        lock_in(many)
+
+
+def test_long_names_in_an_archive_take_no_memory(tmp_path):
+    """Of an archive's members only those are remembered that a layout has, however many and long the others' names are."""
+    path = tmp_path / "image.tar"
+    with path.open("wb") as stream:
+        for number in range(500):  # a megabyte each, on disk a hole
+            name = b"1048570 path=%d" % number
+            stream.write(_header(tarfile.XHDTYPE, 1048570))
+            start = stream.tell()
+            stream.write(name)
+            stream.seek(start + 1048569)
+            stream.write(b"\n")
+            stream.seek(start + (1 << 20))
+            stream.write(_header(tarfile.REGTYPE, 0))
+        stream.write(bytes(1024))
+    with little_memory(200), pytest.raises(PublishError, match="not in the archive"):
+        images_in(path)
