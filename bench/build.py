@@ -22,8 +22,9 @@ import msgspec
 
 from bench import docker
 from bench.measure import call, seconds
+from reprolake.lock_file import read_lock, write_lock
 from reprolake.options import load_options
-from reprolake.pipeline import Request, obtain_image, obtain_lock, open_session, read_lock, write_lock
+from reprolake.pipeline import Request, obtain_image, obtain_lock, open_session
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.errors import ReprolakeError
 from reprolake_builder.progress import SILENT

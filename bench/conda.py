@@ -26,8 +26,9 @@ from bench import docker
 from bench.build import CATALOGUE, MODULES, ROUNDS, is_lock, stored_and_images
 from bench.measure import call, seconds
 from bench.places import REPROLAKE, ROOT, Line
+from reprolake.lock_file import read_lock, write_lock
 from reprolake.options import load_options
-from reprolake.pipeline import open_session, read_lock, write_lock
+from reprolake.pipeline import open_session
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.progress import SILENT
 from reprolake_builder.tools import Tools

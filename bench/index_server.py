@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from reprolake.pipeline import read_lock
+from reprolake.lock_file import read_lock
 from reprolake_builder.documents.lock import WheelLock
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from reprolake.lock_file import write_lock
 from reprolake.options import load_options
-from reprolake.pipeline import Request, obtain_lock, open_session, write_lock
+from reprolake.pipeline import Request, obtain_lock, open_session
 from reprolake_builder.documents.lock import WheelLock
 from reprolake_builder.progress import SILENT
 

@@ -15,8 +15,9 @@ import msgspec
 
 from reprolake.describe import citation_lines, date, lock_lines
 from reprolake.images import find_image, is_written, written_images
+from reprolake.lock_file import read_lock
 from reprolake.options import UsageError
-from reprolake.pipeline import Session, read_lock
+from reprolake.pipeline import Session
 from reprolake_builder import vendored
 from reprolake_builder.denied import denied
 from reprolake_builder.documents.base import Document

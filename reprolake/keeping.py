@@ -12,8 +12,9 @@ import msgspec
 from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake.changes import Differences, change_lines
+from reprolake.lock_file import read_lock
 from reprolake.options import UsageError
-from reprolake.pipeline import Request, Session, obtain_lock, read_lock
+from reprolake.pipeline import Request, Session, obtain_lock
 from reprolake_builder.differences import lock_changes
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.errors import LockError

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from packaging.utils import canonicalize_name
 
+from reprolake.lock_file import read_lock
 from reprolake.options import Options, UsageError
 from reprolake_builder import vendored
 from reprolake_builder.build import build
-from reprolake_builder.denied import denied
 from reprolake_builder.detect import detect, refuse_unheard
-from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash, decode, pretty
+from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash
 from reprolake_builder.documents.environment import EnvironmentSpec
-from reprolake_builder.documents.lock import PLATFORM, EnvironmentLock
+from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.documents.source import FilesSource, LocalSource, PinnedSource, record_of
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import LockError
@@ -36,12 +36,10 @@ from reprolake_builder.resolve import resolve_link
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
-from reprolake_builder.whole_files import write_whole
 
 if TYPE_CHECKING:
     from reprolake_builder.recipes import Recipe
 
-_LOCK_LIMIT = 64 << 20  # bytes
 _INSTALLED = Path(__file__).parent / "recipes"
 SHIPPED_RECIPES = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "recipes"
 """Host folder of the recipes that come along; in a clone of the repository they lie at its top."""
@@ -239,68 +237,12 @@ def obtain_image(obtained: Obtained, session: Session) -> Image:
     return build(obtained.lock, obtained.tree.tree, session.tools)
 
 
-def check_lock_file(path: Path) -> None:
-    """Return when a lock can be put at a host path, so far as that is known before. Raises UsageError."""
-    if not os.path.isdir(path.parent):
-        raise UsageError(
-            f"{path} cannot be written: there is no folder {path.parent}",
-            hint="make the folder first, or name another file",
-        )
-
-
 def read_recipes(words: tuple[str, ...], session: Session) -> tuple[Recipe, ...]:
     """Return recipes by name, or by the host path of a file. Raises LockError."""
     from reprolake_builder.recipes import find_recipe  # with every solver
 
     settings = {"ca_bundle": session.tools.site.ca_bundle}
     return tuple(find_recipe(word, SHIPPED_RECIPES, settings) for word in words)
-
-
-def write_lock(made: EnvironmentLock, path: Path) -> None:
-    """Write the lock to a host path, whole or not at all."""
-    write_text(pretty(made), path)
-
-
-def write_text(data: bytes, path: Path) -> None:
-    """Write a file at a host path, whole or not at all. Raises UsageError."""
-    try:
-        write_whole(path, data)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
-
-
-def read_lock(path: Path) -> EnvironmentLock:
-    """Return the lock in a file (host path). Raises LockError naming the field that is wrong."""
-    if why := denied(path):
-        raise LockError(f"{path} cannot be read: {why}")
-    try:
-        if path.stat().st_size > _LOCK_LIMIT:
-            raise LockError(f"{path} is larger than {_LOCK_LIMIT >> 20} MiB, which no lock is")
-        data = path.read_bytes()
-        try:
-            return decode(data, EnvironmentLock)
-        except msgspec.ValidationError:
-            _refuse_other_platform(path, data)
-            raise
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LockError(
-            f"{path} is no lock that this version reads: {error}",
-            hint="a lock is what `reprolake lock LINK -o FILE` writes; make it again with this version",
-        ) from error
-
-
-class _Platform(msgspec.Struct):
-    platform: str
-
-
-def _refuse_other_platform(path: Path, data: bytes) -> None:
-    with contextlib.suppress(msgspec.DecodeError, RecursionError):
-        found = msgspec.json.decode(data, type=_Platform).platform
-        if found != PLATFORM:
-            raise LockError(
-                f"{path} is for {printable(found)}, and this version knows {PLATFORM} only",
-                hint=f"lock the repository itself again: that gives a lock for {PLATFORM}",
-            )
 
 
 def refuse_changes(what: str, request: Request) -> None:

@@ -16,8 +16,9 @@ from reprolake.images import (
     written_images,
     written_lock,
 )
+from reprolake.lock_file import read_lock
 from reprolake.options import UsageError
-from reprolake.pipeline import Request, Session, obtain_lock, read_lock
+from reprolake.pipeline import Request, Session, obtain_lock
 from reprolake_builder.documents.base import decode
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.image import LOCK_IN_IMAGE, Image

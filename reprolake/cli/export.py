@@ -56,8 +56,8 @@ def command(*, session: Session, what: str, form: str, output: Path | None, as_j
       reprolake export reprolake.lock --format conda-lock -o conda-lock.yml
       reprolake export sha256:8614804805ad --format sbom -o crab.cdx.json
     """
+    from reprolake.lock_file import write_text
     from reprolake.options import UsageError
-    from reprolake.pipeline import write_text
     from reprolake.sides import side
     from reprolake_builder.export.formats import FORMATS
 

@@ -79,7 +79,7 @@ def command(
     """
     from reprolake.describe import BY_ITS_WORD, as_text, lock_lines
     from reprolake.keeping import lock_again
-    from reprolake.pipeline import check_lock_file, write_lock
+    from reprolake.lock_file import check_lock_file, write_lock
     from reprolake_builder.documents.base import pretty
 
     if output is not None:

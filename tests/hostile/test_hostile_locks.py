@@ -13,7 +13,7 @@ import pytest
 from hostile_locks import DEB, LOCK, PYTHON
 from python_base import MINOR, python_base
 
-from reprolake.pipeline import read_lock
+from reprolake.lock_file import read_lock
 from reprolake_builder.debs import signed_base
 from reprolake_builder.debs.mirror import wanted_debs
 from reprolake_builder.documents.base import pretty

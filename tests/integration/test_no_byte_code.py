@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 from conftest import SAMPLES
 
+from reprolake.lock_file import write_lock
 from reprolake.options import UsageError
-from reprolake.pipeline import Request, obtain_image, obtain_lock, write_lock
+from reprolake.pipeline import Request, obtain_image, obtain_lock
 
 REQUEST = Request(link=str(SAMPLES / "no-parameters"), byte_code=False)
 

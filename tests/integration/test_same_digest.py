@@ -14,8 +14,9 @@ import pytest
 from conda_channel import MAIN, channels, served
 from one_of_each import git_package, one_of_each, recipes
 
+from reprolake.lock_file import read_lock, write_lock
 from reprolake.options import load_options
-from reprolake.pipeline import Request, obtain_lock, open_session, read_lock, write_lock
+from reprolake.pipeline import Request, obtain_lock, open_session
 from reprolake_builder.documents.environment import Asked
 from reprolake_builder.engines.debian import fetch_debian, make_debian_trees
 from reprolake_builder.errors import BuildError

@@ -8,8 +8,9 @@ import pytest
 from sdists import c_module, sdist, setup_py
 from source_builds import AS_OF, built, folder, forget, locked, run_python, second_store, session_on
 
+from reprolake.lock_file import write_lock
 from reprolake.options import UsageError
-from reprolake.pipeline import Request, obtain_image, obtain_lock, write_lock
+from reprolake.pipeline import Request, obtain_image, obtain_lock
 from reprolake_builder.engines.apt_hints import PACKAGES
 from reprolake_builder.errors import SourceBuildError
 from reprolake_builder.progress import SILENT

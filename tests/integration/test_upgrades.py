@@ -12,8 +12,9 @@ from sdists import sdist, setup_py
 from source_builds import built, session_on
 
 from reprolake.keeping import lock_again
+from reprolake.lock_file import write_lock
 from reprolake.options import UsageError
-from reprolake.pipeline import Request, Session, write_lock
+from reprolake.pipeline import Request, Session
 from reprolake_builder.documents.lock import EnvironmentLock
 
 

@@ -14,8 +14,8 @@ import pytest
 from source_tools import source_tools
 
 from reprolake.inspection import inspect
+from reprolake.lock_file import read_lock
 from reprolake.options import UsageError
-from reprolake.pipeline import read_lock
 from reprolake_builder.denied import denied
 from reprolake_builder.errors import LockError, ResolveError
 from reprolake_builder.providers.interface import LinkRequest
