@@ -42,7 +42,10 @@ def read_conda(given: Given, path: str) -> Heard:
     if root is None:
         return Heard(files=(path,))
     if not isinstance(root, MappingNode):
-        raise DetectError(f"{path} is no list of keys such as `dependencies:`")
+        raise DetectError(
+            f"{path} is no list of keys",
+            hint="packages stand one a line as `- NAME` below `dependencies:`",
+        )
     reader = _Reader(given, path, text.splitlines())
     for key, value in _pairs(root, path):
         reader.take(key, value)

@@ -49,14 +49,16 @@ def read_locked(given: Given, folder: str, path: str, pyproject: Pyproject | Non
     else:
         read = {"poetry.lock": _poetry, "pdm.lock": _pdm}.get(name, _uv)
         lock, declared, is_package = read(given, path, pyproject)
-    targets = _targets(lock)
-    if (
-        lock.tool != "Pipenv"
-        and pyproject is not None
-        and (lock.tool != "pylock" or declares_packages(pyproject))
-    ):
-        targets = _allowed(targets, lock, pyproject)
-    return Locked(lock, declared, is_package, _serving(lock, declared, targets))
+    with instead(path):
+        targets = _targets(lock)
+        if pyproject is not None and _is_of_project(lock, pyproject):
+            targets = _allowed(targets, lock, pyproject)
+        return Locked(lock, declared, is_package, _serving(lock, declared, targets))
+
+
+def _is_of_project(lock: LockFile, pyproject: Pyproject) -> bool:
+    """Whether the lock was made of what the pyproject.toml beside it says."""
+    return lock.tool != "Pipenv" and (lock.tool != "pylock" or declares_packages(pyproject))
 
 
 _Parts = tuple[LockFile, tuple[Declared, ...], bool]

@@ -147,7 +147,9 @@ def read_project(given: Given, pyproject: Pyproject, extras: frozenset[str], *, 
     """
     project = pyproject.table("project")
     if not isinstance(project.get("name"), str):
-        raise DetectError(f"{pyproject.path}: [project] has no name")
+        raise DetectError(
+            f"{pyproject.path}: [project] has no name", hint='write name = "NAME" below [project]'
+        )
     dynamic = pyproject.texts(project, "dynamic")
     texts = project_texts(pyproject, extras)
     own = canonicalize_name(project["name"])
@@ -189,7 +191,10 @@ def build_requirements(pyproject: Pyproject | None) -> tuple[Asked, ...]:
         return tuple(Asked(text=text, origin="the default of PEP 517") for text in _DEFAULT_BUILD)
     system = pyproject.table("build-system")
     if "requires" not in system:
-        raise DetectError(f"{pyproject.origin('[build-system]')}: [build-system] has no `requires`")
+        raise DetectError(
+            f"{pyproject.origin('[build-system]')}: [build-system] has no `requires`",
+            hint='write what builds the package, such as requires = ["setuptools"]',
+        )
     return pyproject.requirements(pyproject.texts(system, "requires"))
 
 

@@ -185,7 +185,10 @@ def _sources(
                 found.setdefault(pin.place, (pin, []))[1].append(minor)
     for place, (pin, minors) in found.items():
         if place.kind == "git" and not _COMMIT.fullmatch(place.ref):
-            raise DetectError(f"{pin.origin}: {pin.name} comes from git, and no commit is named")
+            raise DetectError(
+                f"{pin.origin}: {pin.name} comes from git, and no commit is named",
+                hint="have its tool write it anew",
+            )
         name = canonicalize_name("" if _HASHED_NAME.fullmatch(pin.name) else pin.name)
         digests = tuple({file.sha256 for file in pin.files if file.sha256})
         exact = replace(place, ref=place.ref.lower(), sha256=digests)

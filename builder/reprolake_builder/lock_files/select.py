@@ -51,8 +51,7 @@ class _Walk:
         known = self.chosen.setdefault(pin.name, pin)
         if known is not pin:
             raise DetectError(
-                f"{self._lock.path} pins {pin.name} {known.version} and {pin.version} for Python {self._target.minor}",
-                hint="have its tool write it anew",
+                f"{self._lock.path} pins {pin.name} {known.version} and {pin.version} for Python {self._target.minor}"
             )
         before = self._extras.get(pin.name)
         if before is not None and edge.extras <= before:
@@ -74,8 +73,7 @@ class _Walk:
             return named[0]  # whatever is asked for, the lock knows one: that it disagrees is told elsewhere
         wanted = f"{edge.name} {edge.version}".strip()
         raise DetectError(
-            f"{self._lock.path} pins {'more than one' if fitting else 'no'} {wanted} for Python {self._target.minor}",
-            hint="have its tool write it anew",
+            f"{self._lock.path} pins {'more than one' if fitting else 'no'} {wanted} for Python {self._target.minor}"
         )
 
     def _fits(self, pin: Pin, edge: Edge) -> bool:

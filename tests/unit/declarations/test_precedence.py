@@ -105,6 +105,7 @@ def test_a_lock_serves_the_pythons_that_its_project_is_for(tmp_path):
         ("conda-lock.yml", "", {}),
         ("pixi.lock", "version: 6\nenvironments: {x: {}}\npackages: []\n", {}),
         ("explicit.txt", "@EXPLICIT\n", {}),
+        ("pylock.toml", PYLOCK + '[[packages]]\nname = "alpha"\nversion = "9"\nsdist = {hashes = {}}\n', {}),
     ],
 )
 def test_a_lock_that_cannot_be_used_says_how_to_go_on(tmp_path, name, text, files):
