@@ -200,11 +200,10 @@ def _resources(record: RunRecord) -> str:
 
 
 def _inputs(contents: Contents) -> str:
-    rows = [
-        (_e(one.name), _e(one.source), _size(one.size), _hash(one.sha256))
-        for one in contents.record.spec.inputs
-    ]
-    return _table("Inputs", ("Name", "From", "Size", "SHA-256"), rows) if rows else ""
+    inputs = contents.record.spec.inputs
+    rows = [(_e(one.name), _e(one.source), _size(one.size), _hash(one.sha256)) for one in inputs[:_MAX_ROWS]]
+    table = _table("Inputs", ("Name", "From", "Size", "SHA-256"), rows) if rows else ""
+    return table + _more(len(inputs), "run.json")
 
 
 def _network(record: RunRecord) -> str:
@@ -242,10 +241,13 @@ def _files(contents: Contents) -> str:
     for kept in files[:_MAX_ROWS]:
         was = f" <small>(was {_e(kept.original)})</small>" if kept.original else ""
         rows.append((_link(kept) + was, _e(_ROLES[kept.role]), _size(kept.size), _hash(kept.sha256)))
-    more = (
-        f"<p>{len(files) - _MAX_ROWS} more are listed in manifest.json.</p>" if len(files) > _MAX_ROWS else ""
-    )
-    return _table("Files", ("File", "What it is", "Size", "SHA-256"), rows) + more
+    table = _table("Files", ("File", "What it is", "Size", "SHA-256"), rows)
+    return table + _more(len(files), "manifest.json")
+
+
+def _more(number: int, where: str) -> str:
+    """Return where the rest of so many rows is, "" when all of them are shown."""
+    return f"<p>{number - _MAX_ROWS} more are listed in {where}.</p>" if number > _MAX_ROWS else ""
 
 
 def _origin(contents: Contents) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -275,6 +276,17 @@ def test_a_flood_of_failures_makes_no_endless_page(tmp_path):
     assert "number 19" in page
     assert "number 20" not in page
     assert "only the first 20 failures are shown" in page
+
+
+def test_long_tables_are_cut_and_say_so(tmp_path):
+    """A basket of many items makes no page that no browser opens: the record has the rest."""
+    run = outcome(tmp_path / "run")
+    inputs = run.record.spec.inputs * 2500
+    record = msgspec.structs.replace(run.record, spec=msgspec.structs.replace(run.record.spec, inputs=inputs))
+    result = stage_out(dataclasses.replace(run, record=record), Staging(tmp_path / "stage"))
+    page = (result.folder / "index.html").read_text()
+    assert page.count("events 1.fits</td>") == 2000
+    assert "500 more are listed in run.json" in page
 
 
 def test_links_of_the_page_lead_to_files(tmp_path):
