@@ -139,7 +139,8 @@ def obeyed_in_words(spec: EnvironmentSpec) -> str:
     if spec.lock_file is None:
         return ""
     path, tool = spec.lock_file
-    return f"{path}, as {'conda' if tool == 'explicit' else tool} wrote it"
+    written = "" if tool == "pylock" else f", as {'conda' if tool == 'explicit' else tool} wrote it"
+    return path + written
 
 
 def lock_lines(lock: EnvironmentLock, *, whose: str = BY_ITS_WORD) -> list[str]:

@@ -120,6 +120,7 @@ def test_a_lock_that_cannot_be_used_says_how_to_go_on(tmp_path, name, text, file
     ("files", "told"),
     [
         (UV_FILES, "uv.lock, as uv wrote it"),
+        ({"pylock.toml": PYLOCK}, "pylock.toml"),
         (CONDA, "conda-lock.yml, as conda-lock wrote it"),
         ({"spec-file.txt": EXPLICIT}, "spec-file.txt, as conda wrote it"),
         ({"requirements.txt": "six\n"}, ""),
