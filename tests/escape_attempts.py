@@ -34,14 +34,14 @@ MUST_FAIL = {
     "H14": ("abstract socket", "vsock", "packet", "raw", "netlink audit", "bluetooth", "crypto"),
     "H15": ("host's socket", "socket /run/docker.sock", "socket /var/run/docker.sock", "socket /run/dbus/system_bus_socket",
             "socket /run/containerd/containerd.sock", "socket /run/user/0/bus", "socket /tmp/.X11-unix/X0", "socket of the agent"),
-    "H16": ("keyring of the session", "add_key", "request_key", "io_uring", "bpf", "perf", "userfaultfd", "ptrace",
+    "H16": ("lease", "keyring of the session", "add_key", "request_key", "io_uring", "bpf", "perf", "userfaultfd", "ptrace",
             "process_vm_readv", "kexec"),
     "H17": ("terminal", "TIOCSTI"),
 }  # fmt: skip
 """Attempts that end in an error of the system in every sandbox, by the case they belong to."""
 
 FAIL_BY_FILTER = (
-    "mount", "unshare user", "clone user", "clone3", "pivot_root", "open_by_handle_at", "setns", "fsopen", "keyring of the session",
+    "lease", "mount", "unshare user", "clone user", "clone3", "pivot_root", "open_by_handle_at", "setns", "fsopen", "keyring of the session",
     "add_key", "request_key", "io_uring", "bpf", "perf", "userfaultfd", "ptrace", "process_vm_readv", "kexec",
 )  # fmt: skip
 """Attempts that the system call filter stops before the kernel looks at their arguments."""

@@ -124,9 +124,9 @@ class Contained:
         return processes is not None and processes.signal(number)
 
     def _let_go(self) -> None:
-        if self._alive is not None:
-            os.close(self._alive)
-            self._alive = None
+        alive, self._alive = self._alive, None
+        if alive is not None:
+            os.close(alive)
 
     def _ended(self) -> int:
         self._listen()

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import subprocess
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class Sandboxed:
         self._belongings = belongings
         self._gauge = Gauge(self._counts, belongings.memory_bytes)
         self._killed = False
+        self._ending = threading.Lock()
         self._failure: SandboxError | None = None
         self._first: int | None = None  # the first process inside: with it everything inside ends
         self._own = os.pidfd_open(child.pid)
@@ -135,6 +137,14 @@ class Sandboxed:
         self._gauge.look_back(counts)
 
     def _ended(self) -> int:
+        with self._ending:  # who waits and who kills may be two threads
+            self._end()
+        if self._failure and not self._killed:
+            raise self._failure
+        status = self._child.returncode
+        return 128 - status if status < 0 else int(status)
+
+    def _end(self) -> None:
         if self._first is not None:
             # it dies with bubblewrap, unless somebody inside got hold of it; with it all others of its namespace are
             # killed, and Linux reports its end only after theirs
@@ -148,11 +158,7 @@ class Sandboxed:
                     OSError
                 ):  # overlay leaves it unreadable, and then nobody could remove it
                     (scratch / "work" / "work").chmod(0o700)
-        status = self._child.returncode
-        self._close(status)
-        if self._failure and not self._killed:
-            raise self._failure
-        return 128 - status if status < 0 else int(status)
+        self._close(self._child.returncode)
 
     def _close(self, status: int) -> None:
         if self._report is None:

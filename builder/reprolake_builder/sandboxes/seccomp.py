@@ -42,6 +42,7 @@ _CLONE, _CLONE3, _SOCKET, _SOCKETPAIR, _IOCTL, _PERSONALITY = 56, 435, 41, 53, 1
 _CLONE_NEW = 0x7E020000  # CLONE_NEWNS and CLONE_NEWCGROUP to CLONE_NEWNET
 _FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6
 _NETLINK, _NETLINK_ROUTE = 16, 0
+_FCNTL, _F_SETLEASE = 72, 1024
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _PRCTL, _PR_SET_PDEATHSIG = 157, 1
 _SETRLIMIT, _PRLIMIT64, _RLIMIT_CORE = 160, 302, 4
@@ -70,6 +71,8 @@ def program() -> bytes:
         (_SOCKET, _socket_checks()),
         (_SOCKETPAIR, _socket_checks()),
         (_IOCTL, [*_argument(1), *_refused((_TIOCSTI, _TIOCLINUX))]),
+        # Who reads a file waits for whoever has a lease on it, and files of the host's appear inside as the program's own.
+        (_FCNTL, [*_argument(1), *_refused((_F_SETLEASE,))]),
         # bubblewrap's own process inside can be written to by those beside it: it shall not forget whom to die with.
         # Programs that use this are told that it worked, since all end with the sandbox anyway.
         (_PRCTL, [*_argument(0), _line(_EQUAL, _PR_SET_PDEATHSIG, 0, 1), _fail(0)]),

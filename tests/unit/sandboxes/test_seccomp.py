@@ -100,6 +100,12 @@ def test_no_typing_into_terminals(request_, verdict):
     assert judged(16, 0, request_ | 1 << 32) == verdict
 
 
+def test_nobody_waits_for_a_lease():
+    """Leases on files are refused, also with the upper half of the argument set; all else that fcntl does passes."""
+    assert judged(72, 3, 1024) == judged(72, 3, 1024 | 1 << 32) == FAIL | errno.EPERM
+    assert judged(72, 3, 1025) == judged(72, 3, 2, 1) == judged(72, 1024, 1) == ALLOW
+
+
 def test_nothing_inside_can_outlive_its_parent():
     """Changing the signal that comes with the parent's death seems to work and does nothing; other prctl calls pass."""
     assert judged(157, 1, 0) == judged(157, 1, 9) == FAIL | 0
