@@ -91,6 +91,8 @@ class Dialer:
             raise RefusedError(why)
         upstream = self.upstream(scheme, host, port)
         addresses = await self._checked(host, port, is_needed=upstream is None)
+        if await self._is_upstream(host, port, addresses):
+            raise RefusedError(f"{joined(host, port)} is the site's proxy, which is asked for others only")
         if upstream is None:
             return await _connect(addresses, port, joined(host, port)), None
         return await _connect((upstream.host,), upstream.port, "the site's proxy"), upstream
@@ -144,6 +146,19 @@ class Dialer:
                     f"{host} leads to {address}, which is {kind}" if host != address else f"{host} is {kind}"
                 )
         return addresses
+
+    async def _is_upstream(self, host: str, port: int, addresses: tuple[str, ...]) -> bool:
+        """Whether a host and port are a proxy of the site's: whoever speaks to that by itself gets all that it gives."""
+        if self._policy.is_inward(host, port):
+            return False
+        for one in self._upstreams.values():
+            if port == one.port and host == one.host:
+                return True
+            if port == one.port and addresses:
+                with contextlib.suppress(OSError, UnicodeError):
+                    if {*addresses} & {*await self._looked_up(one.host, _LOOK_UP_SECONDS)}:
+                        return True
+        return False
 
     async def _looked_up(self, host: str, seconds: float) -> tuple[str, ...]:
         """Return a host's addresses. Raises OSError, also when they take longer than that.

@@ -44,3 +44,15 @@ def test_slow_names_hide_no_name_of_this_network(monkeypatch):
             asyncio.run(ask(site.port))
         finally:
             ended.set()
+
+
+@pytest.mark.parametrize("host", ["proxy.example", "alias.example", "8.8.4.4"])
+def test_the_sites_proxy_is_no_host_for_a_sandbox(host):
+    """Who could speak to the site's proxy directly could ask it for what this one refuses."""
+
+    async def look_up(name: str) -> tuple[str, ...]:
+        return ("8.8.4.4",)
+
+    dialer = Dialer(parse("all"), {"http": "http://proxy.example:3128"}, (), look_up)
+    with pytest.raises(RefusedError, match="is the site's proxy"):
+        asyncio.run(dialer.tunnel(host, 3128))
