@@ -15,12 +15,13 @@ from reprolake.cli.common import (
     show,
     with_session,
 )
+from reprolake.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
 
 
-@click.command(name="build")
+@click.command(name="build", cls=Sectioned)
 @link_options
 @click.option(
     "-o",

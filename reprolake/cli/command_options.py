@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reprolake.amounts import LIMITS
-from reprolake.cli.common import stacked
 from reprolake.cli.result_options import add_option, asked_of, basket_option, isolation_options, limit_options
+from reprolake.cli.sections import stacked
 
 if TYPE_CHECKING:
     from reprolake.command_runs import CommandRequest
@@ -24,8 +24,9 @@ command_options = stacked(
         default="",
         help="Run it in this folder of the repository. [that of the environment]",
     ),
-    *limit_options(_LIMITS),
-    *isolation_options,
+    limit_options(_LIMITS),
+    isolation_options,
+    title="Command",
 )
 """The options that decide what a command sees and may take."""
 

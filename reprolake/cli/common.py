@@ -5,28 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from reprolake.cli.sections import F, stacked
+
 if TYPE_CHECKING:
     from reprolake.pipeline import Request, Session
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """Return one decorator for several options, in the order of the help."""
-
-    def decorate(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
-        return function
-
-    return decorate
 
 
 class _AsOf(click.ParamType[str]):
@@ -130,7 +119,7 @@ _link_options = (
         help="SHA-256 of the archive at LINK, where that is the address of one; also LINK#sha256=DIGITS.",
     ),
 )
-link_options = stacked(click.argument("link"), *_link_options)
+link_options = stacked(click.argument("link"), *_link_options, title="Link")
 _ignore_option = click.option(
     "--ignore",
     metavar="FILE",
@@ -212,6 +201,7 @@ environment_options = stacked(
         type=click.Path(path_type=Path),
         help="Where the folder that a lock was made of is now.",
     ),
+    title="Environment",
 )
 
 lock_options = stacked(
@@ -220,6 +210,7 @@ lock_options = stacked(
         "--locked", is_flag=True, help="Refuse to resolve: LINK must be a lock, or have been locked before."
     ),
     click.option("--relock", is_flag=True, help="Resolve again although this source was locked before."),
+    title="Environment",
 )
 
 

@@ -11,12 +11,13 @@ from reprolake.cli.command_options import command_options, command_request
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, with_session
 from reprolake.cli.result_options import lifetime_option, stage_option
 from reprolake.cli.run_result import show_result
+from reprolake.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
 
 
-@click.command(name="exec")
+@click.command(name="exec", cls=Sectioned)
 @link_options
 @click.argument("argv", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @command_options

@@ -18,6 +18,7 @@ from reprolake.cli.common import (
     say,
     with_session,
 )
+from reprolake.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -39,7 +40,7 @@ class _Upgraded(click.ParamType[str]):
         return str(value)
 
 
-@click.command(name="lock")
+@click.command(name="lock", cls=Sectioned)
 @link_options
 @click.option(
     "-o",

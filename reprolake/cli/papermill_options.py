@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reprolake.cli.common import stacked
+from reprolake.cli.sections import stacked
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
@@ -36,13 +36,16 @@ def _no_help(ctx: click.Context, param: click.Parameter, value: bool) -> None:  
         )
 
 
-papermill_options = stacked(
+_preparing = stacked(
     click.option(
         "--prepare-only/--prepare-execute",
         default=False,
         help="Write the notebook with its parameters, and do not run it.",
     ),
     click.option("--report-mode/--no-report-mode", default=False, help="Hide code in the executed notebook."),
+    title="Notebook and parameters",
+)
+_printing = stacked(
     click.option(
         "--log-output/--no-log-output", default=False, help="Show what cells print on standard error."
     ),
@@ -59,35 +62,40 @@ papermill_options = stacked(
         help="Write what cells print to standard error here, too.",
     ),
     click.option("--progress-bar/--no-progress-bar", default=None, help="Draw bars. [unless --log-output]"),
+    title="What cells print",
+)
+_understood = stacked(
     click.option(
         "--engine",
         metavar="NAME",
         callback=_no_engine,
         expose_value=False,
-        help="papermill's; there is one engine here.",
+        help="There is one engine here.",
     ),
     click.option(
         "--autosave-cell-every",
         metavar="SECONDS",
         type=int,
-        help="papermill's; saved when it costs little, anyway.",
+        help="It is saved when that costs little, anyway.",
     ),
     click.option(
         "--request-save-on-cell-execute/--no-request-save-on-cell-execute",
         default=None,
-        help="papermill's; the event log has each cell, anyway.",
+        help="The event log has each cell, anyway.",
     ),
     click.option(
-        "--log-level", type=click.Choice(_LEVELS), default=None, help="papermill's; here -v and -q."
+        "--log-level", type=click.Choice(_LEVELS), default=None, help="Here -v says more, and -q less."
     ),
     click.option(
         "--help-notebook",
         is_flag=True,
         callback=_no_help,
         expose_value=False,
-        help="papermill's; here `reprolake plan`.",
+        help="`reprolake plan` shows the parameters here.",
     ),
+    title="For those who come from papermill",
 )
+papermill_options = stacked(_preparing, _printing, _understood)
 """For `run`."""
 
 

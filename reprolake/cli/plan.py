@@ -9,12 +9,13 @@ import click
 
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
 from reprolake.cli.run_options import chosen_notebook, run_options, run_request
+from reprolake.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
 
 
-@click.command(name="plan")
+@click.command(name="plan", cls=Sectioned)
 @link_options
 @run_options
 @lock_options

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from reprolake.amounts import LimitSetting
-from reprolake.cli.common import F, check_network
+from reprolake.cli.common import check_network
+from reprolake.cli.sections import F, stacked
 from reprolake_builder.denied import denied
 from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.names import NAMES
@@ -108,18 +109,22 @@ _weaker_option = click.option(
 )
 
 
-isolation_options = (_weaker_option, _root_option, _sandbox_option, _network_option, _gpu_option)
+isolation_options = stacked(_root_option, _sandbox_option, _network_option, _gpu_option, title="Isolation")
 """What isolates a run, and what it may reach."""
 
 
-def limit_options(limits: Sequence[LimitSetting]) -> tuple[Callable[[F], F], ...]:
-    """Return an option for each limit that has a flag."""
-    return tuple(
-        click.option(
-            limit.flag, limit.setting, metavar=_METAVARS[limit.unit], type=_Amount(limit), help=limit.help
-        )
-        for limit in limits
-        if limit.flag
+def limit_options(limits: Sequence[LimitSetting]) -> Callable[[F], F]:
+    """Return an option for each limit that has a flag, and what is to be done when one cannot be held."""
+    return stacked(
+        *(
+            click.option(
+                limit.flag, limit.setting, metavar=_METAVARS[limit.unit], type=_Amount(limit), help=limit.help
+            )
+            for limit in limits
+            if limit.flag
+        ),
+        _weaker_option,
+        title="Limits",
     )
 
 

@@ -11,12 +11,13 @@ from reprolake.cli.common import link_options, lock_options, output_options, req
 from reprolake.cli.papermill_options import outputs_told, papermill_options
 from reprolake.cli.run_options import chosen_notebook, run_options, run_request
 from reprolake.cli.run_result import show_result
+from reprolake.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
 
 
-@click.command(name="run")
+@click.command(name="run", cls=Sectioned)
 @link_options
 @run_options
 @papermill_options

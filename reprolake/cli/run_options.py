@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reprolake.amounts import LIMITS
-from reprolake.cli.common import as_usage_error, stacked
+from reprolake.cli.common import as_usage_error
 from reprolake.cli.result_options import (
     add_option,
     asked_of,
@@ -21,6 +21,7 @@ from reprolake.cli.result_options import (
     limit_options,
     stage_option,
 )
+from reprolake.cli.sections import stacked
 
 if TYPE_CHECKING:
     from reprolake.runs import RunRequest
@@ -64,6 +65,30 @@ def _check_names(
     return value
 
 
+_check_options = stacked(
+    click.option(
+        "--check-outputs",
+        is_flag=True,
+        help="Compare what cells put out with what the notebook was saved with; exit 3 when it differs.",
+    ),
+    click.option(
+        "--tolerance",
+        metavar="SHARE",
+        type=_Range(0, 1),
+        default=1e-6,
+        show_default=True,
+        help="By how much numbers may differ in that, relative to their size.",
+    ),
+    click.option(
+        "--image-tolerance",
+        metavar="SHARE",
+        type=_Range(0, 1),
+        default=1e-3,
+        show_default=True,
+        help="How many of an image's pixels may differ in that.",
+    ),
+    title="Reproduction",
+)
 run_options = stacked(
     click.argument("notebook", required=False, default=""),
     basket_option,
@@ -159,31 +184,12 @@ run_options = stacked(
     ),
     stage_option,
     lifetime_option,
-    *limit_options(LIMITS),
-    *isolation_options,
     add_option,
-    click.option(
-        "--check-outputs",
-        is_flag=True,
-        help="Compare what cells put out with what the notebook was saved with; exit 3 when it differs.",
-    ),
-    click.option(
-        "--tolerance",
-        metavar="SHARE",
-        type=_Range(0, 1),
-        default=1e-6,
-        show_default=True,
-        help="By how much numbers may differ in that, relative to their size.",
-    ),
-    click.option(
-        "--image-tolerance",
-        metavar="SHARE",
-        type=_Range(0, 1),
-        default=1e-3,
-        show_default=True,
-        help="How many of an image's pixels may differ in that.",
-    ),
     click.option("--strict-shell", is_flag=True, help="Fail a cell when one of its shell lines fails."),
+    limit_options(LIMITS),
+    isolation_options,
+    _check_options,
+    title="Notebook and parameters",
 )
 """The options that decide a run."""
 

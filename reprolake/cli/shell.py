@@ -18,13 +18,14 @@ from reprolake.cli.command_options import command_options, command_request
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, with_session
 from reprolake.cli.result_options import lifetime_option
 from reprolake.cli.run_result import ending_lines, show_result
+from reprolake.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
     from reprolake_runner.relay import Relay
 
 
-@click.command(name="shell")
+@click.command(name="shell", cls=Sectioned)
 @link_options
 @click.argument("argv", metavar="[-- COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 @command_options

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reprolake.cli.common import link_options, lock_options, output_options, request_of, show, with_session
+from reprolake.cli.sections import Sectioned
 
 if TYPE_CHECKING:
     from reprolake.pipeline import Session
 
 
-@click.command(name="vendor")
+@click.command(name="vendor", cls=Sectioned)
 @link_options
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @lock_options
