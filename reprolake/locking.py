@@ -17,8 +17,8 @@ from reprolake_builder.documents.source import LocalSource
 from reprolake_builder.engines.parts import pin_scripts
 from reprolake_builder.git_tree import EMPTY_TREE
 from reprolake_builder.lock import LockOptions, lock
-from reprolake_builder.recipes import Order, stacked
 from reprolake_builder.source_tree import INSIDE, SourceTree
+from reprolake_builder.stacking import Order, stacked
 
 
 def make_lock(making: Making, session: Session) -> EnvironmentLock:

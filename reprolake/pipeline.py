@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 from packaging.utils import canonicalize_name
@@ -32,13 +31,11 @@ from reprolake_builder.process import printable
 from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest, Resolved, Take
 from reprolake_builder.publishers.interface import Publication
+from reprolake_builder.recipes import Recipe, find_recipe
 from reprolake_builder.resolve import resolve_link
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
-
-if TYPE_CHECKING:
-    from reprolake_builder.recipes import Recipe
 
 _INSTALLED = Path(__file__).parent / "recipes"
 SHIPPED_RECIPES = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parent.parent / "recipes"
@@ -239,8 +236,6 @@ def obtain_image(obtained: Obtained, session: Session) -> Image:
 
 def read_recipes(words: tuple[str, ...], session: Session) -> tuple[Recipe, ...]:
     """Return recipes by name, or by the host path of a file. Raises LockError."""
-    from reprolake_builder.recipes import find_recipe  # with every solver
-
     settings = {"ca_bundle": session.tools.site.ca_bundle}
     return tuple(find_recipe(word, SHIPPED_RECIPES, settings) for word in words)
 

@@ -20,7 +20,8 @@ from reprolake.pipeline import SHIPPED_RECIPES, Request, obtain_image, obtain_lo
 from reprolake_builder.documents.base import pretty
 from reprolake_builder.documents.lock import RecipeFile, RecipeLock
 from reprolake_builder.errors import BuildError, LockError
-from reprolake_builder.recipes import find_recipe, stacked
+from reprolake_builder.recipes import find_recipe
+from reprolake_builder.stacking import stacked
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "sample-repos" / "no-parameters"
