@@ -12,7 +12,7 @@ from packaging.version import Version
 from reprolake_builder.conda.lock_files import CondaLockFile
 from reprolake_builder.conda.lock_formats import read_conda_lock, read_explicit, read_pixi_lock
 from reprolake_builder.conda.versions import split_spec
-from reprolake_builder.declarations.environment_yml import read_conda
+from reprolake_builder.declarations.environment_yml import NO_CHANNELS, read_conda
 from reprolake_builder.declarations.heard import Given, Heard, join
 from reprolake_builder.declarations.pixi import read_pixi
 from reprolake_builder.declarations.precedence import beside_lock, misunderstood, named_lock, one_of_two
@@ -51,21 +51,26 @@ def read_locks(given: Given, folder: str, paths: Sequence[str], declared_in: Seq
         tool=lock.tool,
         pins=lock.pins,
     )
+    places = _places(given, lock, declared)
     beside = (*declared_in, join(folder, PIXI_TOML), join(folder, "requirements.txt"))
-    unheard = [_disagreement(lock, name, reason) for name, reason in _unmet(lock, declared)]
-    unheard += [item for item in declared.unheard if "channels have no say" not in item.reason]
+    unmet = (*_unmet(lock, declared), *_unplaced(lock, declared, places))
+    unheard = [_disagreement(lock, name, reason) for name, reason in unmet]
+    unheard += [item for item in declared.unheard if item.reason != NO_CHANNELS]
     unheard += [_other_lock(given, path, lock) for path in paths[1:]]
     unheard += [
         _beside(given, path, lock) for path in beside if given.has(path) and path not in declared.files
     ]
-    return Heard(
-        files=(lock.path, *declared.files),
-        unheard=tuple(unheard),
-        conda=(asked,),
-        variables=declared.variables,
-        requirements=lock.pip,
-        own=declared.own,
-    ) + _places(given, lock, declared)
+    return (
+        Heard(
+            files=(lock.path, *declared.files),
+            unheard=tuple(unheard),
+            conda=(asked,),
+            variables=declared.variables,
+            requirements=lock.pip,
+            own=declared.own,
+        )
+        + places
+    )
 
 
 def _declared(given: Given, folder: str, lock: CondaLockFile, declared_in: Sequence[str]) -> Heard:
@@ -163,6 +168,16 @@ def _unmet(lock: CondaLockFile, declared: Heard) -> Iterator[tuple[str, str]]:
             yield name, f"{item.origin} asks for {item.text}, and {lock.path} does not have it"
         elif not _allows(wanted.specifier, versions[name]):
             yield name, f"{item.origin} asks for {item.text}, and {lock.path} has {versions[name]}"
+
+
+def _unplaced(lock: CondaLockFile, declared: Heard, places: Heard) -> Iterator[tuple[str, str]]:
+    """Yield what is asked for by where it is, and not among what the lock has like that."""
+    held = {(source.url.removesuffix(".git"), source.folder) for source in places.sources}
+    for asked in declared.sources:
+        if (asked.url.removesuffix(".git"), asked.folder) not in held:
+            place = asked.url or asked.folder
+            reason = f"{asked.origin} asks for {place}, and {lock.path} does not have it"
+            yield asked.name or place.rpartition("/")[2], reason
 
 
 def _allows(specifier: SpecifierSet, version: str) -> bool:

@@ -29,7 +29,8 @@ _NO_EFFECT = {
     "name": "the environment lies in a place of its own in the image, whatever its name",
     "prefix": "the folder is one of the machine that the file was written on",
 }
-_NO_CHANNELS = "channels have no say: no package is taken from them"
+NO_CHANNELS = "channels have no say: no package is taken from them"
+"""Why the channels of a file are passed over that asks for nothing of conda's."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _OURS = {"PATH", "HOME", "USER", "SHELL", "PWD", "TMPDIR", "VIRTUAL_ENV", "PYTHONHOME"}
 _OURS_BEGIN = ("LD_", "CONDA_", "REPROLAKE_", "GLIBC_")
@@ -95,7 +96,7 @@ class _Reader:
         asked = tuple(item for part in translated if part is not None for item in part.python)
         if None not in translated and (not self.channels or is_on_offer(asked)):
             if self._channels_at:
-                self._ignore(self._channels_at, _NO_CHANNELS)
+                self._ignore(self._channels_at, NO_CHANNELS)
             found = Heard()
             for part in translated:
                 if part is not None:

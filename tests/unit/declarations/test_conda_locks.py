@@ -182,6 +182,11 @@ def test_pixis_tables_in_pyproject_are_heeded_by_way_of_the_lock(tmp_path, own):
         ("numpy>=1.20", "scipy", "scipy, and conda-lock.yml does not have it"),
         ("corner>=2", "corner>=3", "corner>=3, and conda-lock.yml has 2.2.2"),
         ("corner>=2", "emcee", "emcee, and conda-lock.yml does not have it"),
+        (
+            "corner>=2",
+            "git+https://git.example/lab/other.git",
+            "lab/other.git, and conda-lock.yml does not have it",
+        ),
     ],
 )
 def test_a_lock_that_disagrees_is_told(tmp_path, before, after, said):
