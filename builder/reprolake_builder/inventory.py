@@ -60,19 +60,21 @@ def items_of(lock: EnvironmentLock) -> tuple[Item, ...]:
 def image_items(lock: EnvironmentLock) -> tuple[Item, ...]:
     """Return the image's packages; one that lies in several environments stands there for each."""
     debian = lock.debian
-    own = (*lock.built, *((lock.project,) if lock.project is not None else ()))
+    project = (lock.project,) if lock.project is not None else ()
+    wheels: tuple[WheelLock | BuiltWheelLock, ...] = (*lock.wheels, *lock.built, *project)
     return (
         *(_deb(deb, debian.suite, in_image=True) for deb in (*debian.base, *debian.extra)),
         *(_conda(package) for package in (lock.conda.packages if lock.conda else ())),
         *((_standalone(lock.interpreter),) if isinstance(lock.interpreter, StandaloneInterpreter) else ()),
-        *(_wheel(wheel, in_image=True) for wheel in (*lock.wheels, *own)),
+        *(_wheel(wheel, in_image=True) for wheel in wheels),
         *(item for recipe in lock.recipes for item in _of_recipe(recipe)),
     )
 
 
 def _of_recipe(recipe: RecipeLock) -> Iterator[Item]:
     within = recipe.name if recipe.interpreter is not None else ""
-    for wheel in (*recipe.wheels, *recipe.built):
+    wheels: tuple[WheelLock | BuiltWheelLock, ...] = (*recipe.wheels, *recipe.built)
+    for wheel in wheels:
         yield replace(_wheel(wheel, in_image=True), recipe=within)
 
 
@@ -82,7 +84,10 @@ def _build_items(lock: EnvironmentLock) -> Iterator[Item]:
     for inner in recipe_bases(lock):
         debs = (*inner.base, *inner.extra, *inner.toolchain)
         yield from (_deb(deb, inner.suite, in_image=False) for deb in debs)
-    needed = (*build_requirements(lock), *_all_built(own_wheels(lock)))
+    needed: tuple[WheelLock | BuiltWheelLock, ...] = (
+        *build_requirements(lock),
+        *_all_built(own_wheels(lock)),
+    )
     yield from (_wheel(wheel, in_image=False) for wheel in needed)
 
 
