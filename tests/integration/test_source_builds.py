@@ -85,6 +85,19 @@ def test_a_python_that_has_wheels_goes_before_one_that_needs_a_build(tmp_path, h
     assert built(made) == {"rl-one": "1.0"}
 
 
+def test_nothing_is_built_for_a_set_that_contradicts_itself(tmp_path, here, index):
+    """Where one Python has wheels for all, and these exclude each other, no other Python's are built; a chosen Python's are."""
+    index.sdists |= sdist("rl-one", "1.0", setup__py="raise SystemExit('it was built')\n")
+    wheel = Upload("rl_one", "1.0", "2020-01-01", ("rl-two<1",), tag="cp39-cp39-manylinux_2_17_x86_64")
+    index.add(wheel, Upload("rl_two", "0.1", "2020-01-01"), Upload("rl_two", "2.0", "2020-01-01"))
+    link = folder(tmp_path / "r", requirements__txt="rl-one\nrl-two==2.0\n")
+    with pytest.raises(LockError, match=r"Python 3\.9: the requirements contradict each other") as caught:
+        locked(link, here, python="")
+    assert "it was built" not in caught.value.message
+    with pytest.raises(SourceBuildError, match="it was built"):
+        locked(link, here, python="3.11")
+
+
 def test_a_failing_build_gives_the_words_of_its_backend(tmp_path, here, index):
     """The error names the package and holds what setup.py said; nothing is locked."""
     text = "raise SystemExit('the moon is in the wrong phase')\n"

@@ -95,11 +95,12 @@ def choose(
 
     When every candidate that resolves has such old releases, the first of these is taken. `candidates` are in order of
     preference. What has no wheel at all `supplier` builds; what has one for another candidate, only when no candidate does
-    without. Raises LockError or FetchError (transient) when the index cannot be reached.
+    without, and none has wheels for all and finds that they contradict each other: building the same elsewhere takes long and
+    mends nothing. Raises LockError or FetchError (transient) when the index cannot be reached.
     """
     trial = _try_all(asked, candidates, tools, supplier, patient=len(candidates) > 1)
     unbuilt = any(behind.lacking for old, _ in trial.old for behind in old.behind)
-    if trial.choice is None and len(candidates) > 1 and (unbuilt or not trial.old):
+    if trial.choice is None and len(candidates) > 1 and (unbuilt or not (trial.old or trial.contradicts)):
         trial = _try_all(asked, candidates, tools, supplier, patient=False)
     if trial.choice is not None:
         return trial.choice
@@ -119,6 +120,12 @@ class _Trial:
     old: tuple[tuple[Solution, Candidate], ...]
     rejected: tuple[Rejected, ...]
     failures: tuple[BuilderError, ...]
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether a candidate has wheels for the whole set, and these exclude each other."""
+        found = (error.refusal for error in self.failures if isinstance(error, UnsatisfiableError))
+        return any(refusal.is_contradiction for refusal in found)
 
 
 def _try_all(

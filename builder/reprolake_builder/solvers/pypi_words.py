@@ -30,6 +30,8 @@ _HINT_OF_UV = re.compile(
     r"^hint: (?:You require|Wheels are available|`\S+` was filtered)[^\n]*", re.MULTILINE
 )
 _ADVICE = re.compile(r" The latest version satisfying.*| Consider using .*", re.DOTALL)
+_CONTRADICTION = "the requirements contradict each other"
+_OF_PYTHON = re.compile(r"\bPython(?: version|[<>=!~])")
 _MISNAMED = "correct the name or the version where it stands, or say which index has it (`extra_index_urls`, UV_INDEX)"
 _BLAMED = r"([A-Za-z0-9][\w.-]*)(?:[=<>!~]\S*)? depends? on {held}(?![\w.-])"
 
@@ -46,6 +48,11 @@ class Refusal:
     whole: str
     lacking: tuple[str, ...] = ()
     hint: str = ""
+
+    @property
+    def is_contradiction(self) -> bool:
+        """Whether there are wheels for all, and what these require cannot be had together; the Python has no part in it."""
+        return self.reason == _CONTRADICTION and not self.lacking and _OF_PYTHON.search(self.whole) is None
 
 
 class UnsatisfiableError(LockError):
@@ -100,7 +107,7 @@ def _reason(text: str, minor: str) -> tuple[str, str]:
         return f"there is no release {unreleased[1]}", _MISNAMED
     if others := _OTHERS_ONLY.search(flat):
         return f"of {others[2]} there is {others[1]} only", ""
-    return "the requirements contradict each other", ""
+    return _CONTRADICTION, ""
 
 
 def _shortened(text: str) -> str:

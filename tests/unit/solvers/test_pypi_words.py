@@ -103,6 +103,24 @@ def test_the_reason_comes_first(stderr, reason):
     assert not error.transient
 
 
+OF_PYTHON = """\
+error: No solution found when resolving dependencies
+  cause: Because the requested Python version (>=3.9.2) does not satisfy Python>=3.10 and numpy==2.1.0 depends on Python>=3.10, we can conclude that numpy==2.1.0 cannot be used.
+         And because you require numpy==2.1.0, we can conclude that your requirements are unsatisfiable.
+"""
+
+
+@pytest.mark.parametrize(
+    ("stderr", "is_one"),
+    [(CONFLICT, True), (UNRELEASED_WITHIN, True), (OF_PYTHON, False), (NO_WHEEL, False), (ABSENT, False)],
+)
+def test_a_contradiction_is_one_of_packages_only(stderr, is_one):
+    """Another Python may mend what a package requires of Python, and a build what has no wheel: those are none."""
+    error = failure(stderr, "3.9")
+    assert isinstance(error, UnsatisfiableError)
+    assert error.refusal.is_contradiction == is_one
+
+
 @pytest.mark.parametrize("stderr", [ABSENT, UNRELEASED])
 def test_a_wrong_name_is_not_to_be_relaxed(stderr):
     """What is nowhere is to be corrected where it stands, or comes from another index; no date and no Python helps."""
