@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reprolake_builder.network.policy import entry, parse, parse_inward
+from reprolake_builder.network.policy import entry, joined, parse, parse_inward
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,14 @@ def test_what_is_allowed(said, host, port, passes):
     assert (parse(said).refusal(host, port) == "") is passes
 
 
-@given(st.text(max_size=40))
+SPELLED = st.lists(
+    st.sampled_from(["a", "B", "8", "0", "010", "0x7f", ".", "..", "-", "*.", ":", ":80", ":0", "[", "]", "::1", "%", "ü", "ß", "\u200d", "。"]), max_size=9
+).map("".join)  # fmt: skip
+
+
+@given(st.text(max_size=40) | SPELLED)
 def test_hosts_are_names_or_refused(text):
-    """Whatever stands for a host is either refused or plain: nothing in it can end a line, a host or a header."""
+    """Whatever stands for a host is refused or plain: nothing in it can end a line, a host or a header, and it reads as itself."""
     try:
         host, port = entry(text)
     except (ValueError, UnicodeError):
@@ -95,3 +100,4 @@ def test_hosts_are_names_or_refused(text):
     assert 0 <= port < 1 << 16
     assert host == host.lower()
     assert set(host) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-_:")
+    assert entry(joined(host, port)) == (host, port)
