@@ -6,7 +6,6 @@ Python that only a channel has. Source: conda's documentation, "Creating an envi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ from reprolake_builder.conda.selectors import drop_reason, selected_key
 from reprolake_builder.conda.versions import as_pep440, split_spec
 from reprolake_builder.declarations.heard import Given, Heard
 from reprolake_builder.declarations.requirements import RequirementsReader
+from reprolake_builder.declarations.variables import read_variable
 from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.process import printable
@@ -31,9 +31,6 @@ _NO_EFFECT = {
 }
 NO_CHANNELS = "channels have no say: no package is taken from them"
 """Why the channels of a file are passed over that asks for nothing of conda's."""
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
-_OURS = {"PATH", "HOME", "USER", "SHELL", "PWD", "TMPDIR", "VIRTUAL_ENV", "PYTHONHOME"}
-_OURS_BEGIN = ("LD_", "CONDA_", "REPROLAKE_", "GLIBC_")
 
 
 def read_conda(given: Given, path: str) -> Heard:
@@ -62,7 +59,7 @@ class _Reader:
     lines: list[str]
     channels: list[Asked] = field(default_factory=list)
     specs: list[Asked] = field(default_factory=list)
-    variables: list[tuple[str, str]] = field(default_factory=list)
+    variables: Heard = field(default_factory=Heard)
     unheard: list[UnheardFile] = field(default_factory=list)
     requirements: RequirementsReader = field(init=False)
     _channels_at: str = ""
@@ -89,7 +86,7 @@ class _Reader:
 
     def heard(self) -> Heard:
         """What was read: without conda where that does as well."""
-        rest = self.requirements.heard() + Heard(variables=tuple(self.variables))
+        rest = self.requirements.heard() + self.variables
         plain = [split_spec(item.text) for item in self.specs]
         pip_only = all(spec is not None and spec.name in {"python", "pip"} for spec in plain)
         translated = [as_pep440(item.text, item.origin) for item in self.specs] if pip_only else [None]
@@ -148,18 +145,9 @@ class _Reader:
         self.specs.append(asked)
 
     def _take_variables(self, value: Node) -> None:
-        for key, text in _pairs(value, self.path):
-            name, origin = str(key.value), line_of(self.path, key)
-            if (
-                not isinstance(text, ScalarNode)
-                or not _VARIABLE.fullmatch(name)
-                or not str(text.value).isprintable()
-            ):
-                raise DetectError(f"{origin}: {printable(name)[:60]!r} is no variable with one line of text")
-            if name in _OURS or name.startswith(_OURS_BEGIN):
-                self._ignore(origin, f"{name} is for the image to set", matters=True)
-            else:
-                self.variables.append((name, str(text.value)))
+        for key, node in _pairs(value, self.path):
+            text = str(node.value) if isinstance(node, ScalarNode) else None
+            self.variables += read_variable(str(key.value), text, line_of(self.path, key))
 
     def _words(self, node: Node) -> list[ScalarNode]:
         found = []

@@ -12,6 +12,7 @@ from typing import Any
 
 from reprolake_builder.declarations.heard import Given, Heard
 from reprolake_builder.declarations.requirements import RequirementsReader
+from reprolake_builder.declarations.variables import read_variable
 from reprolake_builder.documents.environment import Asked, CondaAsked, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.reading import checked_count, read_tables
@@ -33,7 +34,8 @@ def read_pixi(given: Given, path: str) -> Heard:
     table = read_tables(text, path)
     reader = _Reader(path, _lines(text), RequirementsReader(given))
     reader.workspace(table)
-    for part in (table, *(_table(_table(table, "target"), name) for name in _TARGETS)):
+    targets = reader.table(table, "target")
+    for part in (table, *(reader.table(targets, name) for name in _TARGETS)):
         reader.part(part)
     reader.rest(table)
     return reader.heard()
@@ -49,11 +51,24 @@ class _Reader:
     variables: dict[str, str] = field(default_factory=dict)
     unheard: list[UnheardFile] = field(default_factory=list)
 
+    def table(self, table: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """The table at a key, empty where there is none. Raises DetectError for anything else."""
+        found = table.get(key, {})
+        if not isinstance(found, dict):
+            raise DetectError(f"{self._origin(key)}: {printable(key)[:60]!r} is no table")
+        return found
+
+    def _list(self, table: Mapping[str, Any], key: str) -> list[Any]:
+        found = table.get(key, [])
+        if not isinstance(found, list):
+            raise DetectError(f"{self._origin(key)}: {printable(key)[:60]!r} is no list")
+        return found
+
     def workspace(self, table: Mapping[str, Any]) -> None:
         """Take channels, the highest priority first, and see whether this platform is meant."""
-        found = _table(table, "workspace") or _table(table, "project")
+        found = self.table(table, "workspace") or self.table(table, "project")
         named: list[tuple[float, str]] = []
-        for one in _list(found, "channels"):
+        for one in self._list(found, "channels"):
             channel, priority = (
                 (one.get("channel"), one.get("priority", 0)) if isinstance(one, dict) else (one, 0)
             )
@@ -62,48 +77,40 @@ class _Reader:
             named.append((-priority, channel))
         named.sort(key=lambda pair: pair[0])
         self.channels = [Asked(text=channel, origin=self._origin("channels")) for _, channel in named]
-        platforms = _list(found, "platforms")
+        platforms = self._list(found, "platforms")
         if platforms and _PLATFORM not in platforms:
             self._ignore("platforms", f"it is for other platforms than {_PLATFORM}", matters=True)
 
     def part(self, table: Mapping[str, Any]) -> None:
         """Take packages and variables of the whole, or of what is for this platform."""
         for key in _CONDA:
-            checked_count(len(_table(table, key)), self.path)
-            for name, value in _table(table, key).items():
+            checked_count(len(self.table(table, key)), self.path)
+            for name, value in self.table(table, key).items():
                 self.specs[name.lower()] = Asked(text=self._spec(name, value), origin=self._origin(name))
-        for name, value in _table(table, "pypi-dependencies").items():
+        for name, value in self.table(table, "pypi-dependencies").items():
             self.requirements.take(self.path, self._line(name), self._requirement(name, value))
-        activation = _table(table, "activation")
+        activation = self.table(table, "activation")
         if activation.get("scripts"):
             self._ignore(
                 "scripts", "scripts of the repository are not run when an environment starts", matters=True
             )
-        for name, value in _table(activation, "env").items():
-            if (
-                not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
-                or not isinstance(value, str)
-                or not value.isprintable()
-            ):
-                raise DetectError(
-                    f"{self._origin(name)}: {printable(name)[:60]!r} is no variable with one line of text"
-                )
-            if "$" in value or name in {"PATH", "HOME"} or name.startswith(("LD_", "CONDA_")):
-                self._ignore(
-                    name, f"{name} is for the image to set, or depends on what it is set to", matters=True
-                )
+        for name, value in self.table(activation, "env").items():
+            if isinstance(value, str) and "$" in value:
+                self._ignore(name, f"{name} depends on what it is set to where it is started", matters=True)
             else:
-                self.variables[name] = value
+                told = read_variable(name, value, self._origin(name))
+                self.unheard += told.unheard
+                self.variables |= dict(told.variables)
 
     def rest(self, table: Mapping[str, Any]) -> None:
         """Take note of what has no say, or cannot be honoured."""
-        if "default" in _table(table, "environments"):
+        if "default" in self.table(table, "environments"):
             self._ignore(
                 "environments",
                 "the environment `default` is made of features, which are not read",
                 matters=True,
             )
-        if "cuda" in _table(table, "system-requirements"):
+        if "cuda" in self.table(table, "system-requirements"):
             self._ignore("cuda", "environments have no graphics card", matters=True)
         known = {
             *_CONDA,
@@ -160,7 +167,7 @@ class _Reader:
             raise DetectError(
                 f"{self._origin(name)}: {printable(name)[:60]!r} is no dependency on a package of pip"
             )
-        extras = f"[{','.join(map(str, _list(parts, 'extras')))}]" if parts.get("extras") else ""
+        extras = f"[{','.join(map(str, self._list(parts, 'extras')))}]" if parts.get("extras") else ""
         if "path" in parts:
             return f"{'-e ' if parts['path'] == '.' else ''}{_relative(str(parts['path']))}{extras}"
         if "git" in parts:
@@ -193,16 +200,6 @@ def _lines(text: str) -> Mapping[str, int]:
             found.setdefault(key[1], number)
             found.setdefault(key[1].partition(".")[0], number)
     return found
-
-
-def _table(table: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = table.get(key, {})
-    return found if isinstance(found, dict) else {}
-
-
-def _list(table: Mapping[str, Any], key: str) -> list[Any]:
-    found = table.get(key, [])
-    return found if isinstance(found, list) else []
 
 
 def _relative(path: str) -> str:

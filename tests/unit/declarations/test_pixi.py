@@ -85,6 +85,19 @@ default = ["test"]
 
 
 @pytest.mark.parametrize(
+    "name", ["PATH", "LD_PRELOAD", "PYTHONHOME", "VIRTUAL_ENV", "REPROLAKE_NETWORK", "CONDA_PREFIX"]
+)
+def test_variables_that_are_the_images_stop(tmp_path, name):
+    """In pixi.toml as in environment.yml, what the image sets itself is named and stops."""
+    files = {
+        "pixi.toml": f'[activation.env]\n{name} = "x"\n',
+        "environment.yml": f"variables: {{{name}: x}}\n",
+    }
+    for kind, text in files.items():
+        assert matter(found(tmp_path / kind, {kind: text})) == [f"{kind}:{text.count(chr(10))}"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "x",
@@ -96,6 +109,9 @@ default = ["test"]
         "[pypi-dependencies]\nx = { path = '../up' }\n",
         "[workspace]\nchannels = [3]\n",
         "[activation.env]\nA = 3\n",
+        "dependencies = ['numpy']\n",
+        "[target]\nlinux-64 = 3\n",
+        "[workspace]\nchannels = 'a'\n",
     ],
 )
 def test_what_is_not_understood_is_told(tmp_path, text):
