@@ -17,12 +17,16 @@ from reprolake_builder.network.traffic import Passage, Refusal
 
 @dataclass
 class Canned:
-    """A server that takes whatever is sent until `until` came, and then sends `answer`; what it got is in `got`."""
+    """A server that takes whatever is sent until `until` came, and then sends `answer`; what it got is in `got` when it has ended.
+
+    `broken` is how many were broken off and not ended.
+    """
 
     answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
     until: bytes = b"\r\n\r\n"
     stays: bool = False
     got: list[bytes] = field(default_factory=list)
+    broken: int = 0
     port: int = 0
 
 
@@ -31,36 +35,45 @@ def canned(**settings) -> Iterator[Canned]:
     """Yield a running server on the loopback."""
     made = Canned(**settings)
     ended = threading.Event()
+    talks: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         made.port = listener.getsockname()[1]
 
         def talk(one: socket.socket) -> None:
-            with one, contextlib.suppress(OSError):
-                one.settimeout(5)
-                got = b""
-                while not got.endswith(made.until) and (piece := one.recv(1 << 16)):
-                    got += piece
-                one.sendall(made.answer)
-                if made.stays:
-                    ended.wait(5)
-                else:
-                    one.shutdown(socket.SHUT_WR)
-                while piece := one.recv(1 << 16):
-                    got += piece
-                made.got.append(got)
+            got = b""
+            try:
+                with one:
+                    one.settimeout(60)
+                    while made.until not in got and (piece := one.recv(1 << 16)):
+                        got += piece
+                    one.sendall(made.answer)
+                    if made.stays:
+                        ended.wait(100)
+                    else:
+                        one.shutdown(socket.SHUT_WR)
+                    while piece := one.recv(1 << 16):
+                        got += piece
+            except OSError:
+                made.broken += 1
+            made.got.append(got)
 
         def serve() -> None:
             with contextlib.suppress(OSError):
                 while True:
                     one, _ = listener.accept()
-                    threading.Thread(target=talk, args=(one,), daemon=True).start()
+                    talks.append(threading.Thread(target=talk, args=(one,), daemon=True))
+                    talks[-1].start()
 
-        threading.Thread(target=serve, daemon=True).start()
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
         try:
             yield made
         finally:
             ended.set()
             listener.shutdown(socket.SHUT_RDWR)
+            serving.join(60)
+            for one in talks:  # what they got is in `got` then
+                one.join(60)
 
 
 @dataclass
@@ -82,7 +95,7 @@ class Served:
 
     def send(self, data: bytes, *, half: bool = False) -> socket.socket:
         """Open a connection and send something; with `half` nothing will follow."""
-        one = socket.create_connection(("127.0.0.1", self.port), 10)
+        one = socket.create_connection(("127.0.0.1", self.port), 60)
         one.sendall(data)
         if half:
             one.shutdown(socket.SHUT_WR)
@@ -149,6 +162,6 @@ def proxy(
         yield Served(listener.getsockname()[1], told)
     finally:
         loop.call_soon_threadsafe(task.cancel)
-        thread.join(20)
+        thread.join(60)
         loop.close()
         listener.close()

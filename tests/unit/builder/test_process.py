@@ -45,8 +45,8 @@ def test_a_program_that_takes_too_long_is_ended():
     """Time is up for the program and not for us."""
     begun = time.monotonic()
     with pytest.raises(subprocess.TimeoutExpired):
-        python("import time; time.sleep(60)", timeout=0.2)
-    assert time.monotonic() - begun < 10
+        python("import time; time.sleep(600)", timeout=0.2)
+    assert time.monotonic() - begun < 100
 
 
 def test_who_does_not_read_is_no_failure():

@@ -63,7 +63,7 @@ def test_a_killed_writer_is_swept(tmp_path):
     """What a killed process left is removed by the next one, and its tree was never visible."""
     program = (
         "import sys, time; from pathlib import Path; from reprolake_builder.store import Store\n"
-        f"def fill(root): (root / 'big').write_bytes(b'x' * 1000); print('in', flush=True); time.sleep(60)\n"
+        f"def fill(root): (root / 'big').write_bytes(b'x' * 1000); print('in', flush=True); time.sleep(600)\n"
         f"Store(Path(sys.argv[1])).make_tree({KEY!r}, fill)"
     )
     writer = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
@@ -211,7 +211,7 @@ def test_what_another_process_uses_is_not_discarded(tmp_path):
     maker.close()
     program = (
         "import sys, time; from pathlib import Path; from reprolake_builder.store import Store\n"
-        f"s = Store(Path(sys.argv[1])); print(s.tree({KEY!r}).size, flush=True); time.sleep(60)"
+        f"s = Store(Path(sys.argv[1])); print(s.tree({KEY!r}).size, flush=True); time.sleep(600)"
     )
     user = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE)
     assert user.stdout.readline() == b"4\n"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import socket
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from proxies import canned, everything, proxy
+from waiting import refusing_port
 
 from reprolake_builder.network.proxy import Times
 
@@ -104,7 +104,8 @@ def test_broken_chunks_are_no_request(body):
             line(server).replace("GET", "POST"), "Transfer-Encoding: chunked", body=body, half=True
         )
     assert got.startswith((b"HTTP/1.1 4", b"HTTP/1.1 502"))
-    assert not [one for one in server.got if one.endswith(b"0\r\n\r\n")]
+    assert [one.endswith(b"0\r\n\r\n") for one in server.got] == [False]
+    assert server.broken == 1
     assert served.passed[0].problem
 
 
@@ -174,15 +175,13 @@ def test_expectations_are_met_here():
 
 def test_slow_heads_end():
     """A client that never comes to the end of its head is sent away when its time is up, and so is one that says nothing."""
-    with canned() as server, proxy(**opened(server), times=Times(head=0.4)) as served:
-        begun = time.monotonic()
+    with canned() as server, proxy(**opened(server), times=Times(head=3)) as served:
         with served.send(b"GET http://web.test/ HT") as slow, served.send(b"") as silent:
             for _ in range(3):
                 time.sleep(0.1)
                 slow.sendall(b"T")
             assert everything(slow).startswith(b"HTTP/1.1 408 ")
             assert everything(silent).startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - begun < 5
         assert b" 200 " in served.ask(line(server))
 
 
@@ -196,13 +195,13 @@ def test_long_heads_are_refused():
 
 def test_only_so_many_are_served_at_a_time():
     """Connections beyond the limit wait until one of the others ends, and are served then."""
-    with canned() as server, proxy(**opened(server), most=3, times=Times(head=1)) as served:
+    with canned() as server, proxy(**opened(server), most=3) as served:
         held = [served.send(b"GET ") for _ in range(3)]
         with served.send(f"{line(server)}\r\n\r\n".encode()) as late:
             late.settimeout(0.3)
             with pytest.raises(TimeoutError):
                 late.recv(1)
-            late.settimeout(10)
+            late.settimeout(60)
             for one in held:
                 one.close()
             assert b" 200 " in everything(late)
@@ -211,12 +210,12 @@ def test_only_so_many_are_served_at_a_time():
 def test_tunnels_pass_bytes_both_ways_and_end_when_idle():
     """CONNECT joins both ends until one is done or nothing passes any more; only host, port and bytes are told."""
     with canned(until=b"hello", answer=b"world", stays=True) as server:
-        with proxy(**opened(server), times=Times(idle=0.5)) as served:
+        with proxy(**opened(server), times=Times(idle=2)) as served:
             begun = time.monotonic()
             got = served.ask(line(server, "CONNECT web.test{port} HTTP/1.1"), body=b"hello")
         assert got.startswith(b"HTTP/1.1 200 Connection established\r\n\r\n")
         assert got.removesuffix(b"BROKEN").endswith(b"world")
-        assert time.monotonic() - begun < 4
+        assert time.monotonic() - begun < 60
     (passed,) = served.passed
     assert (passed.method, passed.sent, passed.received, passed.url, passed.sha256) == (
         "CONNECT",
@@ -263,9 +262,10 @@ def test_a_site_proxy_without_a_tunnel_is_no_way(answer):
 
 def test_nobody_behind_an_address_is_told():
     """A host that cannot be reached is no refusal: the record says that it was tried, and why it failed."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with proxy(inward=(f"web.test:{port}",), names={"web.test": [("127.0.0.1",)]}) as served:
+    with (
+        refusing_port() as port,
+        proxy(inward=(f"web.test:{port}",), names={"web.test": [("127.0.0.1",)]}) as served,
+    ):
         assert served.ask(f"GET http://web.test:{port}/ HTTP/1.1").startswith(b"HTTP/1.1 502 ")
         assert served.ask("GET http://nowhere.test/ HTTP/1.1").startswith(
             b"HTTP/1.1 502 nowhere.test is not known here"
@@ -307,8 +307,5 @@ def test_no_mixture_of_requests_gets_two_through(pieces):
         with served.send(data, half=True) as one:
             everything(one)
         assert len(served.told) <= 1
-    deadline = time.monotonic() + 1
-    while served.passed and not server.got and time.monotonic() < deadline:
-        time.sleep(0.005)
     assert len(server.got) <= 1
     assert all(bodies_end(message) for message in server.got if message)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import select
 import socket
 import threading
 import time
 
 import pytest
 from file_server import file_server
+from waiting import free_ports, until
 
 from reprolake_builder.errors import SandboxError
 from reprolake_builder.network.policy import parse
@@ -18,7 +21,7 @@ from reprolake_builder.network.traffic import Passage, Refusal, Silence, Traffic
 
 def ask(port, *lines):
     """Send a head to a proxy and return what comes back."""
-    with socket.create_connection(("127.0.0.1", port), 10) as one:
+    with socket.create_connection(("127.0.0.1", port), 60) as one:
         one.sendall("\r\n".join([*lines, "", ""]).encode())
         got = b""
         while piece := one.recv(1 << 16):
@@ -81,8 +84,7 @@ def test_programs_are_told_where_the_proxy_is():
 @pytest.fixture
 def relay(tmp_path):
     """A relay to a port where nobody listens yet, with two sockets to connect with."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     listener = socket.socket(socket.AF_UNIX)
     path = str(tmp_path / "k-1")
     listener.bind(path)
@@ -97,7 +99,7 @@ def relay(tmp_path):
 def join(path):
     """A connection to the relay."""
     one = socket.socket(socket.AF_UNIX)
-    one.settimeout(10)
+    one.settimeout(60)
     one.connect(path)
     return one
 
@@ -122,19 +124,28 @@ def test_the_relay_waits_for_the_kernel(relay):
                 assert got == large
 
 
+def joined(path, kernel):
+    """Both ends of a connection to the kernel; nothing where the relay has not noticed yet that a client left."""
+    one = join(path)
+    if kernel in select.select([kernel, one], [], [], 60)[0]:
+        other, _ = kernel.accept()
+        one.sendall(b".")
+        if other.recv(1) == b".":
+            return one, other
+        other.close()
+    one.close()
+    return ()
+
+
 def test_the_relay_gives_a_socket_back_that_was_not_used(relay):
     """Clients that come and go before the kernel is there use nothing up; those beyond what there is are sent away."""
     path, port = relay
     for _ in range(5):
-        with join(path):
-            time.sleep(0.05)
-    time.sleep(0.2)
-    with socket.create_server(("127.0.0.1", port)) as kernel, join(path) as one, join(path) as two:
+        join(path).close()
+    with socket.create_server(("127.0.0.1", port)) as kernel, contextlib.ExitStack() as stack:
         for _ in range(2):
-            other, _ = kernel.accept()
-            with other:
-                other.sendall(b".")
-        assert (one.recv(1), two.recv(1)) == (b".", b".")
+            for one in until(lambda: joined(path, kernel)):
+                stack.enter_context(one)
         with join(path) as third:
             assert third.recv(1) == b""
 

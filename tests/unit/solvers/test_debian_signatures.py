@@ -48,7 +48,7 @@ def ended(key, keyring):
     before = signed(key)
     end = datetime.now(UTC) + timedelta(seconds=1)
     certificate = key.extract_certificate().set_expiration(end, key.certifier())
-    time.sleep((end - datetime.now(UTC)).total_seconds() + 0.1)
+    time.sleep(max(0, (end - datetime.now(UTC)).total_seconds()) + 0.1)
     return keyring(certificate), before, signed(key)
 
 
