@@ -69,9 +69,9 @@ class KernelWatch:
         plan = run.plan
         # what the kernel says goes to its client: whether it stalls is not for us to see
         bounds = replace(plan.bounds, stall_seconds=None)
-        folders = (run.output, run.view.written)
-        self._watchdog = Watchdog(running, guarded(folders, plan.limits, bounds, run.sandbox))
-        self._sockets = Watchdog(running, guarded((run.sockets,), plan.limits, _BESIDE, run.sandbox))
+        written = guarded((run.output,), run.view, plan.limits, bounds, run.sandbox)
+        self._watchdog = Watchdog(running, written)
+        self._sockets = Watchdog(running, guarded((run.sockets,), None, plan.limits, _BESIDE, run.sandbox))
         self._running = running
         self._timeout = plan.spec.timeout
         self._begun = time.monotonic()

@@ -11,7 +11,7 @@ import importlib.metadata
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -163,12 +163,12 @@ def _started(
             running = sandbox.start(spec, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
     stack.callback(running.kill)
     server = served(running, plan.network, None, (), stack)
-    written = (folders.output, given.places.view.written)
+    watched = guarded((folders.output,), given.places.view, spec.limits, plan.bounds, sandbox)
     return CommandWatch(
         running=running,
         stdout=stdout,
         stderr=stderr,
-        guarded=guarded(written, spec.limits, plan.bounds, sandbox, "command"),
+        guarded=replace(watched, program="command"),
         begun=begun,
         timeout=plan.spec.timeout,
         told=plan.told,

@@ -158,7 +158,7 @@ def start(given: Start, sandbox: Sandbox, stack: contextlib.ExitStack) -> Watch:
         kernel_pipe=Pipe(kernel_log, run.log),
         driver_pipe=Pipe(driver_log, run.driver_log),
         guarded=guarded(
-            (run.output, given.view.written, run.driver, run.sockets), given.limits, given.bounds, sandbox
+            (run.output, run.driver, run.sockets), given.view, given.limits, given.bounds, sandbox
         ),
         begun=begun,
         tells_lines=given.kernel.language.lower() == "python",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprolake_builder.sandboxes.interface import Limits, Running, Sandbox, Usage
+from reprolake_builder.sandboxes.interface import CopyOnWrite, Limits, Running, Sandbox, Usage
 from reprolake_runner.bounds import Bounds
 from reprolake_runner.disk import DiskUse, UncountableError, lacks_room
 from reprolake_runner.record import Verdict
@@ -22,23 +24,28 @@ _IDLE = (
 class Guarded:
     """What is looked at: `folders` (host paths) that the run writes to, the first one on the disk that is to keep free room.
 
-    `program` is the word for what runs.
+    What lies in `copied` (host folders) lies in them, too, and was not written by the run. `program` is the word for what runs.
     """
 
     folders: tuple[Path, ...]
     memory_bytes: int | None
     is_memory_watched: bool
     bounds: Bounds
-    program: str
+    copied: tuple[Path, ...] = ()
+    program: str = "kernel"
 
 
 def guarded(
-    folders: tuple[Path, ...], limits: Limits, bounds: Bounds, sandbox: Sandbox, program: str = "kernel"
+    folders: tuple[Path, ...], view: CopyOnWrite | None, limits: Limits, bounds: Bounds, sandbox: Sandbox
 ) -> Guarded:
-    """Return what is to be watched: memory only where the sandbox does not hold its limit, but the limit is named all the same."""
+    """Return what is to be watched: memory only where the sandbox does not hold its limit, but the limit is named all the same.
+
+    `folders` and the `view` are what the run writes to.
+    """
     held = sandbox.holds(limits).get("memory_bytes")
     is_watched = held is not None and held.watched
-    return Guarded(folders, limits.memory_bytes, is_watched, bounds, program)
+    written, copied = ((view.written,), view.copied) if view is not None else ((), ())
+    return Guarded((*folders, *written), limits.memory_bytes, is_watched, bounds, copied)
 
 
 class Watchdog:
@@ -52,6 +59,7 @@ class Watchdog:
         self._program = guarded.program
         self._folders: Sequence[Path] = guarded.folders
         self._disk = DiskUse(guarded.folders)
+        self._before = _taken(guarded.copied)
         self._since = time.monotonic()
         self._cpu = 0.0
 
@@ -74,7 +82,7 @@ class Watchdog:
         if bounds.disk_bytes is None:
             return ""
         try:
-            written = self._disk.look(_COUNTING)
+            written = self._disk.look(_COUNTING) - self._before
         except UncountableError as error:
             return f"what the run writes cannot be counted: {error}"
         return (
@@ -108,6 +116,13 @@ class Watchdog:
             "timed-out",
             f"the {self._program} did nothing for {limit:g} s{stopped}; no message, no processor time",
         )
+
+
+def _taken(folders: tuple[Path, ...]) -> int:
+    """Return what lies in host folders, in bytes; 0 for what cannot be counted: a run in a copy of it ends for that reason."""
+    with contextlib.suppress(UncountableError):
+        return DiskUse(folders).look(math.inf)
+    return 0
 
 
 def out_of_memory(limit: int | None) -> str:

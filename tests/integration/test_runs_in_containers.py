@@ -67,6 +67,24 @@ def test_a_notebook_has_what_it_has_elsewhere(run):
     assert done.record.resources.cpu_seconds > 0
 
 
+def test_what_the_repository_has_is_not_what_a_run_wrote(run):
+    """The limit on the disk counts no file that was merely copied; one that is written afterwards counts in full."""
+    files, bounds = {"large": "x" * (6 << 20)}, Bounds(disk_bytes=4 << 20)
+    done = run(
+        "open('small', 'w').write('x' * (1 << 20))\nimport time; time.sleep(1)", files=files, bounds=bounds
+    )
+    assert done.record.status == "succeeded", done.record.message
+    done = run(
+        "for n in range(3): open(f'{n}', 'w').write('x' * (2 << 20))\nimport time; time.sleep(60)",
+        files=files,
+        bounds=bounds,
+    )
+    assert (done.record.status, done.record.message) == (
+        "limit-exceeded",
+        "the run wrote more than 4 MiB to the disk, in cell 1",
+    )
+
+
 FORGE = """
 import os
 for name in os.listdir('/.reprolake'):

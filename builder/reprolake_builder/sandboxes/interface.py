@@ -63,6 +63,11 @@ class CopyOnWrite:
         copy = self.scratch / _COPY
         return copy if copy.is_dir() else self.scratch / "upper"
 
+    @property
+    def copied(self) -> tuple[Path, ...]:
+        """Host folders whose content was `written` before the program began: the original, where it was copied."""
+        return (self.lower,) if self.is_whole(self.written) else ()
+
     @staticmethod
     def is_whole(written: Path) -> bool:
         """Whether a folder that was `written` has all files, so that one which is not there was deleted."""
