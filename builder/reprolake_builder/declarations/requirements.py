@@ -274,6 +274,8 @@ def _options(words: list[str], line: _Line) -> Iterator[tuple[str, str]]:
                 value = pending.pop()
             if not value:
                 raise line.refused(f"gives {name} no value")
+            if len(value) > _LONGEST:
+                raise line.refused("is too long")
         yield name, value
 
 

@@ -40,6 +40,7 @@ def is_git(text: str) -> bool:
 
 def ask_git(text: str, origin: str, given: Given) -> AskedSource:
     """Return what a bare `git+URL@REF#egg=NAME` asks for. Raises DetectError."""
+    _refuse_long(text, origin)
     address, _, marker = text.partition(" ;")
     named = _EGG.search(address.partition("#")[2])
     found = _NAMED.fullmatch(unquote(named[1])) if named else None
@@ -130,6 +131,7 @@ def _refuse_loopback(text: str, origin: str, given: Given, *, here: bool) -> Non
 
 def ask_folder(text: str, base: str, origin: str, given: Given) -> AskedSource:
     """Return what `./FOLDER[EXTRA]` asks for; `base` is the folder that it is meant from. Raises DetectError."""
+    _refuse_long(text, origin)
     found = _LOCAL.fullmatch(text)
     if found is None:
         raise _refused(text, origin, "is not understood", "write it like ./folder or ./folder[extra]")
@@ -145,6 +147,12 @@ def ask_folder(text: str, base: str, origin: str, given: Given) -> AskedSource:
     name = f"x[{found['extras']}]" if found["extras"] else "x"
     plain = _parsed(name, found["marker"] or "", origin)
     return AskedSource(folder=folder, extras=_extras(plain), marker=str(plain.marker or ""), origin=origin)
+
+
+def _refuse_long(text: str, origin: str) -> None:
+    """Return when a text is short enough to be searched for its parts, which may take the square of its length."""
+    if len(text) > _LONGEST:
+        raise _refused(text, origin, "is longer than what anybody asks for")
 
 
 def ask_place(place: Place, edge: Edge, folder: str, origin: str, given: Given) -> AskedSource:

@@ -12,6 +12,7 @@ from reprolake_builder.errors import DetectError
 from reprolake_builder.yaml_nodes import parse_yaml
 
 DIGITS = "9" * 5000
+LONG = " " * 200_000
 BROKEN = "https://[x/a-1.0-py3-none-any.whl"
 
 
@@ -24,6 +25,10 @@ BROKEN = "https://[x/a-1.0-py3-none-any.whl"
         ("Pipfile", "[requires]\npython_version = '3.\uff11\uff11'\n"),
         ("requirements.txt", BROKEN),
         ("requirements.txt", f"x @ {BROKEN}"),
+        ("requirements.txt", f"-e 'a{LONG}b'"),
+        ("requirements.txt", f"-e 'git+https://h.org/a{LONG}b'"),
+        ("Pipfile", f"[packages]\nx = {{path = './a{LONG}['}}\n"),
+        ("pixi.toml", f"[pypi-dependencies]\ny = {{path = './a{LONG}['}}\n"),
         ("environment.yml", f"dependencies: [python=3.11, pip: ['{BROKEN}']]\n"),
         ("pixi.toml", f"[pypi-dependencies]\ny = {{url = '{BROKEN}'}}\n"),
         ("pyproject.toml", f"[project]\nname = 'x'\ndependencies = ['a @ {BROKEN}']\n"),
