@@ -41,7 +41,7 @@ from reprolake_builder.sandboxes.groups import held_by
 from reprolake_builder.sandboxes.handing import copied, hand_over, refuse_nul
 from reprolake_builder.sandboxes.init_program import GO, REPORT
 from reprolake_builder.sandboxes.interface import Bind, Held, Limits, SandboxSpec
-from reprolake_builder.sandboxes.launched import PACKAGES, Stream
+from reprolake_builder.sandboxes.launched import PACKAGES, Stream, Streams
 from reprolake_builder.sandboxes.owners import is_gone, owner
 from reprolake_builder.sandboxes.pending_doors import PendingDoors
 from reprolake_builder.sandboxes.reports import unavailable
@@ -179,9 +179,7 @@ class Containers:
             doors=doors,
         )
 
-    def _kept(
-        self, container: Container, folder: Path, made: Made, streams: tuple[Stream, Stream, Stream]
-    ) -> Contained:
+    def _kept(self, container: Container, folder: Path, made: Made, streams: Streams) -> Contained:
         environment = dict(self._client.environment)
         client = shutil.which(self._kind.program, path=environment.get("PATH")) or self._kind.program
         report, to_us = os.pipe()

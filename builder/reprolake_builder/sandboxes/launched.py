@@ -40,13 +40,8 @@ LAUNCH = (
 )
 
 Stream = IO[bytes] | int
-
-
-@dataclass(frozen=True, slots=True)
-class _Streams:
-    stdin: Stream
-    stdout: Stream
-    stderr: Stream
+Streams = tuple[Stream, Stream, Stream]
+"""Standard input, output and error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +124,14 @@ class Launched(abc.ABC):
             raise unavailable(f"{self.name} passes on no graphics processors")
         refuse_nul(spec)
         hand_over(spec, self._outer)
-        streams = _Streams(stdin, stdout, stderr)
+        streams = (stdin, stdout, stderr)
         try:
             return self._launch(spec, streams, copied=False)
         except OwnerUnmappedError:
             self._copy(spec)
             return self._launch(spec, streams, copied=True)
 
-    def _launch(self, spec: SandboxSpec, streams: _Streams, *, copied: bool) -> Sandboxed:
+    def _launch(self, spec: SandboxSpec, streams: Streams, *, copied: bool) -> Sandboxed:
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as failed:
             group = group_for(spec.limits)
             if group is not None:
@@ -157,9 +152,9 @@ class Launched(abc.ABC):
                 [*before, sys.executable, "-I", "-S", "-c", LAUNCH, str(plan_fd)],
                 env=scope.environment() if before else {},
                 cwd="/",
-                stdin=streams.stdin,
-                stdout=streams.stdout,
-                stderr=streams.stderr,
+                stdin=streams[0],
+                stdout=streams[1],
+                stderr=streams[2],
                 pass_fds=(report.theirs, *runtime.descriptors, plan_fd, *([theirs] if doors else [])),
                 start_new_session=True,
             )
