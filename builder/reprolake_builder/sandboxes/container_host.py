@@ -66,6 +66,8 @@ def _docker(facts: Mapping[str, Any], number: int) -> Engine:
 def _podman(facts: Mapping[str, Any], number: int) -> Engine:
     host = facts["host"]
     is_rootless = bool(host["security"]["rootless"])
+    if is_rootless:
+        _refuse_one_number(host.get("idMappings") or {})
     group = f"cgroup {host['cgroupVersion']}, by podman"
     usable = () if is_rootless and host["cgroupVersion"] == "v1" else host["cgroupControllers"]
     return Engine(
@@ -79,3 +81,14 @@ def _podman(facts: Mapping[str, Any], number: int) -> Engine:
             *(_UNLABELLED if host["security"]["selinuxEnabled"] else ()),
         ),
     )
+
+
+def _refuse_one_number(mappings: Mapping[str, Any]) -> None:
+    """Raise SandboxError when the caller has no numbers but the own one: an image has files of several users and groups."""
+    for kind, file in (("uidmap", "/etc/subuid"), ("gidmap", "/etc/subgid")):
+        if (ranges := mappings.get(kind)) and sum(one["size"] for one in ranges) == 1:
+            raise SandboxError(
+                f"podman without root has no numbers for this user in {file}",
+                hint="root gives them: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER; "
+                "then `podman system migrate`",
+            )

@@ -69,6 +69,20 @@ def test_podman_without_root_maps_the_caller_to_the_images_user():
     assert engine_of(PODMAN, podman(rootless=False), 7000).user == (7000, 7000)
 
 
+@pytest.mark.parametrize(("lacks", "file"), [("uidmap", "/etc/subuid"), ("gidmap", "/etc/subgid")])
+def test_podman_without_numbers_for_its_user_is_refused_at_once(lacks, file):
+    """Where the caller has one number only no image can be loaded: that is said before it is tried, with the remedy."""
+    own = {"container_id": 0, "host_id": 1500, "size": 1}
+    more = {"container_id": 1, "host_id": 100000, "size": 65536}
+    facts = podman(rootless=True)
+    facts["host"]["idMappings"] = {"uidmap": [own, more], "gidmap": [own, more]}
+    assert engine_of(PODMAN, facts, -1).is_rootless
+    facts["host"]["idMappings"][lacks] = [own]
+    with pytest.raises(SandboxError, match=file) as caught:
+        engine_of(PODMAN, facts, -1)
+    assert "usermod --add-subuids" in caught.value.hint
+
+
 def test_a_processor_limit_that_nothing_holds_is_weaker():
     """Without control groups memory is watched, and processors are not promised."""
     sandbox = Containers(PODMAN, {})
