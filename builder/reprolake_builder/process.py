@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -20,6 +21,7 @@ _MOST = 256 << 20  # bytes: what is run here gives lists and short answers
 _LARGEST_FILE = 64 << 30  # bytes: more than a whole source may hold
 _PIECE = 1 << 16
 _GRACE = 5  # seconds
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ class Completed:
 
     @property
     def tail(self) -> str:
-        """The last part of standard error (or output, when there is none) as printable text."""
+        """The last part of standard error (or output, when there is none) as printable text, without colours."""
         text = (self.stderr or self.stdout).decode("utf-8", "replace").replace("\r\n", "\n").strip()
-        return printable(text[-_SHOWN:])
+        return printable(_COLOUR.sub("", text)[-_SHOWN:])
 
 
 def printable(text: str) -> str:

@@ -22,6 +22,12 @@ def test_output_complaints_input_and_status_are_returned():
     assert (done.returncode, done.stdout, done.stderr) == (3, b"x" * 300_000, b"no")
 
 
+def test_complaints_are_shown_without_colours():
+    """Colours are left out of what is shown; what else drives a terminal is made visible."""
+    done = python("import sys; sys.stderr.write('\x1b[31mFATAL:\x1b[0m no \x1b]52;c;x')")
+    assert done.tail == "FATAL: no \N{REPLACEMENT CHARACTER}]52;c;x"
+
+
 def test_a_program_that_talks_without_end_is_ended(monkeypatch):
     """A program that prints for ever is killed, and the memory holds no more than the limit."""
     monkeypatch.setattr(process, "_MOST", 1 << 20)
