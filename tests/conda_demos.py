@@ -51,6 +51,16 @@ def demos() -> tuple[Package, ...]:
         timely("1.0", "2021-01-01", ".tar.bz2"),
         timely("1.0", "2021-02-01", number=1),
         timely("2.0", "2023-06-01"),
+        *_with_prefixes(),
+        *_with_links(),
+        *_with_scripts(),
+        *_with_conditions(),
+    )
+
+
+def _with_prefixes() -> tuple[Package, ...]:
+    """Packages whose files name the folder that they are installed in."""
+    return (
         Package(
             "prefixed",
             "1.0",
@@ -81,6 +91,12 @@ def demos() -> tuple[Package, ...]:
             legacy=True,
             timestamp=_day("2015-05-05"),
         ),
+    )
+
+
+def _with_links() -> tuple[Package, ...]:
+    """A package with links, and one that is linked with it."""
+    return (
         Package(
             "linked",
             "1.2",
@@ -94,6 +110,12 @@ def demos() -> tuple[Package, ...]:
             run_exports=("linked >=1.2,<2.0a0",),
         ),
         Package("uses-linked", "1.0", {"share/uses.txt": File(b"x\n")}, depends=("linked >=1.2,<2.0a0",)),
+    )
+
+
+def _with_scripts() -> tuple[Package, ...]:
+    """Packages with something to run."""
+    return (
         Package(
             "link-scripts",
             "1.0",
@@ -123,6 +145,12 @@ def demos() -> tuple[Package, ...]:
                 )
             },
         ),
+    )
+
+
+def _with_conditions() -> tuple[Package, ...]:
+    """Packages that want or rule out others, and data of two dates."""
+    return (
         Package("needs-gpu", "1.0", {"share/gpu.txt": File(b"x\n")}, depends=("__cuda >=11",)),
         Package("needs-new-glibc", "1.0", {"share/glibc.txt": File(b"x\n")}, depends=("__glibc >=2.99",)),
         Package("narrow", "1.0", {"share/narrow.txt": File(b"x\n")}, constrains=("timely <2",)),

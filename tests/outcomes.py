@@ -74,20 +74,9 @@ def error_output(name="ValueError", value="no bins", traceback=("\x1b[31mTraceba
     return {"output_type": "error", "ename": name, "evalue": value, "traceback": list(traceback)}
 
 
-def outcome(
-    folder: Path, *, executed: bytes | None = None, path="lightcurve.ipynb", **changes: Any
-) -> Outcome:
-    """A run's outcome in `folder`, with empty output and upper folders; `changes` go to its record."""
-    for name in ("repository", "output", "upper"):
-        (folder / name).mkdir(parents=True)
-    source = notebook_with()
-    (folder / "repository" / path).parent.mkdir(parents=True, exist_ok=True)
-    (folder / "repository" / path).write_bytes(source)
-    (folder / "executed.ipynb").write_bytes(executed if executed is not None else source)
-    (folder / "log").write_text("all is well\n")
-    (folder / "events").write_text("{}\n")
-    (folder / "basket").write_text("{}\n")
-    spec = RunSpec(
+def _spec(path: str, source: bytes) -> RunSpec:
+    """What the imagined run was asked for."""
+    return RunSpec(
         image="sha256:" + "ab" * 32,
         notebook=path,
         notebook_sha256=hashlib.sha256(source).hexdigest(),
@@ -109,6 +98,21 @@ def outcome(
             ),
         ),
     )
+
+
+def outcome(
+    folder: Path, *, executed: bytes | None = None, path="lightcurve.ipynb", **changes: Any
+) -> Outcome:
+    """A run's outcome in `folder`, with empty output and upper folders; `changes` go to its record."""
+    for name in ("repository", "output", "upper"):
+        (folder / name).mkdir(parents=True)
+    source = notebook_with()
+    (folder / "repository" / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / "repository" / path).write_bytes(source)
+    (folder / "executed.ipynb").write_bytes(executed if executed is not None else source)
+    (folder / "log").write_text("all is well\n")
+    (folder / "events").write_text("{}\n")
+    (folder / "basket").write_text("{}\n")
     record: dict[str, Any] = {
         "id": new_run_id(),
         "key": "ef" * 32,
@@ -117,7 +121,7 @@ def outcome(
         "message": "every cell ran",
         "started": datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC),
         "ended": datetime(2026, 1, 31, 12, 1, 30, tzinfo=UTC),
-        "spec": spec,
+        "spec": _spec(path, source),
         "kernel": "python3",
         "cells": (CellRecord(index=0, state="succeeded", seconds=1.0),),
     } | changes

@@ -51,85 +51,85 @@ class Site:
         return [path for path, _, _ in self.asked]
 
 
-def _handler(site: Site) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    site: Site
+    protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:
-            path = unquote(self.path.partition("?")[0])
-            agent = self.headers.get("User-Agent", "")
-            site.asked.append((path, self.headers.get("Range", ""), time.monotonic()))
-            if not _AGENT.fullmatch(agent) or agent.startswith("python-requests"):
-                self._say(403, {}, b'{"status": 403, "message": "Unusual traffic"}')
-            elif site.busy:
-                site.busy -= 1
-                self._say(429, {"Retry-After": site.retry_after}, b'{"status": 429}')
-            elif path in site.pages:
-                self._say(302, {"Location": site.pages[path]}, b"")
-            elif found := re.fullmatch(r"/api/records/([^/]+)", path):
-                self._record(found[1])
-            elif found := re.fullmatch(r"/api/records/([^/]+)/files", path):
-                self._listing(found[1])
-            elif found := re.fullmatch(r"/api/records/([^/]+)/files/(.+)/content", path):
-                self._file(found[1], found[2])
-            else:
-                self._say(404, {"Content-Type": "text/html"}, b"<html>nothing here</html>")
+    def do_GET(self) -> None:
+        path = unquote(self.path.partition("?")[0])
+        agent = self.headers.get("User-Agent", "")
+        self.site.asked.append((path, self.headers.get("Range", ""), time.monotonic()))
+        if not _AGENT.fullmatch(agent) or agent.startswith("python-requests"):
+            self._say(403, {}, b'{"status": 403, "message": "Unusual traffic"}')
+        elif self.site.busy:
+            self.site.busy -= 1
+            self._say(429, {"Retry-After": self.site.retry_after}, b'{"status": 429}')
+        elif path in self.site.pages:
+            self._say(302, {"Location": self.site.pages[path]}, b"")
+        elif found := re.fullmatch(r"/api/records/([^/]+)", path):
+            self._record(found[1])
+        elif found := re.fullmatch(r"/api/records/([^/]+)/files", path):
+            self._listing(found[1])
+        elif found := re.fullmatch(r"/api/records/([^/]+)/files/(.+)/content", path):
+            self._file(found[1], found[2])
+        else:
+            self._say(404, {"Content-Type": "text/html"}, b"<html>nothing here</html>")
 
-        def _record(self, id_: str) -> None:
-            if id_ in site.concepts:
-                self._say(301, {"Location": f"https://{site.host}/api/records/{site.concepts[id_]}"}, b"")
-            elif id_ in site.gone:
-                self._say(410, {}, b'{"status": 410, "message": "The record has been deleted."}')
-            elif id_ in site.records:
-                self._say(200, {"Content-Type": "application/json"}, json.dumps(site.records[id_]).encode())
-            else:
-                self._say(404, {}, b'{"status": 404, "message": "The persistent identifier does not exist."}')
+    def _record(self, id_: str) -> None:
+        if id_ in self.site.concepts:
+            self._say(
+                301, {"Location": f"https://{self.site.host}/api/records/{self.site.concepts[id_]}"}, b""
+            )
+        elif id_ in self.site.gone:
+            self._say(410, {}, b'{"status": 410, "message": "The record has been deleted."}')
+        elif id_ in self.site.records:
+            self._say(200, {"Content-Type": "application/json"}, json.dumps(self.site.records[id_]).encode())
+        else:
+            self._say(404, {}, b'{"status": 404, "message": "The persistent identifier does not exist."}')
 
-        def _listing(self, id_: str) -> None:
-            if id_ in site.closed:
-                self._say(403, {}, b'{"status": 403, "message": "Permission denied."}')
-                return
-            entries = [
-                {"key": key, "size": len(content), "checksum": "md5:" + "0" * 32}
-                for (owner, key), content in site.files.items()
-                if owner == id_
-            ]
-            self._say(200, {}, json.dumps({"enabled": True, "entries": entries}).encode())
+    def _listing(self, id_: str) -> None:
+        if id_ in self.site.closed:
+            self._say(403, {}, b'{"status": 403, "message": "Permission denied."}')
+            return
+        entries = [
+            {"key": key, "size": len(content), "checksum": "md5:" + "0" * 32}
+            for (owner, key), content in self.site.files.items()
+            if owner == id_
+        ]
+        self._say(200, {}, json.dumps({"enabled": True, "entries": entries}).encode())
 
-        def _file(self, id_: str, key: str) -> None:
-            content = site.files.get((id_, key))
-            if content is None:
-                self._say(404, {}, b"")
-                return
-            asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-            if not (asked and site.ranges):
-                self._say(200, {}, content, breaking=True)
-                return
-            first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
-            told = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
-            self._say(206, told, content[first : last + 1], breaking=not asked[2])
+    def _file(self, id_: str, key: str) -> None:
+        content = self.site.files.get((id_, key))
+        if content is None:
+            self._say(404, {}, b"")
+            return
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not (asked and self.site.ranges):
+            self._say(200, {}, content, breaking=True)
+            return
+        first, last = int(asked[1]), min(int(asked[2] or len(content)), len(content) - 1)
+        told = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
+        self._say(206, told, content[first : last + 1], breaking=not asked[2])
 
-        def _say(self, status: int, fields: dict[str, str], body: bytes, *, breaking: bool = False) -> None:
-            self.send_response(status)
-            for name, value in fields.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if breaking and site.drops:
-                body = body[: site.drops.pop(0)]
-                self.close_connection = True
-            self.wfile.write(body)
+    def _say(self, status: int, fields: dict[str, str], body: bytes, *, breaking: bool = False) -> None:
+        self.send_response(status)
+        for name, value in fields.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if breaking and self.site.drops:
+            body = body[: self.site.drops.pop(0)]
+            self.close_connection = True
+        self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @contextmanager
 def serving_records(site: Site) -> Iterator[Site]:
     """Serve the site on the loopback while the context lasts; its address is `site.url`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(site))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": site}))
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     site.url = f"http://127.0.0.1:{server.server_port}"
