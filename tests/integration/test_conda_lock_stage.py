@@ -141,7 +141,9 @@ def test_what_does_not_fit_under_condas_packages_is_told(tmp_path, tools):
     with pytest.raises(LockError) as caught:
         locked(tmp_path, {"environment.yml": text}, tools)
     assert "environment.yml:6" in caught.value.message
+    assert "does not fit conda's packages, whose versions end with +conda" in caught.value.message
     assert "numpy==1.24.3+conda" in caught.value.message
+    assert "among conda's packages" in caught.value.hint
 
 
 def test_a_kernel_of_the_index_is_taken_where_pip_is_asked_for_it(tmp_path, tools):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from packaging.utils import canonicalize_name
 
 from reprolake_builder.errors import LockError
+from reprolake_builder.solvers.conda_python import LOCAL
 from reprolake_builder.solvers.pypi_additions import KERNEL, NO_KERNEL, with_younger
 from reprolake_builder.solvers.pypi_asking import Asking, Beside, Solution
 from reprolake_builder.solvers.pypi_index import Resolved, find_behind
@@ -21,6 +22,7 @@ from reprolake_builder.tools import Tools
 
 _OLDEST = (3, 6)
 """The first Python that the resolver of Python packages knows."""
+_CONDAS = f"+{LOCAL}"
 _ANY_DAY = datetime(2999, 1, 1, tzinfo=UTC)
 
 
@@ -64,10 +66,13 @@ def solve_beside(asked: Asking, beside: Beside, target: Target, tools: Tools, su
         answer = uv.resolve(whole, target)
     except UnsatisfiableError as error:
         if needs_kernel:
-            uv.resolve(question, target)  # raises when the repository's own set is to blame
+            try:
+                uv.resolve(question, target)
+            except UnsatisfiableError as own:
+                raise _beside_condas(own) from own
             reason = f"the kernel that Reprolake adds does not fit beside the conda packages: {error.refusal.reason}"
             raise UnsatisfiableError(replace(error.refusal, reason=reason)) from error
-        raise
+        raise _beside_condas(error) from error
     named = [d.name for d in asked.requirements if target.holds(d.requirement.marker)]
     named += [canonicalize_name(item.wheel.name) for item in question.direct]
     direct = tuple(dict.fromkeys(named))
@@ -86,3 +91,15 @@ def solve_beside(asked: Asking, beside: Beside, target: Target, tools: Tools, su
         find_behind(resolved, watched, uv, tools.downloader),
         (*answer.warnings, *(younger if added else ())),
     )
+
+
+def _beside_condas(error: UnsatisfiableError) -> UnsatisfiableError:
+    """Return the error for the repository's own set: a version that conda has chosen can be changed there only."""
+    if not (error.refusal.is_contradiction and _CONDAS in error.refusal.whole):
+        return error
+    refusal = replace(
+        error.refusal,
+        reason=f"what is asked for below `pip:` does not fit conda's packages, whose versions end with {_CONDAS}",
+        hint="ask for another version below `pip:`, or among conda's packages",
+    )
+    return UnsatisfiableError(refusal)
