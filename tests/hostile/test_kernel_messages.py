@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hostile_kernel import CHANNELS, Word, converse
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reprolake_runner.driver import cells
+from reprolake_runner.driver.protocol import CellEnded
 
 TYPES = (
     "execute_reply", "execute_input", "execute_result", "display_data", "update_display_data", "stream", "error", "status",
@@ -174,3 +177,12 @@ def test_a_message_that_is_too_large_ends_the_cell(tmp_path):
     """It breaks the connection, and nothing says what was in it."""
     heard = converse(tmp_path, [said("stream", name="stdout", text="x" * (2 << 20))])
     assert (heard.ended, heard.states) == ("TooMuchError", [])
+
+
+def test_what_cannot_be_read_is_not_left_out_in_silence(tmp_path):
+    """An output that no reader takes, as a number of thousands of digits, is gone; the cell's warnings say so."""
+    huge = b'{"data": {"application/json": ' + b"9" * 5000 + b'}, "metadata": {}}'
+    odd = said("display_data")
+    heard = converse(tmp_path, [dataclasses.replace(odd, content=huge), *DONE])
+    (ended,) = (event for event in heard.events if isinstance(event, CellEnded))
+    assert (ended.state, ended.warnings) == ("succeeded", ("1 message could not be read, and left out",))

@@ -104,6 +104,7 @@ class Cells:
         self._told = 0.0
         self._shell = ShellLines()
         self._answered: dict[str, int] = {}
+        self._told_unread = 0
         self._left = False
         self.ran: list[tuple[int, NotebookNode]] = []
 
@@ -221,10 +222,16 @@ class Cells:
             state=state,
             seconds=round(time.monotonic() - begun, 6),
             error=error,
-            warnings=tuple(filter(None, (*self._shell.failed, self._outputs.warning))),
+            warnings=tuple(filter(None, (*self._shell.failed, self._outputs.warning, self._unread()))),
             execution_count=cell.execution_count,
             outputs=digest(cell.outputs),
         )
+
+    def _unread(self) -> str:
+        """Return a warning about messages that were left out since the last one, "" when none were."""
+        new = self._channels.unread - self._told_unread
+        self._told_unread += new
+        return f"{new} message{'s' * (new > 1)} could not be read, and left out" if new else ""
 
     def _converse(self, index: int, cell: NotebookNode) -> dict[str, Any]:
         """Send the cell, apply what comes back, and return the content of the reply."""

@@ -25,13 +25,17 @@ class TooMuchError(Exception):
 
 
 class Channels:
-    """The channels of one kernel, and this process's own standard input, where the supervisor's notices arrive."""
+    """The channels of one kernel, and this process's own standard input, where the supervisor's notices arrive.
+
+    `unread` counts the messages that were none of our kernel's, or that nobody could read.
+    """
 
     def __init__(self, connection: Connection, limits: DriverLimits, notices: int) -> None:
         self.session = Session(key=connection.key.encode(), username="reprolake")
         self._left = limits.total_bytes
         self._messages_left = limits.messages
         self._limits = limits
+        self.unread = 0
         self._context = zmq.Context()
         self._sockets: dict[Channel, zmq.Socket[bytes]] = {}
         self._poller = zmq.Poller()
@@ -104,7 +108,9 @@ class Channels:
                         f"the kernel sent more than {self._limits.messages} messages (outputs, mostly)"
                     )
                 message = self._decoded(frames)
-                if message is not None:
+                if message is None:
+                    self.unread += 1
+                else:
                     yield channel, message
 
     def _decoded(self, frames: list[bytes]) -> Message | None:
