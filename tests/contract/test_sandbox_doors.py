@@ -7,8 +7,10 @@ import dataclasses
 import os
 import socket
 import subprocess
+import tempfile
 
-from sandbox_programs import output, spec, start
+import pytest
+from sandbox_programs import HOST, SANDBOXES, output, spec, start
 from waiting import until
 
 from reprolake_builder.errors import SandboxError
@@ -80,3 +82,22 @@ def test_a_program_that_is_not_there_is_told(sandbox, root):
     except SandboxError:
         found = 127
     assert found == 127
+
+
+@pytest.mark.engine("podman")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_a_folder_without_programs_is_named(tmp_path, monkeypatch):
+    """Where nothing in the temporary folder can be executed the error says so, and what helps."""
+    given = spec(HOST, "true", doors=Doors(listen=(3128,)))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "none", tmp_path], check=True)
+    try:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        running = start(SANDBOXES["podman"](), given)
+        try:
+            with pytest.raises(SandboxError, match="have TMPDIR name a folder where programs can be"):
+                list(running.doors)
+        finally:
+            running.kill()
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)

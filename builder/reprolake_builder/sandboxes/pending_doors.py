@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import time
@@ -67,5 +68,14 @@ class PendingDoors:
         if len(sockets) != self._number or any(one.family != socket.AF_INET for one in sockets):
             for one in sockets:
                 one.close()
-            raise unavailable("it did not hand out the sockets of its network")
+            raise unavailable(
+                f"it did not hand out the sockets of its network{_why(self._program.parent.parent)}"
+            )
         return tuple(sockets)
+
+
+def _why(folder: Path) -> str:
+    """Return what may have kept a program of that folder (host path) from being started, "" when nothing is known."""
+    if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return f": nothing in {folder} can be executed; have TMPDIR name a folder where programs can be"
+    return ""
