@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import assert_never
 
 from reprolake_builder.documents.base import TreeHash, content_hash
 from reprolake_builder.documents.lock import LAYOUT
@@ -49,30 +50,13 @@ def fetch(
             f"--source-dir is for the locks of local folders; this source is {source.url}",
             hint="leave it away",
         )
-    if isinstance(source, GitSource):
-        prove_git(source, tools)
-    elif isinstance(source, FilesSource):
-        prove_files(source, tools)
-    elif isinstance(source, MercurialSource) and bring is None:
-        prove_mercurial(source, tools)
-    elif isinstance(source, HeritageSource) and bring is None:
-        prove_heritage(source, tools)
+    if bring is None or isinstance(source, GitSource | FilesSource):
+        _prove(source, tools)
 
     def fill(folder: Path) -> None:
         root = folder / INSIDE
         root.mkdir()
-        if bring is not None:
-            found = bring(root)
-        elif isinstance(source, GitSource):
-            found = write_git(source, root, tools)
-        elif isinstance(source, FilesSource):
-            found = write_files(source, root, tools)
-        elif isinstance(source, MercurialSource):
-            found = write_mercurial(source, root, tools)
-        elif isinstance(source, HeritageSource):
-            found = write_heritage(source, root, tools)
-        else:
-            found = copy_local(source, source_dir, root, tools.progress, tools.git_environment)
+        found = bring(root) if bring is not None else _write(source, source_dir, root, tools)
         if found != source.tree:
             raise FetchError(
                 f"the source's files have the tree {found}, pinned is {source.tree}",
@@ -88,3 +72,34 @@ def fetch(
         folders = ", ".join(name for name in found.names("") if found.is_folder(name)) or "none"
         raise FetchError(f"the source has no folder {source.subdir!r}", hint=f"its folders: {folders}")
     return found
+
+
+def _prove(source: PinnedSource, tools: Tools) -> None:
+    """Return when the places of a source, where it has any, still have what is pinned. Raises FetchError."""
+    match source:
+        case GitSource():
+            prove_git(source, tools)
+        case FilesSource():
+            prove_files(source, tools)
+        case MercurialSource():
+            prove_mercurial(source, tools)
+        case HeritageSource():
+            prove_heritage(source, tools)
+        case LocalSource():
+            pass  # what is copied is the proof
+
+
+def _write(source: PinnedSource, source_dir: Path | None, root: Path, tools: Tools) -> TreeHash:
+    """Write a source's files into an empty host folder and return git's hash of them. Raises FetchError."""
+    match source:
+        case GitSource():
+            return write_git(source, root, tools)
+        case FilesSource():
+            return write_files(source, root, tools)
+        case MercurialSource():
+            return write_mercurial(source, root, tools)
+        case HeritageSource():
+            return write_heritage(source, root, tools)
+        case LocalSource():
+            return copy_local(source, source_dir, root, tools.progress, tools.git_environment)
+    assert_never(source)

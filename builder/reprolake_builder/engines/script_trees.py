@@ -59,6 +59,20 @@ class PostBuild:
     policy: Policy | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """How a tree is made: what runs (in an empty host folder), which paths of what it left are taken, and whose they are.
+
+    `policy` is its network and `script` its path in the source, as in ScriptLock.
+    """
+
+    run: Callable[[Path], Ran]
+    chosen: Callable[[Ran], Sequence[bytes]]
+    owner: tuple[int, int]
+    policy: str = "none"
+    script: str = ""
+
+
 def set_up(debian: DebianLock, trees: tuple[Tree, Tree], tools: Tools) -> tuple[Tree, ScriptLock]:
     """Return the tree that the set-up scripts of the packages in `extra` make of base and system, and what it holds.
 
@@ -92,9 +106,10 @@ def set_up(debian: DebianLock, trees: tuple[Tree, Tree], tools: Tools) -> tuple[
         _refuse_unconfigured(ran)
         return ran
 
-    return _made(
-        key, run, lambda ran: [path for path in ran.changed if not _LEFT_OUT.match(path)], (0, 0), tools
-    )
+    def chosen(ran: Ran) -> list[bytes]:
+        return [path for path in ran.changed if not _LEFT_OUT.match(path)]
+
+    return _made(key, _Running(run, chosen, (0, 0)), tools)
 
 
 def _unpacked(debian: DebianLock, root: Path, store: Store) -> None:
@@ -213,7 +228,7 @@ def post_build(script: PostBuild, repository: Tree, tools: Tools) -> tuple[Tree,
             changed = sorted({*changed, *every})
         return changed
 
-    return _made(key, run, chosen, USER, tools, str(script.policy or "none"), script.path)
+    return _made(key, _Running(run, chosen, USER, str(script.policy or "none"), script.path), tools)
 
 
 def home_note(pinned: ScriptLock) -> str:
@@ -237,29 +252,22 @@ def _refuse_gone(path: str, ran: Ran) -> None:
         )
 
 
-def _made(
-    key: str,
-    run: Callable[[Path], Ran],
-    chosen: Callable[[Ran], Sequence[bytes]],
-    owner: tuple[int, int],
-    tools: Tools,
-    policy: str = "none",
-    script: str = "",
-) -> tuple[Tree, ScriptLock]:
+def _made(key: str, running: _Running, tools: Tools) -> tuple[Tree, ScriptLock]:
     """Return the tree of that key and its pin, by running the script when either is missing."""
     known, kept = tools.store.tree(key), tools.store.get(_KIND, key, _Kept)
     if known is not None and kept is not None:
         return known, kept.script
     with tools.store.scratch() as scratch:
-        ran = run(scratch)
-
-        tree = tools.store.make_tree(key, lambda root: take(ran, chosen(ran), root), owner=owner)
-    pin = _pin(tree, ran, policy, script)
+        ran = running.run(scratch)
+        tree = tools.store.make_tree(
+            key, lambda root: take(ran, running.chosen(ran), root), owner=running.owner
+        )
+    pin = _pin(tree, ran, running)
     tools.store.put(_KIND, key, _Kept(script=pin))
     return tree, pin
 
 
-def _pin(tree: Tree, ran: Ran, policy: str, script: str) -> ScriptLock:
+def _pin(tree: Tree, ran: Ran, running: _Running) -> ScriptLock:
     files = {
         entry.path.decode("utf-8", "backslashreplace"): entry.sha256.hex()[:16]
         or entry.target.decode("utf-8", "backslashreplace")
@@ -269,7 +277,11 @@ def _pin(tree: Tree, ran: Ran, policy: str, script: str) -> ScriptLock:
     for entry in tree.entries:
         whole.update(repr(tuple(getattr(entry, name) for name in entry.__struct_fields__)).encode())
     return ScriptLock(
-        script=script, files=files, sha256=whole.hexdigest(), policy=policy, reached=ran.reached
+        script=running.script,
+        files=files,
+        sha256=whole.hexdigest(),
+        policy=running.policy,
+        reached=ran.reached,
     )
 
 

@@ -62,9 +62,11 @@ def conda_lock(lock: EnvironmentLock, tools: Tools) -> str:
     for package in conda.packages:
         hashes = {"md5": sums[package.filename], "sha256": package.sha256}
         depends = dict(_split(text) for text in package.depends if not text.startswith("__"))
-        lines += _entry("conda", package.name, package.version, urls[package.filename], hashes, depends)
+        lines += _start("conda", package.name, package.version, depends)
+        lines += _end(urls[package.filename], hashes)
     for item in _index(lock, tools):
-        lines += _entry("pip", item.name, item.version, item.url, {"sha256": item.sha256}, {})
+        lines += _start("pip", item.name, item.version, {})
+        lines += _end(item.url, {"sha256": item.sha256})
     return "\n".join(lines) + "\n"
 
 
@@ -168,9 +170,7 @@ def _sdist(wheel: BuiltWheelLock, tools: Tools) -> _FromIndex | None:
     return _FromIndex(wheel.name, wheel.version, url, wheel.origin.sha256)
 
 
-def _entry(
-    manager: str, name: str, version: str, url: str, hashes: Mapping[str, str], depends: Mapping[str, str]
-) -> Iterator[str]:
+def _start(manager: str, name: str, version: str, depends: Mapping[str, str]) -> Iterator[str]:
     yield f"- name: {_text(name)}"
     yield f"  version: {_text(version)}"
     yield f"  manager: {manager}"
@@ -178,6 +178,9 @@ def _entry(
     yield "  dependencies:" if depends else "  dependencies: {}"
     for needed in sorted(depends):
         yield f"    {_text(needed)}: {_text(depends[needed])}"
+
+
+def _end(url: str, hashes: Mapping[str, str]) -> Iterator[str]:
     yield f"  url: {_text(url)}"
     yield "  hash:"
     for kind, digest in hashes.items():
