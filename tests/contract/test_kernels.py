@@ -131,7 +131,7 @@ def test_a_cell_that_takes_too_long_is_interrupted(run, kernel):
     done = run(kernel.speech.waits, execution_timeout=1)
     assert (done.record.status, done.record.exit_code, done.states) == ("timed-out", 24, ["failed"])
     if kernel.name != "xpython":  # which says that it was interrupted, and is not
-        assert done.record.cells[0].seconds < 5, "the kernel did not react"
+        assert done.record.cells[0].seconds < 5.9, "the kernel did not react"  # it has five seconds for that
     assert done.record.cells[0].line == (2 if kernel.speech.shell else None), "known of ipykernel only"
 
 

@@ -6,9 +6,10 @@ Each case has its control: the same cell under a limit that it does not reach en
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 import time
-from pathlib import Path
 
 import pytest
 from notebook_runs import Runs
@@ -42,7 +43,7 @@ def way(request, monkeypatch):
     return request.param
 
 
-def in_time(run, *cells, within=25.0, **given):
+def in_time(run, *cells, within=100.0, **given):
     """A run that has to end soon."""
     begun = time.monotonic()
     done = run(*cells, **given)
@@ -61,7 +62,7 @@ HOG = "import time\nkept = []\nfor _ in range(50): kept.append(bytearray(b'x' * 
 )
 def test_memory_has_a_limit(run, way, source):
     """H18: a cell that fills memory, itself or by a child, ends the run with 26, and the sentence names cell and limit."""
-    done = in_time(run, "1", source, "import time; time.sleep(60)", limits=Limits(memory_bytes=300 * MIB))
+    done = in_time(run, "1", source, "import time; time.sleep(600)", limits=Limits(memory_bytes=300 * MIB))
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26)
     assert done.record.message == "the run needs more than 300 MiB of memory, in cell 2"
     # a child may be killed just before its cell ends, and the next one begin before anybody sees it
@@ -97,32 +98,31 @@ def test_shared_memory_counts_once(run, monkeypatch):
 
 def test_folders_in_memory_count_as_memory(run, way):
     """H18: what is written to /tmp takes memory, and has its limit with it."""
-    source = "with open('/tmp/x', 'wb') as f:\n    for _ in range(400): f.write(b'x' * (1 << 20)); f.flush()\nimport time; time.sleep(2)"
+    source = "with open('/tmp/x', 'wb') as f:\n    for _ in range(400): f.write(b'x' * (1 << 20)); f.flush()\nimport time; time.sleep(600)"
     done = in_time(run, source, limits=Limits(memory_bytes=250 * MIB))
     assert done.record.status == "limit-exceeded", done.record.message
-    control = run(source.replace("400", "100"), limits=Limits(memory_bytes=250 * MIB))
+    control = run(source.replace("400", "100").replace("600", "0"), limits=Limits(memory_bytes=250 * MIB))
     assert control.record.status == "succeeded", control.record.message
 
 
-BOMB = "import os, time\nmade = 0\nwhile True:\n    try:\n        if not os.fork(): time.sleep(30); os._exit(0)\n    except OSError: break\n    made += 1\n"
+BOMB = "import os, time\nmade = 0\nwhile True:\n    try:\n        if not os.fork(): time.sleep(600); os._exit(0)\n    except OSError: break\n    made += 1\n"
 
 
+@pytest.mark.usefixtures("untouched_host")
 def test_a_fork_bomb_stops_at_its_limit(run):
     """H19: processes that cannot be made fail to be made; the run goes on, and the record warns of it."""
-    before = len([name for name in os.listdir("/proc") if name.isdigit()])
     done = in_time(run, BOMB + "print(made)", limits=Limits(processes=60))
     assert 5 < int(done.text(0)) < 60
     assert done.record.status == "succeeded"
     if "pids" in cgroups.places():
         assert done.record.warnings == ("the limit on processes was reached: some could not be started",)
-    assert len([name for name in os.listdir("/proc") if name.isdigit()]) < before + 50
     control = in_time(
         run, BOMB.replace("while True", "while made < 80") + "print(made)", limits=Limits(processes=200)
     )
     assert (control.text(0), control.record.warnings) == ("80\n", ())
 
 
-WRITE = "import os\nfor n in range(40):\n    with open(f'{FOLDER}/{n}', 'wb') as f: f.write(b'x' * (5 << 20))\nimport time; time.sleep(2.5)"
+WRITE = "import os\nfor n in range(40):\n    with open(f'{FOLDER}/{n}', 'wb') as f: f.write(b'x' * (5 << 20))\nimport time; time.sleep(600)"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,8 @@ def test_the_disk_has_a_limit(run, folder):
     done = in_time(run, source, bounds=Bounds(disk_bytes=100 * MIB))
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26)
     assert done.record.message == "the run wrote more than 100 MiB to the disk, in cell 1"
-    assert run(source, bounds=Bounds(disk_bytes=400 * MIB)).record.status == "succeeded"
+    control = run(source.replace("600", "1"), bounds=Bounds(disk_bytes=400 * MIB))
+    assert control.record.status == "succeeded", control.record.message
 
 
 def test_one_file_cannot_outgrow_the_disk_limit(run):
@@ -164,7 +165,7 @@ def test_room_stays_free_on_the_disk(run):
 @pytest.mark.parametrize(
     "source",
     [
-        "import os\nos.chdir('/out')\nfor n in range(400): os.mkdir('d'); os.chdir('d')\nimport time; time.sleep(5)"
+        "import os\nos.chdir('/out')\nfor n in range(400): os.mkdir('d'); os.chdir('d')\nimport time; time.sleep(600)"
     ],
     ids=["deep"],
 )
@@ -211,7 +212,7 @@ def test_processors_are_held_by_a_group(run):
     source = "import time\nt = time.monotonic()\nwhile time.monotonic() < t + 2: pass"
     used = run(source, limits=Limits(cpus=0.3)).record.cells[0].cpu_seconds
     control = run(source, limits=Limits(cpus=2)).record.cells[0].cpu_seconds
-    assert used < 0.9 < control
+    assert used < 0.7 < control
 
 
 def test_a_limit_that_cannot_be_held_is_refused(run, monkeypatch):
@@ -253,9 +254,9 @@ def test_a_kernel_that_says_or_does_something_is_not_stalled(run):
 
 def test_the_line_is_told_even_of_a_deaf_kernel(run):
     """H21, H24: when the time of a run is up the message names the cell and its line, also in code that ignores interrupts."""
-    done = in_time(run, "1", BUSY, timeout=5)
+    done = run.until_time_is_up("1", BUSY, reached=lambda done: "line " in done.record.message)
     assert done.record.status == "timed-out"
-    assert "took longer than 5 s, in cell 2, line " in done.record.message
+    assert re.search(r"took longer than \d+ s, in cell 2, line ", done.record.message)
     assert done.record.cells[1].line in {4, 5}
     done = in_time(run, "1", "x = 1\n" + BUSY.replace("(2, 15)", "(2,)"), execution_timeout=1)
     assert done.record.status == "timed-out"
@@ -265,7 +266,7 @@ def test_the_line_is_told_even_of_a_deaf_kernel(run):
 
 def test_the_temporary_folder_of_the_host_is_as_before(run):
     """What runs leave in memory and in folders goes with them."""
-    before = set(os.listdir("/tmp"))
-    run("open('/tmp/left-by-a-notebook', 'w').write('x')")
-    assert not [name for name in set(os.listdir("/tmp")) - before if "notebook" in name]
-    assert not Path("/tmp/left-by-a-notebook").exists()
+    marker = f"left-by-{secrets.token_hex(6)}"
+    done = run(f"import os\nopen('/tmp/{marker}', 'w').write('x'); print(os.listdir('/tmp'))")
+    assert marker in done.text(0)
+    assert not [name for name in os.listdir("/tmp") if marker in name]

@@ -144,7 +144,7 @@ import os
 for made in range({most}):
     os.mkdir(f'/dev/shm/{made}')
     if made % 1000 == 0: import time; time.sleep(0.001)
-import time; time.sleep(1)
+import time; time.sleep({rest})
 """
 
 
@@ -155,15 +155,17 @@ def test_names_without_content_count_as_memory(run, monkeypatch, way):
         monkeypatch.setattr(cgroups, "places", dict)
         monkeypatch.setattr(scope, "is_there", bool)
     limits = Limits(memory_bytes=200 << 20)
-    done = run(NODES.replace("{most}", "10**6"), limits=limits, timeout=60)
+    endless = NODES.replace("{most}", "10**6").replace("{rest}", "600")
+    done = run(endless, limits=limits, timeout=200)
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26), done.record.message
-    assert run(NODES.replace("{most}", "3000"), limits=limits).record.status == "succeeded"
+    few = NODES.replace("{most}", "3000").replace("{rest}", "1")
+    assert run(few, limits=limits).record.status == "succeeded"
 
 
 def test_a_flood_of_files_on_the_disk_is_ended(run):
     """H12: empty files take room on the disk, too: a flood of them ends by the limit on what may be written."""
-    source = "import os\nfor n in range({}): os.mkdir(f'/out/{{n}}')\nimport time; time.sleep(2.5)"
-    done = run(source.format(5000), bounds=Bounds(disk_bytes=3 << 20), timeout=60)
+    source = "import os\nfor n in range({}): os.mkdir(f'/out/{{n}}')\nimport time; time.sleep({})"
+    done = run(source.format(5000, 600), bounds=Bounds(disk_bytes=3 << 20), timeout=200)
     assert (done.record.status, done.record.exit_code) == ("limit-exceeded", 26), done.record.message
-    assert run(source.format(300), bounds=Bounds(disk_bytes=3 << 20)).record.status == "succeeded"
+    assert run(source.format(300, 1), bounds=Bounds(disk_bytes=3 << 20)).record.status == "succeeded"
     shutil.rmtree(done.execution.output)

@@ -151,7 +151,9 @@ def test_lab_is_there_with_the_extension(hub):
     status, specs = hub.ask("/user/alice/api/kernelspecs")
     assert status == 200
     assert specs["kernelspecs"]["python3"]["spec"]["argv"][0] == "/opt/env/bin/python"
-    assert hub.ask("/user/alice/lab/api/settings/rucio-jupyterlab:plugin")[0] in {200, 404}
+    status, extension = hub.ask("/user/alice/lab/extensions/rucio-jupyterlab/package.json")
+    assert (status, extension["name"]) == (200, "rucio-jupyterlab")
+    assert hub.ask("/user/alice/lab/extensions/no-such-extension/package.json")[0] == 404
     assert hub.ask("/user/alice/api/status")[0] == 200
 
 
