@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from nbformat.notebooknode import NotebookNode
 
-from reprolake_builder.process import printable
 from reprolake_runner.cell_tags import INJECTED, MAY_RAISE, SKIPPED, tags_of
-from reprolake_runner.documents.run import Skipped, cell_name
+from reprolake_runner.documents.run import Skipped
 from reprolake_runner.driver.channels import Channel, Channels, Message, TooMuchError
+from reprolake_runner.driver.exchange import Exchange, described, error_words, is_exit
 from reprolake_runner.driver.notebook_file import NotebookFile, mark
 from reprolake_runner.driver.notices import Notices
 from reprolake_runner.driver.outputs import Outputs, digest, said
@@ -42,7 +41,6 @@ _UNTIL_SIGNAL = 1.0  # a kernel that understands the message has reacted by then
 _AFTER_DEATH = 0.2
 _UNTIL_NEWS = 1.0  # a kernel's death breaks connections, too, and the supervisor knows of it
 _HEARD_EVERY = 1.0
-_ERROR_SHOWN = 500
 
 
 class StoppedError(Exception):
@@ -63,28 +61,6 @@ class BeliedError(Exception):
     def __init__(self, index: int, error: str) -> None:
         super().__init__(error)
         self.index = index
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """The request for one cell, and what the kernel said to it so far: `asked` when it wants input that nobody can give."""
-
-    sent: str
-    index: int
-    cell: NotebookNode
-    reply: dict[str, Any] | None = None
-    idle: bool = False
-    asked: bool = False
-
-    @property
-    def name(self) -> str:
-        """What people call the cell."""
-        return cell_name(self.index, self.cell.execution_count)
-
-    @property
-    def done(self) -> bool:
-        """Whether the kernel answered, and said that it is done."""
-        return self.reply is not None and self.idle
 
 
 class Cells:
@@ -140,7 +116,7 @@ class Cells:
             self._file.notebook.metadata["language_info"] = language
         cells = tuple(index for index, _ in self.code)
         injected = next((index for index, cell in self.code if INJECTED in tags_of(cell.metadata)), None)
-        self._tell(KernelReady(info=_described(info), cells=cells, injected=injected))
+        self._tell(KernelReady(info=described(info), cells=cells, injected=injected))
 
     def run(self) -> bool:
         """Run all cells in turn and return whether none of them failed; the first that does ends it."""
@@ -202,7 +178,7 @@ class Cells:
             raise
         finally:
             self._outputs.settle()
-        self._left = _is_exit(reply)
+        self._left = is_exit(reply)
         raised = reply.get("status") != "ok" and not self._left
         failed = raised or bool(self._plan.strict_shell and self._shell.failed)
         allowed = failed and MAY_RAISE in tags_of(cell.metadata)
@@ -211,7 +187,7 @@ class Cells:
         if count is not None:
             cell.execution_count = count
         mark(cell, "failed" if state == "failed" else "completed", started, failed=failed)
-        words = _error(reply) if raised else self._shell.failed[0] if failed else ""
+        words = error_words(reply) if raised else self._shell.failed[0] if failed else ""
         self._tell(self._ended(index, cell, state, begun, words))
         return state != "failed"
 
@@ -247,7 +223,7 @@ class Cells:
         limit = self._plan.execution_timeout
         now = time.monotonic()
         deadline = now + limit if limit is not None else None
-        exchange = _Exchange(sent, index, cell)
+        exchange = Exchange(sent, index, cell)
         heard = now
         while not exchange.done or self._broken is not None:
             for channel, message in self._messages(_TICK):
@@ -266,7 +242,7 @@ class Cells:
                 self._file.save()
         return exchange.reply or {}
 
-    def _take(self, exchange: _Exchange, channel: Channel, message: Message) -> None:
+    def _take(self, exchange: Exchange, channel: Channel, message: Message) -> None:
         """Apply one message to the cell that it is about."""
         if message["parent_header"].get("msg_id") != exchange.sent:
             return
@@ -280,7 +256,7 @@ class Cells:
             ended = self._outputs.apply(message, exchange.cell, exchange.index)
             exchange.idle = ended or exchange.idle
 
-    def _refuse_input(self, exchange: _Exchange) -> dict[str, Any]:
+    def _refuse_input(self, exchange: Exchange) -> dict[str, Any]:
         """Return the reply of a cell that asked for input, and that was interrupted for it.
 
         Some kernels ask although they were told that nobody answers. Raises TimeUpError when the cell does not end.
@@ -303,7 +279,7 @@ class Cells:
                     return
         raise SilentError("the kernel did not answer any more after the last cell")
 
-    def _interrupt(self, exchange: _Exchange) -> None:
+    def _interrupt(self, exchange: Exchange) -> None:
         """Interrupt the cell, and give it a moment to show where it was; a kernel may also end by that."""
         self._tell(Interrupt())
         asked = self._channels.send("control", "interrupt_request", {})
@@ -366,31 +342,4 @@ class Cells:
         index = self._answered.get(message["parent_header"].get("msg_id", ""))
         if index is not None and message["content"].get("status") == "error":
             mark(self._file.notebook.cells[index], "failed", failed=True)
-            raise BeliedError(index, _error(message["content"]))
-
-
-def _described(info: dict[str, Any]) -> dict[str, str]:
-    """Return the kernel's words about itself, as far as they are short texts."""
-    language = info.get("language_info")
-    found = {key: info.get(key) for key in ("implementation", "implementation_version", "protocol_version")}
-    if isinstance(language, dict):
-        found |= {"language": language.get("name"), "language_version": language.get("version")}
-    return {key: printable(value)[:100] for key, value in found.items() if isinstance(value, str)}
-
-
-def _is_exit(reply: dict[str, Any]) -> bool:
-    """Return whether a cell ended the notebook by `sys.exit()` or `sys.exit(0)`, which papermill takes for a good end, too."""
-    return (
-        reply.get("status") == "error"
-        and reply.get("ename") == "SystemExit"
-        and reply.get("evalue") in ("", "0")
-    )
-
-
-def _error(reply: dict[str, Any]) -> str:
-    name, value = reply.get("ename"), reply.get("evalue")
-    if not isinstance(name, str) or not isinstance(value, str):
-        status = reply.get("status")
-        return printable(status)[:100] if isinstance(status, str) else "an error without words"
-    first = value.strip().partition("\n")[0]
-    return printable(f"{name}: {first}" if first else name)[:_ERROR_SHOWN]
+            raise BeliedError(index, error_words(message["content"]))
