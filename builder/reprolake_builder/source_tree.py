@@ -117,8 +117,9 @@ class SourceTree:
         try:
             return data.decode(encoding)
         except UnicodeDecodeError as error:
+            line = data[: error.start].count(b"\n") + 1
             raise DetectError(
-                f"{printable(path)} is no UTF-8 text (byte {error.start})", hint="save it as UTF-8"
+                f"{printable(path)}:{line} is no UTF-8 text", hint="save it as UTF-8"
             ) from error
 
     def on_disk(self, path: str) -> Path | None:

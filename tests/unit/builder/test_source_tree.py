@@ -57,12 +57,12 @@ def test_only_text_of_a_sensible_size_is_read(tmp_path):
         {
             "bom": b"\xef\xbb\xbfa",
             "wide": "a".encode("utf-16"),
-            "bytes": b"a\xff",
+            "bytes": b"a\nb\xff\n",
             "large": b"a" * ((4 << 20) + 1),
         },
     )
     assert (tree.read_text("bom"), tree.read_text("wide")) == ("a", "a")
-    with pytest.raises(DetectError, match="no UTF-8"):
+    with pytest.raises(DetectError, match="bytes:2 is no UTF-8 text"):
         tree.read_text("bytes")
     with pytest.raises(DetectError, match="too large"):
         tree.read_text("large")
