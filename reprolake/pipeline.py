@@ -276,7 +276,7 @@ def refuse_changes(what: str, request: Request) -> None:
 def _lock_path(request: Request) -> Path:
     """Return the host path at which the link's lock lies, if it is one: a vendored folder stands for the lock in it.
 
-    Raises UsageError for a notebook, which papermill would take.
+    Raises UsageError for a notebook, which papermill would take, and for an image.
     """
     path = Path(request.link)
     if path.suffix == ".ipynb" and os.path.isfile(path):
@@ -284,6 +284,11 @@ def _lock_path(request: Request) -> Path:
         raise UsageError(
             f"{path} is a notebook, and LINK is the repository that it is in",
             hint=f"give both, as in: reprolake run {top} {path.relative_to(top)}",
+        )
+    if os.path.isfile(path / "oci-layout"):
+        raise UsageError(
+            f"{path} is an OCI layout: an image, and no repository",
+            hint="`reprolake inspect`, `diff`, `verify` and `export` take it; LINK is the repository or the lock that it was made of",
         )
     return path / vendored.LOCK if "\0" not in request.link and vendored.is_vendored(path) else path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import stat
@@ -30,6 +31,7 @@ from reprolake_builder.trees import KINDS, MTIME, Entry, walk
 
 _PIECE = 1 << 18  # bytes of a blob
 _PLAIN = 1 << 20  # bytes of a tar stream: zeros are a thousandth of themselves in a blob
+_MAGIC = b"\x1f\x8b"
 _GZIP = 31  # zlib's number for: a gzip header, the largest window
 OpenBlob = Callable[[Digest], AbstractContextManager[IO[bytes]]]
 """Opens the blob of that digest. Raises FileNotFoundError where there is none, and OSError."""
@@ -54,7 +56,10 @@ class Difference:
 
 
 class LayerReader(io.RawIOBase):
-    """Reads the tar stream of a layer from its gzip blob and hashes both. Raises zlib.error and EOFError for a damaged one."""
+    """Reads the tar stream of a layer from its blob, packed with gzip or as it is, and hashes both.
+
+    Raises zlib.error and EOFError for a damaged one.
+    """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._pieces = self._decompress(stream)
@@ -92,23 +97,37 @@ class LayerReader(io.RawIOBase):
                 return
 
     def _decompress(self, stream: IO[bytes]) -> Iterator[bytes]:
-        """Yield the tar stream. Source: RFC 1952, section 2.2: gzip files may stand one after the other."""
-        member = zlib.decompressobj(_GZIP)
-        begun = False
+        """Yield the tar stream, taking note of it."""
+        pieces = self._read(stream)
+        first = next(pieces, b"")
+        pieces = itertools.chain([first], pieces)
+        for plain in _unpacked(pieces) if first.startswith(_MAGIC) else pieces:
+            self._plain.update(plain)
+            self.size += len(plain)
+            yield plain
+
+    def _read(self, stream: IO[bytes]) -> Iterator[bytes]:
         while piece := stream.read(_PIECE):
             self._packed.update(piece)
-            while piece:
-                begun = True
-                plain = member.decompress(piece, _PLAIN)
-                self._plain.update(plain)
-                self.size += len(plain)
-                piece = member.unconsumed_tail or member.unused_data
-                if member.eof:
-                    member, begun = zlib.decompressobj(_GZIP), False
-                if plain:
-                    yield plain
-        if begun:
-            raise EOFError("the compressed data ends too early")
+            yield piece
+
+
+def _unpacked(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield what gzip packed. Source: RFC 1952, section 2.2: gzip files may stand one after the other."""
+    member = zlib.decompressobj(_GZIP)
+    begun = False
+    for piece in pieces:
+        rest = piece
+        while rest:
+            begun = True
+            plain = member.decompress(rest, _PLAIN)
+            rest = member.unconsumed_tail or member.unused_data
+            if member.eof:
+                member, begun = zlib.decompressobj(_GZIP), False
+            if plain:
+                yield plain
+    if begun:
+        raise EOFError("the compressed data ends too early")
 
 
 def compare_diff_ids(image: Image, found: Sequence[str]) -> Difference | None:

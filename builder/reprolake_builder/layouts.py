@@ -26,6 +26,7 @@ from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.errors import PublishError
 from reprolake_builder.git_tree import MOST_BYTES, TreeError
 from reprolake_builder.image import LOCK_IN_IMAGE
+from reprolake_builder.oci import digest_of
 from reprolake_builder.plain_files import open_below, open_plain
 from reprolake_builder.process import printable
 
@@ -92,39 +93,56 @@ def images_in(path: Path) -> tuple[WrittenImage, ...]:
         return tuple(_written(entry, blob) for entry in msgspec.json.decode(text, type=Index).manifests)
     except (OSError, TreeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PublishError(
-            f"{printable(str(path))} is no sound OCI layout: {printable(str(error))}",
+            f"{printable(str(path))} is no sound OCI layout: {_told(error)}",
             hint="take what `reprolake build -o oci:DIR` or `docker save` of a new version wrote",
         ) from error
 
 
 def lock_in(image: WrittenImage) -> EnvironmentLock:
     """Return the lock that an image carries. Raises PublishError when it has none that this version reads."""
-    wanted = LOCK_IN_IMAGE.lstrip("/").encode()
     left = MOST_BYTES  # of all layers: a manifest may name a large one a thousand times
-    for layer in reversed(image.manifest.layers):
-        try:
+    try:
+        with image.blob(image.digest) as stream:
+            _refuse_other(image.digest, digest_of(_limited(stream)))
+        for layer in reversed(image.manifest.layers):
             with image.blob(layer.digest) as stream:
                 reader = LayerReader(stream)
-                for member in tar_members(io.BufferedReader(reader), left, hard_links=True):
-                    if member.path == wanted and member.kind == "file":
-                        if member.size > _LARGEST_LOCK:
-                            raise TreeError(f"its lock has {member.size} bytes")
-                        return decode(b"".join(member.pieces()), EnvironmentLock)
+                text = _lock_text(reader, left)
+                reader.drain(left)
+                _refuse_other(layer.digest, reader.packed)
                 left -= reader.size
-        except (OSError, EOFError, zlib.error, TreeError) as error:
-            raise PublishError(
-                f"a layer of image {image.digest[:19]} cannot be read: {printable(str(error))}",
-                hint="write the image again: it was changed or cut short",
-            ) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise PublishError(
-                f"the lock in image {image.digest[:19]} is none that this version reads: {printable(str(error))}",
-                hint="build the image again with this version",
-            ) from error
+            if text is not None:
+                return decode(text, EnvironmentLock)
+    except (OSError, EOFError, zlib.error, TreeError) as error:
+        raise PublishError(
+            f"image {image.digest[:19]} cannot be read: {_told(error)}",
+            hint="write the image again: it was changed or cut short",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PublishError(
+            f"the lock in image {image.digest[:19]} is none that this version reads: {printable(str(error))}",
+            hint="build the image again with this version",
+        ) from error
     raise PublishError(
         f"image {image.digest[:19]} carries no lock at {LOCK_IN_IMAGE}",
         hint="images that `reprolake build` wrote have one",
     )
+
+
+def _lock_text(reader: LayerReader, most: int) -> bytes | None:
+    """Return the lock in a layer, of which no more than `most` bytes are read. Raises TreeError for one that is too large."""
+    wanted = LOCK_IN_IMAGE.lstrip("/").encode()
+    for member in tar_members(io.BufferedReader(reader), most, hard_links=True):
+        if member.path == wanted and member.kind == "file":
+            if member.size > _LARGEST_LOCK:
+                raise TreeError(f"its lock has {member.size} bytes")
+            return b"".join(member.pieces())
+    return None
+
+
+def _refuse_other(digest: Digest, found: Digest) -> None:
+    if found != digest:
+        raise TreeError(f"what lies in it as {digest} has other bytes")
 
 
 def _written(entry: Descriptor, blob: OpenBlob) -> WrittenImage:
@@ -184,6 +202,13 @@ class _Part(io.RawIOBase):
         """Close the file."""
         self._file.close()
         super().close()
+
+
+def _told(error: Exception) -> str:
+    """Return an error in words, with the file that an OSError names."""
+    if isinstance(error, OSError) and error.strerror:
+        return printable(": ".join(part for part in (str(error.filename or ""), error.strerror) if part))
+    return printable(str(error))
 
 
 def _read(stream: IO[bytes]) -> bytes:

@@ -251,6 +251,15 @@ def test_another_compression_is_noticed(layout):
     assert ", and the manifest says sha256:" in layout.difference()
 
 
+def test_a_layer_need_not_be_compressed(layout):
+    """A layer as `docker save` writes it is compared as any other."""
+    plain = gzip.decompress(layout.layer(0).read_bytes())
+    layout.replace(0, plain)
+    assert layout.difference() == ""
+    layout.replace(0, plain.replace(b"0000640\0", b"0000666\0", 1))
+    assert layout.difference().startswith("layer 1 of 2 (base): ")
+
+
 def test_a_foreign_configuration_is_noticed(layout, image):
     """The configuration, whose hash is the image's id, is read back as well."""
     (layout.folder / oci.blob_path(image.id)).write_bytes(b"{}")

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hostile_locks import LOCK
 from memory import little_memory
 
+from reprolake_builder.documents.base import pretty
 from reprolake_builder.errors import PublishError
+from reprolake_builder.image import LOCK_IN_IMAGE
 from reprolake_builder.layouts import images_in, lock_in
 
 
@@ -130,3 +133,29 @@ def test_long_names_in_an_archive_take_no_memory(tmp_path):
         stream.write(bytes(1024))
     with little_memory(200), pytest.raises(PublishError, match="not in the archive"):
         images_in(path)
+
+
+def _with_lock(folder: Path) -> Path:
+    info = tarfile.TarInfo(LOCK_IN_IMAGE.lstrip("/"))
+    info.size = len(pretty(LOCK))
+    content = info.tobuf(tarfile.USTAR_FORMAT) + pretty(LOCK) + bytes(-info.size % 512) + bytes(1024)
+    return _layout(folder, gzip.compress(content, 9))
+
+
+def test_the_lock_of_an_image_is_read(tmp_path):
+    """The lock that lies in a layer is what the image was made from."""
+    (image,) = images_in(_with_lock(tmp_path / "image"))
+    assert lock_in(image) == LOCK
+
+
+@pytest.mark.parametrize("what", ["layer", "manifest"])
+def test_a_lock_behind_another_digest_is_refused(tmp_path, what):
+    """What an image says is not believed when the bytes that say it are not those of their digests."""
+    (image,) = images_in(_with_lock(tmp_path / "image"))
+    digest = image.manifest.layers[0].digest if what == "layer" else image.digest
+    blob = tmp_path / "image/blobs/sha256" / digest.removeprefix("sha256:")
+    data = blob.read_bytes()
+    blob.write_bytes(gzip.compress(gzip.decompress(data), 1) if what == "layer" else data + b" ")
+    (image,) = images_in(tmp_path / "image")
+    with pytest.raises(PublishError, match=f"{digest[:19]}.*other bytes"):
+        lock_in(image)

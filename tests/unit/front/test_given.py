@@ -10,7 +10,7 @@ from small_image import small_image
 
 from reprolake.inspection import inspect
 from reprolake.options import Options, UsageError
-from reprolake.pipeline import Session
+from reprolake.pipeline import Request, Session, obtain_lock
 from reprolake.sides import side
 from reprolake_builder.documents.base import pretty
 from reprolake_builder.download import Downloader
@@ -33,6 +33,14 @@ def test_a_vendored_folder_stands_for_its_lock(tmp_path, session):
     for name, data in (("reprolake.lock", pretty(LOCK)), ("VENDORED.md", b""), ("SHA256SUMS", b"")):
         (tmp_path / name).write_bytes(data)
     assert inspect(str(tmp_path), session).document == LOCK
+
+
+def test_an_image_is_no_repository(tmp_path, session):
+    """A layout is not locked as if it were a folder with notebooks: that would say nothing of the image."""
+    (tmp_path / "oci-layout").write_text("{}")
+    with pytest.raises(UsageError, match="an image, and no repository") as caught:
+        obtain_lock(Request(link=str(tmp_path)), session)
+    assert "reprolake inspect" in caught.value.hint
 
 
 def test_the_lock_of_another_version_is_told_of(session):
