@@ -129,6 +129,12 @@ _ignore_option = click.option(
 many_links_options = stacked(
     click.argument("links", metavar="LINK...", nargs=-1), *_link_options, _ignore_option
 )
+source_dir_option = click.option(
+    "--source-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where the folder that a lock was made of is now.",
+)
 environment_options = stacked(
     click.option(
         "--as-of",
@@ -195,12 +201,7 @@ environment_options = stacked(
         default=True,
         help="With byte code or without: without it an image is smaller and built faster, but slower to import from. [with]",
     ),
-    click.option(
-        "--source-dir",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="Where the folder that a lock was made of is now.",
-    ),
+    source_dir_option,
     title="Environment",
 )
 

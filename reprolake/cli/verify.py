@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reprolake.cli.common import output_options, show, with_session
+from reprolake.cli.common import output_options, show, source_dir_option, with_session
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reprolake.pipeline import Session
 
 
 @click.command(name="verify")
 @click.argument("what")
-@click.option(
-    "--source-dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Where the folder that a lock was made of is now.",
-)
+@source_dir_option
 @output_options
 @with_session
 def command(*, session: Session, what: str, source_dir: Path | None, as_json: bool) -> None:
