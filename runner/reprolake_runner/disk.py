@@ -54,8 +54,14 @@ class DiskUse:
     def _sizes(self) -> Iterator[int]:
         """Yield the bytes on disk of one entry after the other; what vanishes or cannot be read meanwhile is passed over."""
         for folder in self._folders:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
                 yield from self._below(os.open(folder, _OPEN))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except PermissionError as error:
+                raise UncountableError(
+                    "it closed a folder, so that nobody can count what is in it"
+                ) from error
 
     def _below(self, top: int) -> Iterator[int]:
         waiting = [(top, self._entries(top))]
@@ -84,10 +90,7 @@ class DiskUse:
     def _opened(name: str, at: int, depth: int) -> int:
         if depth == _DEEPEST:
             raise UncountableError(f"its folders lie deeper than {_DEEPEST} in one another")
-        try:
-            return os.open(name, _OPEN, dir_fd=at)
-        except PermissionError as error:
-            raise UncountableError("it closed a folder, so that nobody can count what is in it") from error
+        return os.open(name, _OPEN, dir_fd=at)
 
     @staticmethod
     def _entries(folder: int) -> Iterator[os.DirEntry[str]]:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +70,38 @@ def test_room_is_what_is_free_for_everybody(tmp_path):
     free = info.f_bavail * info.f_frsize
     assert not lacks_room(tmp_path, free // 2)
     assert lacks_room(tmp_path, free * 2)
+
+
+LOOK = """
+import sys
+from pathlib import Path
+from reprolake_runner.disk import DiskUse, UncountableError
+import os
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    print(DiskUse((Path(sys.argv[1]),)).look(10) > 0)
+except UncountableError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100, 0o700], ids=oct)
+@pytest.mark.parametrize("place", [".", "below", "below/again"])
+def test_a_folder_that_the_run_closed_is_told(tmp_path, place, mode):
+    """Who is not root cannot look into a folder that its own run closed: that ends the run, and never the look at it."""
+    top = Path("/var/tmp") / f"reprolake-{secrets.token_hex(8)}"
+    (top / "below/again").mkdir(parents=True)
+    (top / "below/again/file").write_text("x")
+    if os.geteuid() == 0:
+        for path in (top, *top.rglob("*")):
+            os.chown(path, 65534, 65534)
+    try:
+        (top / place).chmod(mode)
+        done = subprocess.run([sys.executable, "-c", LOOK, top], capture_output=True, text=True, check=False)
+    finally:
+        (top / place).chmod(0o700)
+        shutil.rmtree(top)
+    assert done.stdout == (
+        "True\n" if mode == 0o700 else "it closed a folder, so that nobody can count what is in it\n"
+    ), done.stderr
