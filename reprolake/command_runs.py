@@ -18,6 +18,7 @@ from reprolake_runner.documents.basket import Basket
 from reprolake_runner.documents.run import CommandSpec, RunRecord
 from reprolake_runner.execute_command import execute_command
 from reprolake_runner.inside import repository_of, trees_of
+from reprolake_runner.json_value import is_text
 from reprolake_runner.placement import place
 from reprolake_runner.relay import Relay
 from reprolake_runner.stage_in import stage_in
@@ -102,10 +103,8 @@ def _folder(image: Image, cwd: str) -> str:
 
 def _refuse_unreadable(word: str) -> None:
     """Refuse an argument that no record could hold."""
-    try:
-        word.encode()
-    except UnicodeEncodeError as error:
+    if not is_text(word):
         raise UsageError(
             f"the argument {printable(word)} is no UTF-8 text, and so cannot be part of the record of a run",
             hint="put it into a script in the repository, or into a file of the basket",
-        ) from error
+        )

@@ -13,6 +13,7 @@ from reprolake_builder.process import printable
 from reprolake_builder.sandboxes.interface import CopyOnWrite
 from reprolake_runner.documents.run import AddedFile
 from reprolake_runner.errors import StageInError
+from reprolake_runner.json_value import is_text
 
 _PIECE = 1 << 20
 
@@ -33,6 +34,8 @@ def add_files(files: Iterable[Path], repository: Path, folder: str, place: Path)
             )
         path = os.path.normpath(os.path.join(inside, file.name))
         shown = printable(str(file))
+        if not is_text(path):
+            raise StageInError(f"{shown} cannot be added: its name is no UTF-8", hint="give it another name")
         if os.path.lexists(os.path.join(root, path)):
             raise StageInError(
                 f"{shown} cannot be added: the repository has {printable(path)} already",

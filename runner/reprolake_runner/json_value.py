@@ -134,9 +134,16 @@ def child(path: str, key: str) -> str:
     return f"{path}.{shown}" if key.isidentifier() else f"{path}[{json.dumps(shown)}]"
 
 
-def _text(value: str, path: str) -> str:
+def is_text(value: str) -> bool:
+    """Whether a text can be written: one with half of a surrogate pair, as Python reads names that are no UTF-8, cannot."""
     try:
         value.encode()
-    except UnicodeEncodeError as error:
-        raise NotPlain(path, "half of a surrogate pair, which is no character") from error
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(value: str, path: str) -> str:
+    if not is_text(value):
+        raise NotPlain(path, "half of a surrogate pair, which is no character")
     return str(value)

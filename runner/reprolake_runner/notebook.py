@@ -23,6 +23,7 @@ from reprolake_builder.process import printable
 from reprolake_runner.cell_tags import DECLARED, tags_of
 from reprolake_runner.declared import DeclaredParameter, declared_parameters
 from reprolake_runner.errors import NotebookError
+from reprolake_runner.json_value import is_text
 from reprolake_runner.languages import LANGUAGES, dialect, language_of
 from reprolake_runner.sidecar import sidecar_path, with_sidecar
 
@@ -229,6 +230,10 @@ def notebook_bytes(repository: Path, path: str) -> bytes:
             f"{shown!r} is no path inside the repository",
             hint="name the notebook relative to the repository's root, like analysis/spectrum.ipynb",
         )
+    if not is_text(path):
+        raise NotebookError(
+            f"{shown} is no name in UTF-8, and so cannot be part of a record", hint="give it another name"
+        )
     root = os.path.realpath(repository)
     real = os.path.realpath(os.path.join(root, path))
     if os.path.commonpath([root, real]) != root:
@@ -256,7 +261,7 @@ def notebook_bytes(repository: Path, path: str) -> bytes:
 def check_cwd(repository: Path, path: str) -> None:
     """Raise NotebookError unless `path` is a folder of the repository itself, relative to its root."""
     root = os.path.realpath(repository)
-    real = os.path.realpath(os.path.join(root, path)) if "\0" not in path else ""
+    real = os.path.realpath(os.path.join(root, path)) if "\0" not in path and is_text(path) else ""
     if path.startswith("/") or ".." in path.split("/") or not os.path.isdir(real):
         raise NotebookError(
             printable(f"{path!r} is no folder of the repository"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from reprolake_runner.added import add_files
@@ -34,3 +36,11 @@ def test_a_link_within_the_repository_is_followed(places):
     (added,) = add_files([places / "mine.py"], places / "repository", "link/sub", places / "laid")
     assert added.path == "real/sub/mine.py"
     assert (places / "laid/real/sub/mine.py").read_text() == "1"
+
+
+def test_a_name_that_no_record_can_hold_is_refused(places):
+    """A file whose name is no UTF-8 is told of, not brought along and then missed when the record is written."""
+    odd = places / os.fsdecode(b"mine\xff.py")
+    odd.write_text("1")
+    with pytest.raises(StageInError, match="no UTF-8"):
+        add_files([odd], places / "repository", "", places / "laid")

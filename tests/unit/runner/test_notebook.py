@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reprolake_runner.declared import declared_parameters
 from reprolake_runner.errors import NotebookError
 from reprolake_runner.imports import imported_modules, repository_modules, undeclared_imports
-from reprolake_runner.notebook import MAX_BYTES, CodeCell, read_notebook
+from reprolake_runner.notebook import MAX_BYTES, CodeCell, check_cwd, read_notebook
 
 # Cells on which regular expressions go wrong.
 CELL = '''a = 1 # type: int
@@ -186,6 +186,17 @@ def test_a_link_out_of_the_repository_is_refused(tmp_path):
     assert "leads out of the repository" in refused(repository, "n.ipynb")
     assert "leads out of the repository" in refused(repository, "folder/outside.ipynb")
     assert read_notebook(repository, "same.ipynb").path == "same.ipynb"
+
+
+def test_a_name_that_no_record_can_hold_is_refused(tmp_path):
+    """Names that are no UTF-8, as file systems have them, of the notebook and of its folder are told before a run begins."""
+    name = os.fsdecode(b"n\xff.ipynb")
+    write(tmp_path, name=name)
+    assert "no name in UTF-8" in refused(tmp_path, name)
+    folder = os.fsdecode(b"d\xff")
+    (tmp_path / folder).mkdir()
+    with pytest.raises(NotebookError, match="no folder of the repository"):
+        check_cwd(tmp_path, folder)
 
 
 def test_a_pipe_is_no_notebook(tmp_path):
