@@ -6,17 +6,17 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 from conda_demos import demos, others
 from conda_packages import EPOCH, Package, write_channel
 from conda_pythons import python_abi, python_package
 from conda_wheels import python2_packages, wheel_packages
+from http_serving import http_serving
 
 from reprolake_builder.tools import Tools
 
@@ -90,12 +90,5 @@ class _Quiet(SimpleHTTPRequestHandler):
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
     """Yield the address on the loopback at which a folder's channels lie."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with http_serving(functools.partial(_Quiet, directory=str(folder))) as address:
+        yield address

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from http_serving import http_serving
 
 
 @dataclass
@@ -75,13 +76,5 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
 def file_server(**settings: object) -> Iterator[FileServer]:
     """Yield a running server."""
     served = FileServer(**settings)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(served))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    served.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with http_serving(_handler(served)) as served.address:
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -8,10 +8,10 @@ import http.server
 import os
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from http_serving import http_serving
 from lfs_store import LfsStore
 
 DATE = 1_700_000_000
@@ -165,14 +165,5 @@ def served(
         "moved": {} if moved is None else moved, "lfs": lfs, "sent": [] if sent is None else sent,
         "logins": [] if logins is None else logins,
     })  # fmt: skip
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_serving(handler, tls) as address:
+        yield address

@@ -7,6 +7,7 @@ import io
 import json
 import secrets
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from reprolake_runner.documents.run import Parameter, ParameterSet, RunSpec
 from reprolake_runner.execute import execute
 from reprolake_runner.network import Network
 from reprolake_runner.plan import Execution, RunPlan
+from reprolake_runner.stage_out import Outcome, Staging, stage_out
 from reprolake_runner.staged import new_run_id
 
 
@@ -70,6 +72,14 @@ class Done:
         outputs = self.notebook["cells"][index]["outputs"]
         parts = [one.get("text") or one.get("data", {}).get("text/plain", []) for one in outputs]
         return "".join("".join(part) for part in parts)
+
+    def staged(self, folder):
+        """The run as a staged result."""
+        one = self.execution
+        outcome = Outcome(
+            one.record, one.repository, one.notebook, one.output, one.upper, one.printed, one.events
+        )
+        return stage_out(outcome, Staging(folder, timedelta(days=1)))
 
     @property
     def events(self):

@@ -6,14 +6,15 @@ import hashlib
 import io
 import json
 import ssl
-import threading
 import zipfile
 from base64 import b64encode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from http_serving import http_serving
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -170,15 +171,6 @@ def serving(index: Index, login: str = "", tls: ssl.SSLContext | None = None) ->
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    index.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/simple"
-    try:
+    with http_serving(Handler, tls) as address:
+        index.url = f"{address}/simple"
         yield index
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

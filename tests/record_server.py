@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote
+
+from http_serving import http_serving
 
 RECORDS = Path(__file__).parent / "data/records"
 _AGENT = re.compile(r"[a-z][a-z0-9-]*/\d+(\.\d+)+( \(\+https?://\S+\))?")
@@ -129,13 +130,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving_records(site: Site) -> Iterator[Site]:
     """Serve the site on the loopback while the context lasts; its address is `site.url`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"site": site}))
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with http_serving(type("Handler", (_Handler,), {"site": site})) as site.url:
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

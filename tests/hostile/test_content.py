@@ -7,7 +7,6 @@ import os
 import pty
 import socket
 import subprocess
-from datetime import timedelta
 from html.parser import HTMLParser
 
 import msgspec
@@ -21,7 +20,6 @@ from reprolake_runner.execute import execute
 from reprolake_runner.kernelspec import Command
 from reprolake_runner.placement import place
 from reprolake_runner.stage_in import stage_in
-from reprolake_runner.stage_out import Outcome, Staging, stage_out
 
 pytestmark = [pytest.mark.engine("bubblewrap"), pytest.mark.usefixtures("untouched_host")]
 
@@ -32,15 +30,6 @@ EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)><svg onload=alert(1
 def run(built_image, session, tmp_path):
     """Runs notebooks in the image of a sample repository."""
     return Runs(built_image, session.tools.store, tmp_path / "runs")
-
-
-def staged(done, folder):
-    """The run as a staged result."""
-    one = done.execution
-    outcome = Outcome(
-        one.record, one.repository, one.notebook, one.output, one.upper, one.printed, one.events
-    )
-    return stage_out(outcome, Staging(folder, timedelta(days=1)))
 
 
 class Active(HTMLParser):
@@ -72,7 +61,7 @@ def test_no_output_runs_in_the_page(run, tmp_path):
     )
     done = run(source, f"!ls '{EVIL}'", f"raise ValueError({EVIL!r})", parameters={"x": EVIL})
     assert done.record.status == "failed"
-    page = (staged(done, tmp_path / "staging").folder / "index.html").read_text()
+    page = (done.staged(tmp_path / "staging").folder / "index.html").read_text()
     assert Active(page).found == []
     assert "&lt;script&gt;" in page
     assert "default-src 'none'" in page
@@ -243,7 +232,7 @@ def test_tokens_of_a_basket_never_reach_the_notebook(run, session, tmp_path):
     inputs = stage_in(basket, frozenset(), tmp_path / "inputs", session.tools.progress)
     done = run(DUMP, inputs=inputs.folder, env=inputs.env)
     assert done.record.status == "succeeded"
-    result = staged(done, tmp_path / "staging")
+    result = done.staged(tmp_path / "staging")
     everything = "".join(
         path.read_text(errors="replace") for path in result.folder.rglob("*") if path.is_file()
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from http_serving import http_serving
 
 from reprolake_builder.download import Downloader
 from reprolake_builder.errors import FetchError
@@ -30,13 +30,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://jane:s3cret@127.0.0.1:{server.server_port}/InRelease"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with http_serving(_Handler) as served:
+        yield f"{served.replace('://', '://jane:s3cret@')}/InRelease"
 
 
 def test_compression_that_was_not_asked_for_is_refused(address):

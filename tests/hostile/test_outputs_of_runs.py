@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import stat
-from datetime import timedelta
 
 import pytest
 from notebook_runs import Runs
@@ -14,7 +13,6 @@ from notebook_runs import Runs
 from reprolake_builder.sandboxes import cgroups, scope
 from reprolake_builder.sandboxes.interface import Limits
 from reprolake_runner.bounds import Bounds
-from reprolake_runner.stage_out import Outcome, Staging, stage_out
 
 pytestmark = [pytest.mark.engine("bubblewrap"), pytest.mark.usefixtures("untouched_host")]
 
@@ -49,21 +47,12 @@ def run(built_image, session, tmp_path):
     return Runs(built_image, session.tools.store, tmp_path / "runs")
 
 
-def staged(done, folder):
-    """The run as a staged result."""
-    one = done.execution
-    outcome = Outcome(
-        one.record, one.repository, one.notebook, one.output, one.upper, one.printed, one.events
-    )
-    return stage_out(outcome, Staging(folder, timedelta(days=1)))
-
-
 def test_traps_are_staged_harmlessly(run, untouched_host, tmp_path):
     """H05, H07, H08, H09, H10: of links, pipes, sockets, set-uid files, odd names and giants only plain files come out."""
     secret = untouched_host / "secret"
     done = run(TRAPS.format(secret=str(secret), folder=str(untouched_host)))
     assert done.record.status == "succeeded", done.record.message
-    result = staged(done, tmp_path / "staging")
+    result = done.staged(tmp_path / "staging")
     files = [path for path in result.folder.rglob("*") if path.is_file()]
     assert (result.folder / "outputs/good").read_text() == "good"
     assert not [
@@ -102,7 +91,7 @@ def test_a_notebook_cannot_replace_itself(run, tmp_path):
     """H02, H11: a notebook that renames, links and overwrites its own file changes neither the store, nor its source, nor what ran."""
     done = run(MINE, "print('second')")
     assert done.record.status == "succeeded", done.record.message
-    result = staged(done, tmp_path / "staging")
+    result = done.staged(tmp_path / "staging")
     source = (result.folder / "source/analysis.ipynb").read_bytes()
     assert source == (done.execution.repository / "analysis.ipynb").read_bytes()
     assert b"os.rename" in source

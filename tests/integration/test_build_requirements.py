@@ -5,26 +5,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 from pypi_index_server import Index, Upload, serving
 from sdists import sdist, setup_py
+from source_builds import session_on
 
 from reprolake.describe import lock_lines
-from reprolake.options import load_options
-from reprolake.pipeline import Request, Session, obtain_image, obtain_lock, open_session
+from reprolake.pipeline import Request, Session, obtain_image, obtain_lock
 from reprolake_builder.debs.signed_base import base_key
 from reprolake_builder.documents.base import decode, pretty
 from reprolake_builder.documents.lock import BuiltWheelLock, EnvironmentLock
 from reprolake_builder.engines.packages import wheel_key
 from reprolake_builder.engines.workshop import DEEPEST
 from reprolake_builder.errors import BuildError, LockError, SourceBuildError
-from reprolake_builder.progress import SILENT
 
 pytestmark = pytest.mark.engine("bubblewrap")
 
@@ -39,10 +36,7 @@ def index() -> Iterator[Index]:
 @pytest.fixture
 def here(index, session) -> Iterator[Session]:
     """A session on the tests' store with that index."""
-    options = load_options(os.environ, str(session.tools.store.root))
-    uv = {**options.site.uv_environment, "UV_INDEX": index.url}
-    options = dataclasses.replace(options, site=dataclasses.replace(options.site, uv_environment=uv))
-    with open_session(options, SILENT, datetime.now(UTC)) as opened:
+    with session_on(session.tools.store.root, index) as opened:
         yield opened
 
 

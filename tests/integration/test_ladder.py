@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,15 +9,14 @@ import pytest
 from git_repositories import Repository
 from pypi_index_server import Index, Upload, serving
 from sdists import sdist, setup_py
+from source_builds import session_on
 
 from reprolake.describe import lock_lines
-from reprolake.options import load_options
-from reprolake.pipeline import Request, Session, obtain_lock, open_session
+from reprolake.pipeline import Request, Session, obtain_lock
 from reprolake_builder.documents.base import decode, pretty
 from reprolake_builder.documents.lock import EnvironmentLock
 from reprolake_builder.engines.backend import run_backend
 from reprolake_builder.errors import LockError, SourceBuildError
-from reprolake_builder.progress import SILENT
 
 WRITTEN = datetime(2023, 11, 14, 22, 14, 20, tzinfo=UTC)  # of a repository's first commit
 ONLY_OLD = "import sys\nif sys.version_info >= (3, 11): raise SystemExit('3.11 is too new')\n"
@@ -37,10 +34,7 @@ def index() -> Iterator[Index]:
 @pytest.fixture
 def here(index, session) -> Iterator[Session]:
     """A session on the tests' store with that index."""
-    options = load_options(os.environ, str(session.tools.store.root))
-    uv = {**options.site.uv_environment, "UV_INDEX": index.url}
-    options = dataclasses.replace(options, site=dataclasses.replace(options.site, uv_environment=uv))
-    with open_session(options, SILENT, datetime.now(UTC)) as opened:
+    with session_on(session.tools.store.root, index) as opened:
         yield opened
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from certificates import certificate
 from git_repositories import Repository, served
+from http_serving import http_serving
 from lfs_store import LfsStore
 
 from reprolake.options import load_options
@@ -187,13 +187,8 @@ def records(wanted: str, seen: list[str], leads_to: str = ""):
         def log_message(self, *arguments: object) -> None:
             del arguments
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with http_serving(Handler) as address:
+        yield address
 
 
 def test_restricted_records(tmp_path):

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from http_serving import http_serving
 from source_tools import source_tools
 
 from reprolake_builder.download import Offer
@@ -78,17 +79,8 @@ def _handler(archive: Archive) -> type[BaseHTTPRequestHandler]:
 @contextmanager
 def serving() -> Iterator[Archive]:
     archive = Archive()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(archive))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    archive.address = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with http_serving(_handler(archive)) as archive.address:
         yield archive
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture
