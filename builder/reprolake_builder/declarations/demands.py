@@ -12,7 +12,7 @@ from reprolake_builder.declarations.pyproject import Pyproject, project_texts
 from reprolake_builder.documents.environment import Asked, UnheardFile
 from reprolake_builder.lock_files.interface import Edge, LockFile, Pin, Selection
 from reprolake_builder.lock_files.poetry_project import MAIN, PoetryDemand, PoetryProject
-from reprolake_builder.lock_files.reading import edge_of
+from reprolake_builder.lock_files.reading import checked_count, edge_of
 from reprolake_builder.lock_files.select import holds, select
 from reprolake_builder.solvers.pypi_target import Target
 
@@ -39,6 +39,7 @@ def declared_by_project(pyproject: Pyproject, selection: Selection, tool: str) -
     groups = dependency_groups(pyproject)
     wanted = selection.groups | (default_groups(pyproject, tool) if selection.defaults else frozenset())
     texts += [text for name in sorted(wanted) for text in groups.get(name, ())]
+    checked_count(len(texts), pyproject.path)
     for text in texts:
         origin = pyproject.origin(text)
         yield Declared(edge_of(text, origin), origin)

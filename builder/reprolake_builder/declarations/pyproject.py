@@ -14,10 +14,11 @@ from packaging.utils import canonicalize_name
 
 from reprolake_builder.declarations.heard import Given, Heard, join
 from reprolake_builder.declarations.sources import ask_reference
-from reprolake_builder.declarations.uv_sources import uv_source
+from reprolake_builder.declarations.uv_sources import uv_source, uv_sources
 from reprolake_builder.documents.environment import Asked, AskedSource, UnheardFile
 from reprolake_builder.errors import DetectError
 from reprolake_builder.lock_files.reading import (
+    checked_count,
     name_of,
     read_tables,
     refuse_unknown,
@@ -105,9 +106,12 @@ class Pyproject:
         """The texts as PEP 508 demands, and as demands for git repositories. Raises DetectError for what is neither."""
         asked: list[Asked] = []
         sources: list[AskedSource] = []
-        for text in texts:
+        named = uv_sources(self.tool.get("uv", {}), self.path)
+        demanded = tuple(texts)
+        checked_count(len(demanded), self.path)
+        for text in demanded:
             requirement = self._parsed(text)
-            placed = uv_source(requirement, self.tool.get("uv", {}), self.origin(text), given)
+            placed = uv_source(requirement, named, self.origin(text), given)
             if placed is not None:
                 sources.append(placed)
             elif requirement.url is None:

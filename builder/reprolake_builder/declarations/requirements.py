@@ -32,6 +32,7 @@ _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _REFERENCE = re.compile(r"[\w.-]+\s*(\[[^\]]*\])?\s*@")
 _LONGEST = 2000  # characters of a demand without its options
+_MOST_FILES = 50  # each may include the next
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _WHEELS = "wheels are taken where there are any"
 _INDEX = "the package index comes from the site's configuration"
@@ -155,6 +156,8 @@ class RequirementsReader:
         path = join(posixpath.dirname(line.path), name)
         if path in self.given.ignored:
             self._unheard.append(UnheardFile(path=path, reason=f"included by {line.origin}", matters=False))
+        elif len(self._seen) > _MOST_FILES:
+            raise line.refused(f"includes more than {_MOST_FILES} files")
         elif path.startswith("..") or not self.given.tree.is_file(path):
             raise line.refused(f"includes {printable(path)}, which is not in the repository")
         else:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from reprolake_builder.declarations.heard import Given
 from reprolake_builder.declarations.sources import ask_place
@@ -35,19 +35,21 @@ class _Source(Table, frozen=True):
     group: str = ""
 
 
-def uv_source(
-    requirement: Requirement, settings: Mapping[str, Any], origin: str, given: Given
-) -> AskedSource | None:
-    """Return where uv's `settings` say that a package is, None for one of the index. Raises DetectError.
+Sources = Mapping[NormalizedName, _Source | tuple[_Source, ...]]
+
+
+def uv_sources(settings: Mapping[str, Any], path: str) -> Sources:
+    """Return where uv's `settings` say that packages are, by name. Raises DetectError naming the path."""
+    origin = f"{path} [tool.uv.sources]"
+    table = converted(settings.get("sources", {}), origin, dict[str, _Source | tuple[_Source, ...]])
+    return {canonicalize_name(name): item for name, item in table.items()}
+
+
+def uv_source(requirement: Requirement, named: Sources, origin: str, given: Given) -> AskedSource | None:
+    """Return where a package is by uv's sources, None for one of the index. Raises DetectError.
 
     `origin` is where the demand stands.
     """
-    table = converted(
-        settings.get("sources", {}),
-        f"{origin.partition(':')[0]} [tool.uv.sources]",
-        dict[str, _Source | tuple[_Source, ...]],
-    )
-    named = {canonicalize_name(name): item for name, item in table.items()}
     found = named.get(canonicalize_name(requirement.name))
     if found is None:
         return None

@@ -92,6 +92,22 @@ def test_groups_that_include_each_other_many_times_are_resolved_once(tmp_path):
     assert found(tmp_path, {"pyproject.toml": text}).requirements == ()
 
 
+def test_files_that_include_each_other_without_an_end_are_refused(tmp_path):
+    """A chain of requirements files is followed so far and no further."""
+    files = {f"r{i}.txt": f"-r r{i + 1}.txt\n" for i in range(3000)}
+    with pytest.raises(DetectError, match=r"^r\d+\.txt:1: .* includes more than 50 files"):
+        found(tmp_path, {**files, "requirements.txt": "-r r0.txt\n"})
+
+
+def test_groups_that_ask_for_more_than_any_environment_needs_are_refused(tmp_path):
+    """Each group may be long; what all of them that are wanted ask for together has a limit."""
+    demands = "'a'," * 4000
+    groups = "".join(f"g{i} = [{demands}]\n" for i in range(6))
+    text = f"[project]\nname = 'x'\n[tool.pdm]\n[dependency-groups]\n{groups}"
+    with pytest.raises(DetectError, match=r"^pyproject\.toml has 24000 packages"):
+        found(tmp_path, {"pyproject.toml": text})
+
+
 def test_a_lock_with_very_many_entries_for_one_package_is_refused(tmp_path):
     """Forks of a lock hold a package a few times; every edge is held against all of them."""
     entry = '[[package]]\nname = "alpha"\nversion = "1.{}"\nsource = {{ registry = "x" }}\n'
