@@ -348,8 +348,10 @@ def _from_file(path: Path, *, must_exist: bool = False) -> dict[str, Setting]:
             raise UsageError(f"{path} is not there", hint="--config names a reprolake.toml") from error
         return {}
     except msgspec.ValidationError as error:
-        known = ", ".join(_File.__struct_fields__)
-        raise UsageError(f"{path}: {error}", hint=f"known settings are {known}") from error
+        in_conda = str(error).endswith("`$.conda`")
+        known = ", ".join((CondaTable if in_conda else _File).__struct_fields__)
+        where = " of [conda]" if in_conda else ""
+        raise UsageError(f"{path}: {error}", hint=f"known settings{where} are {known}") from error
     except (msgspec.DecodeError, tomllib.TOMLDecodeError, OSError) as error:
         raise UsageError(
             f"{path} cannot be read: {error}",

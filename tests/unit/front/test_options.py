@@ -207,6 +207,7 @@ def test_an_unknown_keyring_is_refused(tmp_path):
     [
         ("store = x", "at line 1", "a line of TOML"),
         ("sotre = 'x'", "unknown field `sotre`", "known settings are store, "),
+        ("[conda]\nchanel = 'x'", "unknown field `chanel`", "known settings of [conda] are channels, "),
     ],
 )
 def test_a_file_that_is_no_settings_says_how_they_are_written(tmp_path, text, said, hint):
