@@ -225,7 +225,7 @@ def test_days(value, told):
     [
         ("codemeta.json", "{", "codemeta.json is no JSON"),
         ("codemeta.json", "[1]", "it has no keys"),
-        ("codemeta.json", b"\xff", "codemeta.json is no UTF-8"),
+        ("codemeta.json", b"\xff", "codemeta.json:1 is no UTF-8"),
         ("codemeta.json", "[" * 100_000, "codemeta.json is no JSON"),
         ("codemeta.json", '"' + "a" * (1 << 20) + '"', "too large"),
         ("codemeta.json", Link("/etc/passwd"), "leads out of the repository"),
