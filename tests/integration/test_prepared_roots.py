@@ -188,12 +188,16 @@ def test_what_is_no_root_is_refused(reprolake, tmp_path):
 def test_files_that_are_larger_than_the_disk_are_not_unpacked(little, session, tmp_path, monkeypatch):
     """Unpacking ends when no more than some room would be left, and nothing of it stays; with the room there it goes well."""
     file = squashed(little, tmp_path / "s")
+    with file.open("ab") as stream:
+        stream.write(os.urandom(64))  # the store, which stays, has not unpacked this one yet
     kept = prepared_roots._KEPT_FREE
     monkeypatch.setattr(prepared_roots, "_KEPT_FREE", 1 << 60)
     with pytest.raises(SandboxError, match="unpacks to more than there is room for"):
         prepared_roots._unpacked(file, session, Bubblewrap())
     monkeypatch.setattr(prepared_roots, "_KEPT_FREE", kept)
-    assert (prepared_roots._unpacked(file, session, Bubblewrap()) / "usr/bin/sh").is_file()
+    unpacked = prepared_roots._unpacked(file, session, Bubblewrap())
+    assert (unpacked / "usr/bin/sh").is_file()
+    assert session.tools.store.discard(unpacked.parent)
 
 
 @pytest.mark.engine("docker")
