@@ -118,7 +118,7 @@ def connecting(family, address, kind=socket.SOCK_STREAM):
 
 def asking():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.settimeout(1)
+        one.settimeout(20)
         one.connect(("127.0.0.1", given["udp_port"]))
         one.send(b"name?")
         return "answered " + one.recv(100).decode()

@@ -30,7 +30,7 @@ class Commands:
     runs: Runs
     folder: Path
 
-    def __call__(self, *argv, timeout=20.0, **plan) -> Execution:
+    def __call__(self, *argv, timeout=60.0, **plan) -> Execution:
         """Run a command."""
         place = self.folder / secrets.token_hex(6)
         place.mkdir(mode=0o700, parents=True)

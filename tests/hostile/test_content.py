@@ -265,7 +265,7 @@ def test_files_of_the_repository_do_not_run_unasked(run, monkeypatch):
             tuple(word.replace("{connection_file}", file) for word in kernel.argv), folder
         ),
     )
-    weak = run("1", files=BESIDE, start_timeout=5)
+    weak = run("1", files=BESIDE, start_timeout=15)
     assert [path.name for path in weak.execution.output.iterdir()] != []
 
 
@@ -306,7 +306,7 @@ def test_a_kernel_is_started_inside_whatever_it_is(run, untouched_host):
                  "; touch /out/shell", "$(touch /out/shell)"],
         "language": "python", "env": {"LD_PRELOAD": "/repo/evil.so", "PATH": "/repo:/usr/bin:/opt/env/bin"},
     }  # fmt: skip
-    done = run("1", files={SPEC: json.dumps(evil)}, start_timeout=5)
+    done = run("1", files={SPEC: json.dumps(evil)})
     assert (done.record.status, done.record.exit_code) == ("kernel-died", 25)
     assert [path.name for path in done.execution.output.iterdir()] == [
         "inside"

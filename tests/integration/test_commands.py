@@ -145,7 +145,7 @@ def test_what_cannot_be_is_refused(reprolake, built_image):
 
 def test_signals_are_passed_on(built_image, tmp_path):
     """SIGTERM reaches the command, which may end in its own way; what it left is staged, and the code is 143."""
-    words = ["sh", "-c", "trap 'echo bye; exit 5' TERM; echo up; sleep 60 & wait"]
+    words = ["sh", "-c", "trap 'echo bye; exit 5' TERM; echo up; sleep 600 & wait"]
     stage = tmp_path / "staging"
     child = subprocess.Popen(
         [PROGRAM, "exec", built_image.id, "--stage", stage, "--", *words],
@@ -158,7 +158,7 @@ def test_signals_are_passed_on(built_image, tmp_path):
         if line == "up\n":
             break
     child.send_signal(signal.SIGTERM)
-    assert child.wait(20) == 143
+    assert child.wait(60) == 143
     (result,) = stage.iterdir()
     assert (result / "stdout.txt").read_text() == "up\nbye\n"
     assert (record(result)["status"], record(result)["exit_status"]) == ("stopped", 5)

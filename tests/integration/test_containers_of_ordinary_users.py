@@ -26,17 +26,17 @@ sandbox = choose(sys.argv[2], os.environ).sandbox
 root = HostRoot(tuple(path for path in map(Path, ("/usr", "/bin", "/lib", "/lib64")) if path.is_dir()))
 view = CopyOnWrite(folder / "lower", folder / "scratch", "/work")
 forge = "(chmod 666 /.reprolake/report; echo =0 > /.reprolake/report) 2>/dev/null && echo forged; "
-script = forge + "echo new > /work/new; echo x > /out/x; id -u; cat /work/old; grep CapEff /proc/self/status; kill -STOP $$; sleep 60"
+script = forge + "echo new > /work/new; echo x > /out/x; id -u; cat /work/old; grep CapEff /proc/self/status; kill -STOP $$; sleep 600"
 spec = SandboxSpec(root=root, argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, copy_on_write=view,
     binds=(Bind(folder / "out", "/out", writable=True),), limits=Limits(memory_bytes=1 << 30))
 with (folder / "told").open("wb") as told:
     running = sandbox.start(spec, stdin=subprocess.DEVNULL, stdout=told, stderr=told)
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 60
 while not running.is_stopped() and time.monotonic() < deadline:
     time.sleep(0.05)
 seen = running.usage()
 signalled = running.signal(15)
-ended = running.wait(30)
+ended = running.wait(60)
 print(json.dumps([(folder / "told").read_text(), (view.written / "new").read_text(), (folder / "out/x").read_text(), seen.processes, signalled, ended]))
 """
 

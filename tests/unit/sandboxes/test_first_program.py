@@ -50,7 +50,7 @@ def run(tmp_path):
                 ours.shutdown(socket.SHUT_WR)
             while word := ours.recv(99):
                 told.append(word)
-            out, errors = child.communicate(timeout=20)
+            out, errors = child.communicate(timeout=60)
         return child.returncode, out, errors, told
 
     return call
