@@ -232,7 +232,7 @@ def test_what_it_fetches_is_in_the_lock(reprolake, tmp_path):
 def test_taking_files_away_is_refused(tmp_path, here):
     """A layer cannot remove what lies below it: that is said, with the file."""
     link = repository(tmp_path / "r", postBuild="#!/bin/sh\nrm sum.ipynb\n")
-    with pytest.raises(BuildError, match=r"removed 1 files that were there before \(/repo/sum\.ipynb\)"):
+    with pytest.raises(BuildError, match=r"removed 1 file of what was there before \(/repo/sum\.ipynb\)"):
         obtained(link, here)
 
 
@@ -263,7 +263,7 @@ echo x > ~/kept; mkdir ~/empty
     )
     assert entries[b"repo/new\nline\xff"].kind == "f"
     (note,) = (note for note in given.lock.notes if "home folder" in note)
-    assert note.startswith("postBuild left 1 files in the home folder (first /home/jovyan/kept)")
+    assert note.startswith("postBuild left 1 file in the home folder (first /home/jovyan/kept)")
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def home_note(pinned: ScriptLock) -> str:
     if not left:
         return ""
     return (
-        f"{printable(pinned.script)} left {len(left)} files in the home folder (first /{printable(left[0])}): `docker run` of the image "
+        f"{printable(pinned.script)} left {_files(len(left))} in the home folder (first /{printable(left[0])}): `docker run` of the image "
         "has them, `reprolake run` gives each run an empty home; a script can put them into the repository's folder or into sys.prefix"
     )
 
@@ -247,9 +247,13 @@ def _refuse_gone(path: str, ran: Ran) -> None:
     if ran.gone:
         shown = ", ".join(printable("/" + one.decode("utf-8", "replace")) for one in ran.gone[:5])
         raise BuildError(
-            f"{printable(path)} removed {len(ran.gone)} files that were there before ({shown}), and a layer cannot take anything away",
+            f"{printable(path)} removed {_files(len(ran.gone))} of what was there before ({shown}), and a layer cannot take anything away",
             hint="where it installs another version of a package: declare that version in the environment's own file instead",
         )
+
+
+def _files(number: int) -> str:
+    return "1 file" if number == 1 else f"{number} files"
 
 
 def _made(key: str, running: _Running, tools: Tools) -> tuple[Tree, ScriptLock]:
