@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from reprolake_builder.errors import SandboxError
 from reprolake_builder.network.policy import Policy
 from reprolake_builder.sandboxes.interface import Doors, Running, Sandbox, SandboxSpec
 from reprolake_builder.sandboxes.requirements import free_user
+from reprolake_builder.sandboxes.unix_sockets import listening
 
 if TYPE_CHECKING:
     from reprolake_builder.network.serving import Server  # most runs have none
@@ -72,26 +72,13 @@ def served(
     if len(doors) < (1 if network.is_open else 0) + (1 if sockets is not None else 0):
         raise SandboxError("the sandbox did not hand out the sockets of its network")
     listener = doors.pop(0) if network.is_open else None
-    relayed = Relayed(_listening(sockets, len(ports)), tuple(ports), doors) if sockets is not None else None
+    relayed = None
+    if sockets is not None:
+        sockets.chmod(0o755)  # whoever the driver is; nobody else gets as far as this
+        stand_ins = [listening(sockets / f"k-{place}") for place in range(1, len(ports) + 1)]
+        relayed = Relayed(stand_ins, tuple(ports), doors)
     user = free_user() if os.geteuid() == 0 else -1
     serving = Serving(network.policy, network.proxies, network.no_proxy, user=user)
     server = Server.start(serving, listener=listener, relayed=relayed)
     stack.callback(server.stop)
     return server
-
-
-def _listening(folder: Path, number: int) -> list[socket.socket]:
-    """Return the unix sockets that stand in for those of a kernel; by the folder's descriptor, since their paths may be long."""
-    found = []
-    folder.chmod(0o755)  # whoever the driver is; nobody else gets as far as this
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    try:
-        for place in range(1, number + 1):
-            one = socket.socket(socket.AF_UNIX)
-            one.bind(f"/proc/self/fd/{descriptor}/k-{place}")
-            os.chmod(folder / f"k-{place}", 0o666)  # noqa: S103  (the folder is for the driver alone)
-            one.listen()
-            found.append(one)
-    finally:
-        os.close(descriptor)
-    return found

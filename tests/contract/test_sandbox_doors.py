@@ -84,6 +84,17 @@ def test_a_program_that_is_not_there_is_told(sandbox, root):
     assert found == 127
 
 
+def test_a_long_path_of_the_temporary_folder_is_no_obstacle(sandbox, root, tmp_path, monkeypatch):
+    """Sockets lie in that folder, whose path may be longer than the 107 bytes that Linux takes for theirs."""
+    deep = tmp_path / ("a" * 120)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    running = start(sandbox, spec(root, "true", doors=Doors(listen=(3128,))))
+    for door in running.doors:
+        door.close()
+    assert running.wait(60) == 0
+
+
 @pytest.mark.engine("podman")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_a_folder_without_programs_is_named(tmp_path, monkeypatch):

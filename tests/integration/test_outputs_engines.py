@@ -211,11 +211,9 @@ def test_layers_that_vanish_meanwhile_are_sent_after_all(fake, store):
 
 
 def test_an_engine_that_refuses_is_quoted(fake, store):
-    """What the engine says is passed on without control characters, and a full load is not repeated."""
+    """What the engine says is passed on without control characters and colours, and a full load is not repeated."""
     fake.state["needs"] = ["sha256:" + "0" * 64]
-    with pytest.raises(
-        PublishError, match=r"docker did not take the image: layer does not exist: .\[31msha256:0"
-    ):
+    with pytest.raises(PublishError, match="docker did not take the image: layer does not exist: sha256:0"):
         fake.load(store)
     assert fake.loads == [2]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from reprolake_builder.sandboxes import door_program
 from reprolake_builder.sandboxes.interface import Bind, SandboxSpec
 from reprolake_builder.sandboxes.reports import unavailable
+from reprolake_builder.sandboxes.unix_sockets import listening
 
 _SECONDS = 60
 _MOST = 250
@@ -27,10 +28,7 @@ class PendingDoors:
         self._program, self._socket = folder / "doors", folder / "doors.socket"
         self._program.write_bytes(door_program.door_program(spec, spec.doors))
         self._program.chmod(0o755)
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self._socket))
-        self._socket.chmod(0o666)  # the folder is ours alone
-        self._listener.listen(1)
+        self._listener = listening(self._socket)  # in a folder of ours alone
 
     @property
     def binds(self) -> tuple[Bind, ...]:
