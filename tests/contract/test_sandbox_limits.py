@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -70,6 +71,27 @@ def test_a_stopped_sandbox_is_seen_and_signals_reach_it(sandbox, root):
     assert running.signal(signal.SIGTERM)
     assert running.wait(60) == 143
     assert not running.signal(signal.SIGTERM)
+
+
+def test_a_program_that_ends_of_a_signal_at_once_was_reached(sandbox, root, monkeypatch):
+    """That it was gone before it could be told to go on is no reason to say that the signal did not reach it."""
+    sends = signal.pidfd_send_signal
+
+    def send(program, number):
+        sends(program, number)
+        with contextlib.suppress(ProcessLookupError):
+            until(lambda: sends(program, 0))  # None as long as it is there
+
+    told, tell = os.pipe()
+    given = spec(root, "echo on; exec sleep 600")
+    running = sandbox.start(given, stdin=subprocess.DEVNULL, stdout=tell, stderr=subprocess.DEVNULL)
+    os.close(tell)
+    with open(told) as stream:
+        assert stream.readline() == "on\n"
+    measured(running, lambda one: one.processes > 0)
+    monkeypatch.setattr(signal, "pidfd_send_signal", send)
+    assert running.signal(signal.SIGTERM)
+    assert running.wait(60) == 143
 
 
 def test_every_limit_says_what_holds_it(sandbox, groups):

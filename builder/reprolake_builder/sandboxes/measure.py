@@ -123,8 +123,9 @@ class Processes:
             # while the first one lives, its number and those of its children are not given to others
             if pid not in self._children() or select.select([self._descriptor], [], [], 0)[0]:
                 return False
-            for one in (number, signal.SIGCONT):
-                signal.pidfd_send_signal(program, one)
+            signal.pidfd_send_signal(program, number)
+            with contextlib.suppress(ProcessLookupError):  # it may have ended of the first already
+                signal.pidfd_send_signal(program, signal.SIGCONT)
         except OSError:
             return False
         finally:
