@@ -17,7 +17,6 @@ from reprolake.lock_file import read_lock
 from reprolake.options import Options, UsageError
 from reprolake_builder import vendored
 from reprolake_builder.build import build
-from reprolake_builder.detect import detect, refuse_unheard
 from reprolake_builder.documents.base import Digest, Document, Sha256, content_hash
 from reprolake_builder.documents.environment import EnvironmentSpec
 from reprolake_builder.documents.lock import EnvironmentLock
@@ -32,7 +31,6 @@ from reprolake_builder.progress import Progress
 from reprolake_builder.providers.interface import LinkRequest, Resolved, Take
 from reprolake_builder.publishers.interface import Publication
 from reprolake_builder.recipes import Recipe, find_recipe
-from reprolake_builder.resolve import resolve_link
 from reprolake_builder.source_tree import SourceTree
 from reprolake_builder.store import Store
 from reprolake_builder.tools import Tools
@@ -168,6 +166,8 @@ def pin(request: Request, session: Session) -> Resolved:
         sha256=request.sha256,
         ignore=request.ignore,
     )
+    from reprolake_builder.resolve import resolve_link  # with every provider: a lock needs none
+
     return resolve_link(asked, session.tools)
 
 
@@ -189,6 +189,8 @@ def obtain_lock(
         return _read(path, request, session)
     source = pinned or pin(request, session).source
     tree = _fetched(source, Path(source.path) if isinstance(source, LocalSource) else None, session)
+    from reprolake_builder.detect import detect, refuse_unheard  # with every reader: a lock needs none
+
     spec = detect(tree, request.ignore, request.selection)
     recipes = read_recipes(request.recipes, session) if request.recipes else ()
     key = _lock_key(source, spec, request, tuple(recipe.sha256 for recipe in recipes))

@@ -37,10 +37,11 @@ class _Python(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the text as it is, once it can be the version of a Python."""
-        from reprolake_builder.solvers.python_choice import VERSION
+        if value:
+            from reprolake_builder.solvers.python_choice import VERSION
 
-        if value and not VERSION.fullmatch(value):
-            self.fail(f"{value!r} is no version of a Python: write it like 3.11 or 3.11.4", param, ctx)
+            if not VERSION.fullmatch(value):
+                self.fail(f"{value!r} is no version of a Python: write it like 3.11 or 3.11.4", param, ctx)
         return str(value)
 
 
